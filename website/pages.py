@@ -40,7 +40,7 @@ PARTS = {
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "examples/index",
         "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "testing", "transactional-enqueue",
     ],
-    "Operate": ["operations", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "page"],
+    "Operate": ["operations", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
     "Reference": [
         "protocol", "reference/api", "channel", "python", "shell", "reference/commands", "configuration", "reference/metrics",
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",

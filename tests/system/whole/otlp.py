@@ -61,7 +61,10 @@ class Collector:
                 if all(span.attributes.get(key.replace("__", ".")) == value for key, value in attributes.items())
             ]
 
-        until(lambda: len(found()) >= count, f"{count} spans {name} {attributes}; there are {sorted({s.name for s in self.spans})}")
+        until(
+            lambda: len(found()) >= count,
+            f"{count} spans {name} {attributes}; there are {sorted({s.name for s in self.spans})}",
+        )
         return found()
 
 
@@ -70,7 +73,7 @@ def collecting() -> Iterator[Collector]:
     """A collector, while this lasts."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  (its name is Python's)
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             collector.take(gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
             answer = ExportTraceServiceResponse().SerializeToString()

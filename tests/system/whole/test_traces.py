@@ -74,7 +74,7 @@ def test_one_trace_leads_from_the_producer_through_door_commit_and_lease_to_the_
     seen = []
     worker = Worker("mail", url=traced.url)
 
-    @worker.handles("send")
+    @worker.handler("send")
     def send(job):
         with tracer.start_as_current_span("deliver"):
             seen.append((job.id, job.traceparent))
@@ -124,7 +124,9 @@ def test_the_sampling_decision_of_the_caller_is_followed_and_what_is_not_recorde
 
 def test_a_commit_is_linked_to_the_other_requests_of_its_batch(traced, collector):
     with traced.client() as client:
-        answers = client.post("/v1/jobs", json={"jobs": [{"queue": "q", "payload": n} for n in range(2)]}, headers={"traceparent": GIVEN})
+        answers = client.post(
+            "/v1/jobs", json={"jobs": [{"queue": "q", "payload": n} for n in range(2)]}, headers={"traceparent": GIVEN}
+        )
         assert answers.status_code == 201
         leases = client.post("/v1/leases", json={"queues": ["q"], "max": 2}).json()["jobs"]
         outcomes = [{"token": job["lease"]["token"]} for job in leases]
