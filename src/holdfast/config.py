@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -107,6 +108,18 @@ class Config:
         low=0,
         high=limits.RETENTION_MS_MAX,
     )
+    retention_jobs: int = _setting(
+        limits.RETENTION_JOBS_DEFAULT,
+        "How many concluded and cancelled jobs of a queue are kept; the oldest are removed.",
+        low=0,
+        high=limits.CAPACITY_JOBS_MAX,
+    )
+    retention_bytes: int = _setting(
+        limits.RETENTION_BYTES_DEFAULT,
+        "How many bytes of payloads and results of concluded and cancelled jobs of a queue are kept.",
+        low=0,
+        high=limits.CAPACITY_BYTES_MAX,
+    )
     worker_silence_ms: int = _setting(
         limits.WORKER_SILENCE_MS_DEFAULT,
         "How long without a heartbeat until a registered worker without jobs is removed.",
@@ -187,6 +200,10 @@ class Config:
         high=3_600,
     )
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
+    traces: str = _setting(
+        "off",
+        "Share of the traces that begin here and are exported by OTLP, from 0 to 1; off records none. Needs holdfast-queue[otel].",
+    )
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
     log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
 
@@ -213,6 +230,8 @@ class Config:
             )
         if self.backup_to and self.store_path() is None:
             return "backup_to needs a store in a file; jobs in memory have no backup."
+        if self.trace_ratio() is not None and find_spec("opentelemetry") is None:
+            return "traces needs the extra otel: pip install 'holdfast-queue[otel]' beside the server."
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             return f"{given} needs {missing} beside it: the certificate and its key."
@@ -246,7 +265,18 @@ class Config:
             max_attempts=self.max_attempts,
             max_crashes=self.max_crashes,
             retention_ms=self.retention_ms,
+            retention_jobs=self.retention_jobs,
+            retention_bytes=self.retention_bytes,
         )
+
+    def trace_ratio(self) -> float | None:
+        """The share of traces that are recorded, of those that begin here; None if none are. Raises `ValueError`."""
+        if self.traces == "off":
+            return None
+        ratio = float(self.traces)
+        if not 0 <= ratio <= 1:
+            raise ValueError(self.traces)
+        return ratio
 
     def audit_retention_ms(self) -> int:
         """How long entries of the audit log are kept; raises `ValueError` if that is not a duration within its bounds."""
@@ -449,6 +479,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
 def _check_written(config: Config, told: dict[str, str]) -> None:
     """A value that is a text and stands for another type."""
     for name, read, wanted in (
+        ("traces", config.trace_ratio, "off, or a share from 0 to 1 such as 0.01"),
         ("beanstalk", config.beanstalk_address, "HOST:PORT, such as 127.0.0.1:11300"),
         ("backup_every", config.backup_every_ms, "from 1m to 366d, such as 15m, 1h or 1d"),
         ("audit_retention", config.audit_retention_ms, "from 1m to 3660d, such as 12h or 90d"),

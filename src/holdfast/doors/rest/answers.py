@@ -205,6 +205,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     group_limit: of_a_job.GroupLimit | UnsetType = UNSET
     only_worker: of_a_job.OnlyWorker | UnsetType = UNSET
     follows: of_a_job.Follows | UnsetType = UNSET
+    traceparent: of_a_job.Traceparent | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
@@ -312,6 +313,8 @@ class SettingsOut(msgspec.Struct):
     max_crashes: int
     max_running: int | None
     retention_ms: int | None
+    retention_jobs: int | None
+    retention_bytes: int | None
     retry: RetryPolicy
 
 
@@ -323,6 +326,7 @@ class QueueOut(msgspec.Struct, kw_only=True):
     created_at: Instant
     jobs: CountsOut
     bytes: int
+    history_bytes: int
     settings: SettingsOut
     set: list[str]
 
@@ -365,6 +369,7 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     paused: bool
     jobs: CountsOut
     bytes: int
+    history_bytes: int
     capacity_jobs: int
     capacity_bytes: int
     oldest_ready_ms: int | None
@@ -450,31 +455,3 @@ class AuditOut(msgspec.Struct):
     kept: int
     kept_bytes: int
     removed: int
-
-
-class KeyOut(msgspec.Struct, kw_only=True):
-    """An access key. `secret` only in the answer that made it; `old_until`: when the secret before the last one ends."""
-
-    id: str
-    name: str
-    abilities: tuple[str, ...]
-    queues: tuple[str, ...]
-    sees_payloads: bool
-    note: str
-    created_at: Instant
-    expires_at: Instant | None
-    used_at: Instant | None
-    old_until: Instant | UnsetType = UNSET
-    requests_per_s: int | UnsetType = UNSET
-    parked: int | UnsetType = UNSET
-    secret: str | UnsetType = UNSET
-
-    def __repr__(self) -> str:
-        """Without its secret."""
-        return f"KeyOut({self.id!r}, {self.name!r})"
-
-
-class KeysOut(msgspec.Struct):
-    """All access keys."""
-
-    keys: list[KeyOut]
