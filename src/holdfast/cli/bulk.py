@@ -1,4 +1,4 @@
-"""`holdfast job retry|cancel|promote|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
+"""`holdfast job retry|cancel|promote|release|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
 
 Filters are evaluated first, then one job is changed after the other: a job whose state no longer fits the verb is skipped and
 counted. A filter is the server's own, except `--older` and `--error`, for which each job found is read.
@@ -241,6 +241,14 @@ _CANCEL = Verb(
 _PROMOTE = Verb(
     "promote", "Run scheduled jobs now.", ("scheduled",), ("scheduled",), lambda client, job, _: _stands(client.promote(job))
 )
+_RELEASE = Verb(
+    "release",
+    "Take running jobs back from their workers: they are ready again, and the attempt does not count.",
+    ("leased",),
+    ("leased",),
+    lambda client, job, _: _stands(client.release_lease(job, client.job(job).attempt)),
+    asks=True,
+)
 _ENDED = ("concluded", "dead", "cancelled")
 _MOVE = Verb(
     "move",
@@ -279,6 +287,7 @@ BULK = [
     ),
     _command(_CANCEL),
     _command(_PROMOTE),
+    _command(_RELEASE, lines=("holdfast job release 42 43", "holdfast job release --queue mail --type newsletter --dry-run")),
     _command(
         _MOVE,
         click.option("--to", "target", required=True, help="Target queue.", shell_complete=queue_names),

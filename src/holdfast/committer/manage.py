@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from holdfast.committer import enqueue, expiry, groups
 from holdfast.committer.batch import Batch
+from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State, without_parent
@@ -26,6 +27,7 @@ from holdfast.messages.commands import (
     SetInterest,
     SetQueue,
     SettleJob,
+    TakeBackLease,
 )
 from holdfast.messages.views import QueueInfo
 
@@ -92,6 +94,16 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
     job, queue = await job_here(batch, command.id)
     after = lifecycle.promote(job, batch.now)
     batch.change(events.PROMOTED, queue, job, after)
+    return await _changed(batch, after)
+
+
+async def take_back(batch: Batch, command: TakeBackLease) -> Changed:
+    """Take a leased job back from its worker."""
+    job, queue = await job_here(batch, command.id)
+    after = await returning(batch, job, lifecycle.take_back(job, batch.now, command.attempt))
+    batch.change(events.RELEASED, queue, job, after)
+    assert job.lease is not None, "only a lease can be taken back"
+    batch.lost.append(job.lease.fence)
     return await _changed(batch, after)
 
 

@@ -54,6 +54,7 @@ from holdfast.messages.commands import (
     SetInterest,
     SetQueue,
     SettleJob,
+    TakeBackLease,
 )
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command
@@ -61,7 +62,7 @@ from holdfast.messages.views import Durability, QueueInfo
 from holdfast.routing.interests import Match, Share
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
-JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
+JobVerb = RetryJob | CancelJob | PromoteJob | TakeBackLease | DeleteJob | EditJob | SettleJob
 
 
 class Engine(Pipeline):
@@ -301,7 +302,7 @@ class Engine(Pipeline):
     # Managing
 
     async def change_job(self, command: JobVerb) -> Changed:
-        """Retry, cancel, promote, edit, settle or delete one job."""
+        """Retry, cancel, promote, edit, settle or delete one job, or take back its lease."""
         async with self.audited(command):
             weight = self._check_change(command)
         changed = await self.manage(command, weight)

@@ -168,6 +168,19 @@ def lapse(job: Job, now: int) -> Job:
     return _again(job, now, 0)
 
 
+def take_back(job: Job, now: int, attempt: int | None) -> Job:
+    """An operator takes the lease back: its holder has lost it, and the attempt does not count. Only of this attempt, if one is named."""
+    if job.lease is None:
+        raise _wrong(job, "have its lease taken back", "leased")
+    if attempt is not None and attempt != job.attempt:
+        raise WrongState(
+            f"Job {job.id} is in attempt {job.attempt} by now, not in attempt {attempt}.", job_id=job.id, state=job.state.value
+        )
+    if job.lease.cancel_requested:
+        return _ended(job, State.CANCELLED, CANCELLED, now)
+    return _again(job, now, 0)
+
+
 def due(job: Job, now: int) -> Job:
     """A scheduled job is due."""
     if job.state is not SCHEDULED or job.ready_at > now:

@@ -154,6 +154,17 @@ class PromoteJob(Managed[Changed], frozen=True, tag=12):
         return Deed("job.promote", job=self.id)
 
 
+class TakeBackLease(Managed[Changed], frozen=True, tag=85):
+    """Take a leased job back from its worker, whose lease is lost; the attempt does not count. `attempt`: only if it is still that one."""
+
+    id: int
+    attempt: int | None = None
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.release_lease", job=self.id)
+
+
 class DeleteJob(Managed[Changed], frozen=True, tag=13):
     """Remove a job and everything stored about it. `unless_history`: a concluded or cancelled one is not found."""
 

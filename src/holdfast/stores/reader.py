@@ -252,7 +252,10 @@ class Reader:
         on_queue, workers = await self._row("workers_on", job.queue)
         if query.scope is not None and not on_queue:
             workers = await count_seen_workers(self._snapshot, query.scope)
-        takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
+        if job.lease is not None:
+            takers = await self._fetch("registered_at", job.lease.worker)
+        else:
+            takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
 
     async def _queue_id(self, name: str | None) -> int | None:

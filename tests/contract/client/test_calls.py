@@ -148,6 +148,16 @@ def test_waiting_for_a_job_ends_with_it_or_with_the_time(client, queue):
     assert client.wait(put.id).state == "cancelled"
 
 
+def test_a_lease_is_taken_back_from_its_worker(client, queue):
+    put = client.enqueue(queue, 1)
+    (job,) = client.lease(queue)
+    assert (client.release_lease(put.id, job.attempt).state, client.job(put.id).failures) == ("ready", 0)
+    with pytest.raises(LeaseLost):
+        client.conclude(job.lease.token)
+    with pytest.raises(WrongState):
+        client.release_lease(put.id)
+
+
 def test_jobs_are_managed(client, queue):
     put = client.enqueue(queue, 1, delay_ms=60_000)
     assert client.why(put.id).reasons[0].code == "scheduled"

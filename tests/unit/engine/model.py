@@ -256,6 +256,13 @@ class Model(Tubes, Routing):
         self.wait(row, self.now)
         return row.id
 
+    def TakeBackLease(self, command: c.TakeBackLease) -> object:  # noqa: N802
+        row = self.job(command.id, "leased")
+        if command.attempt not in (None, row.attempt):
+            raise No("wrong_state")
+        self.hand_back(row, self.now)
+        return row.id
+
     def SettleJob(self, command: c.SettleJob) -> object:  # noqa: N802
         row = self.job(command.id, *WAITING, "dead")
         self.end(row, "concluded" if command.done else "dead", f"settled: {command.reason}")
@@ -364,7 +371,17 @@ class Model(Tubes, Routing):
 
 _TIME = (ExpireLeases, PromoteDue, BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
-_JOBS = (c.SettleJob, c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
+_JOBS = (
+    c.SettleJob,
+    c.RetryJob,
+    c.CancelJob,
+    c.PromoteJob,
+    c.TakeBackLease,
+    c.DeleteJob,
+    c.EditJob,
+    c.PauseQueue,
+    c.PurgeQueue,
+)
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
 _HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)

@@ -18,7 +18,7 @@ SETTINGS = {
 QUEUES = tuple(SETTINGS)
 STEP_MS = 10
 NEVER = LeaseRef(1, 1, 1, bytes(16))
-ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
+ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.TakeBackLease, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
 MATCHES = ("*", "*", "*", {"^a$": "^1$"}, {"^a$": "^[12]$"}, {"b": "^.*1"}, {"^a$": "^2$", "^b$": "^2$"}, None)
 EVENTS = (b'{"a":"1"}', b'{"a":"2"}', b'{"b":"21"}', b'{"a":"3","b":"2"}', b"{}")
 

@@ -17,7 +17,9 @@ _POLL_MS = 50_000
 
 
 class Jobs(AsyncCaller):
-    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `move`, `settle`, `delete`."""
+    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
+    `delete`.
+    """
 
     async def job(self, job_id: int) -> Job:
         """One job with its result, progress and errors. Raises `JobNotFound`."""
@@ -100,6 +102,16 @@ class Jobs(AsyncCaller):
     async def promote(self, job_id: int) -> Job:
         """Run a scheduled job now."""
         return await self._manage(job_id, "promote")
+
+    async def release_lease(self, job_id: int, attempt: int | None = None) -> Job:
+        """Take a leased job back from its worker: it is ready at once, and the attempt does not count.
+
+        The worker gets `LeaseLost` for what it says of the job from now on. `attempt`: only if the job is still in that one;
+        without it this call can't be repeated safely, and raises `OutcomeUnknown` if its answer is lost.
+        """
+        if attempt is None:
+            return await self._post(Job, path("/v1/jobs/{}/release-lease", job_id), repeatable=False)
+        return await self._manage(job_id, "release-lease", {"attempt": attempt})
 
     async def edit(self, job_id: int, /, **changes: Any) -> Job:
         """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""

@@ -12,13 +12,13 @@ from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, ScaleOut, WhyOut
 from holdfast.doors.rest.parameters import JobId, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
+from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, SettleIn
 from holdfast.engine.engine import JobVerb
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, patch, post, put
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob, TakeBackLease
 from holdfast.messages.queries import ListJobs
 
 QueueCursor = Annotated[str, Meta(description="`next_cursor` of the page before.", max_length=limits.QUEUE_NAME_WRITTEN_CHARS)]
@@ -115,6 +115,14 @@ async def cancel_job(state: AppState, job_id: JobId) -> JobOut:
 async def promote_job(state: AppState, job_id: JobId) -> JobOut:
     """It becomes ready."""
     return await _changed(state, PromoteJob(job_id))
+
+
+@post("/v1/jobs/{job_id}/release-lease", tags=["jobs"], status=200, summary="Take a leased job back from its worker")
+async def release_lease(state: AppState, job_id: JobId, data: ReleaseLeaseIn | None = None) -> JobOut:
+    """It is ready again at once, and the attempt does not count. What its worker says of it from now on is refused with
+    `lease_lost`, so the work may be done twice: by this worker, which does not know yet, and by the next one.
+    """
+    return await _changed(state, TakeBackLease(job_id, (data or ReleaseLeaseIn()).attempt))
 
 
 @post("/v1/jobs/{job_id}/move", tags=["jobs"], status=200, summary="Move a job to another queue")
@@ -230,6 +238,7 @@ ROUTES: list[Route] = [
     retry_job,
     cancel_job,
     promote_job,
+    release_lease,
     move_job,
     settle_job,
     edit_job,

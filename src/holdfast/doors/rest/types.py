@@ -255,6 +255,12 @@ class MoveIn(msgspec.Struct, forbid_unknown_fields=True):
     queue: QueueName
 
 
+class ReleaseLeaseIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose lease to take back: with `attempt` only that attempt's, not that of a worker who has leased the job since."""
+
+    attempt: Annotated[int, Meta(ge=1, le=limits.ID_MAX)] | None = None
+
+
 class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
     """Which jobs to remove: by default those that wait."""
 

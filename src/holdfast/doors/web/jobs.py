@@ -65,7 +65,7 @@ def _possible(job: Job) -> set[str]:
     return {
         State.SCHEDULED: {"promote", "cancel", "edit", "move", "settle", "delete"},
         State.READY: {"cancel", "edit", "move", "settle", "delete"},
-        State.LEASED: {"cancel"},
+        State.LEASED: {"cancel", "release"},
         State.DEAD: {"retry", "move", "settle", "delete"},
         State.CONCLUDED: {"delete"},
         State.CANCELLED: {"move", "delete"},
@@ -117,7 +117,7 @@ def _download(detail: JobDetail, part: str) -> Reply:
 
 @post("/web/jobs/{job_id}/{verb}")
 async def act(view: View, job_id: JobId, verb: str) -> Reply:
-    """Retry, cancel, promote, delete, move, edit or clone it."""
+    """Retry, cancel, promote, delete, move, edit or clone it, or take its lease back."""
     form = await forms.read(view.request)
     detail = await view.engine.reading.glance(job_id)
     queue = detail.job.queue
@@ -138,6 +138,9 @@ async def act(view: View, job_id: JobId, verb: str) -> Reply:
     if verb == "edit":
         await view.actions.act("job.edit", str(job_id), queue, **_edited(form, detail))
         return view.back(f"/jobs/{job_id}", "job.edit")
+    if verb == "release-lease":
+        await view.actions.act("job.release_lease", str(job_id), queue, attempt=form.int("attempt"))
+        return view.back(f"/jobs/{job_id}", "job.release_lease")
     if verb not in _ACTIONS:
         raise NotFound(f"There is no action {verb[:40]} for jobs.")
     if verb == "delete":

@@ -138,6 +138,15 @@ def test_a_dead_job_is_retried_a_scheduled_one_run_now_a_waiting_one_cancelled(b
     browser.send(f"/jobs/{later}/explode", 404)
 
 
+def test_a_lease_is_taken_back(browser, queue):
+    browser.put(queue)
+    (held,) = browser.http.post("/v1/leases", json={"queues": [queue]}).json()["jobs"]
+    assert "Take lease back" in browser.text(f"/jobs/{held['id']}")
+    assert "Lease taken back" in browser.done(f"/jobs/{held['id']}/release-lease")
+    assert (browser.job(held["id"])["state"], browser.job(held["id"])["attempt"]) == ("ready", 1)
+    browser.send(f"/jobs/{held['id']}/release-lease", 409)
+
+
 def test_a_job_is_deleted_only_when_that_was_typed(browser, queue):
     (job,) = browser.put(queue)
     browser.send(f"/jobs/{job}/delete", 400, typed="delete")

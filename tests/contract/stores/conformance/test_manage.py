@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.errors import JobNotFound, QueueFull, WrongState
+from holdfast.errors import JobNotFound, LeaseLost, QueueFull, WrongState
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings, Tally
 from holdfast.messages.commands import (
@@ -13,18 +13,21 @@ from holdfast.messages.commands import (
     ExtendLease,
     FailLease,
     PromoteJob,
+    ReleaseLease,
     RetryJob,
     SetQueue,
     SettleJob,
+    TakeBackLease,
 )
 
-ON_ONE_JOB = [RetryJob, CancelJob, PromoteJob, DeleteJob, EditJob]
+ON_ONE_JOB = [RetryJob, CancelJob, PromoteJob, TakeBackLease, DeleteJob, EditJob]
 
 
 ALLOWED = {
     RetryJob: {State.DEAD: State.READY},
     CancelJob: {State.READY: State.CANCELLED, State.SCHEDULED: State.CANCELLED, State.LEASED: State.LEASED},
     PromoteJob: {State.SCHEDULED: State.READY},
+    TakeBackLease: {State.LEASED: State.READY},
     EditJob: {State.READY: State.READY, State.SCHEDULED: State.SCHEDULED},
     DeleteJob: dict.fromkeys(set(State) - {State.LEASED}),
 }
@@ -67,6 +70,48 @@ async def test_a_retried_job_has_all_of_its_tries_again(client):
     job = await client.job(1)
     assert (job.failures, job.attempt, job.reason, job.ended_at) == (0, 1, None, None)
     assert (await client.take()).attempt == 2
+
+
+async def test_a_lease_taken_back_counts_no_attempt_and_its_holder_has_lost_it(client):
+    await client.put()
+    held = await client.take()
+    await client.do(TakeBackLease(1))
+    job = await client.job(1)
+    assert (job.state, job.attempt, job.failures, job.crashes, job.lease) == (State.READY, 1, 0, 0, None)
+    for late in (ExtendLease(held.ref()), ConcludeLease(held.ref()), FailLease(held.ref(), "no")):
+        with pytest.raises(LeaseLost):
+            await client.do(late)
+    again = await client.take()
+    assert (again.id, again.attempt) == (1, 2)
+    await client.do(ConcludeLease(again.ref()))
+
+
+async def test_only_the_attempt_that_was_named_is_taken_back(client):
+    await client.put()
+    first = await client.take()
+    await client.do(ReleaseLease(first.ref()))
+    second = await client.take()
+    with pytest.raises(WrongState, match="attempt 2 by now, not in attempt 1"):
+        await client.do(TakeBackLease(1, attempt=1))
+    assert await client.state(1) is State.LEASED
+    await client.do(TakeBackLease(1, attempt=second.attempt))
+    assert await client.state(1) is State.READY
+
+
+async def test_a_lease_taken_back_after_a_request_to_stop_is_cancelled(client):
+    await client.put()
+    await client.take()
+    await client.do(CancelJob(1))
+    await client.do(TakeBackLease(1))
+    assert await client.state(1) is State.CANCELLED
+
+
+async def test_a_lease_that_is_concluded_and_taken_back_in_one_transaction_is_concluded(client):
+    await client.put()
+    held = await client.take()
+    refused, done = await client.together(TakeBackLease(1), ConcludeLease(held.ref()))
+    assert done.state is State.CONCLUDED
+    assert refused.code == "wrong_state"
 
 
 # Editing -------------------------------------------------------------------------------------------------------------
