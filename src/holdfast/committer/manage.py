@@ -3,7 +3,7 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.committer import enqueue, expiry, groups
+from holdfast.committer import enqueue, expiry, groups, unique
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
@@ -62,7 +62,7 @@ async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
         )
     if job.extras.unique_key is not None:
         pair = (job.queue, job.extras.unique_key)
-        holder = await enqueue.holder_of(batch, pair)
+        holder = await unique.holder_of(batch, pair)
         if holder is not None:
             raise NotUnique(
                 f"Job {holder} holds the unique key {pair[1]!r}.", queue=queue.name, unique_key=pair[1], job_id=holder
@@ -120,7 +120,7 @@ async def edit(batch: Batch, command: EditJob) -> Changed:
     job, queue = await job_here(batch, command.id)
     ready_at = command.run_at if command.delay_ms is None else batch.now + command.delay_ms
     size = len(command.content.payload) if command.content is not None else None
-    after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags)
+    after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags, command.meta)
     if after.size > job.size and not queue.has_room(0, after.size - job.size):
         raise QueueFull(f"The queue {queue.name} has no room for the larger payload.", queue=queue.name, retry_after_ms=1_000)
     batch.change(events.EDITED, queue, job, after, content=await _edited(batch, command))

@@ -319,6 +319,7 @@ class Engine(Pipeline):
             checks.when("", command.delay_ms, command.run_at)
             checks.text("type", command.type, limits.TYPE_CHARS)
             checks.tags("tags", command.tags or ())
+            checks.meta("meta", command.meta or ())
             if command.content is not None:
                 weight = len(command.content.payload)
                 checks.payload("payload", weight, self.payload_bytes)

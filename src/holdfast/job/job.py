@@ -48,6 +48,15 @@ class UniqueWhile(enum.StrEnum):
     UNFINISHED = "unfinished"  # scheduled, ready or leased
 
 
+class OnConflict(enum.StrEnum):
+    """What is done with a new job whose unique key is taken."""
+
+    REFUSE = "refuse"
+    EXISTING = "existing"  # its producer gets the job that has the key
+    REPLACE = "replace"  # the waiting job that has the key gets its content and options
+    DEBOUNCE = "debounce"  # the same, and its delay begins again
+
+
 class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Counters that beanstalkd reports for a job: releases, buries and kicks, its last delay in seconds, and the timeouts
     before its last kick. Counted when beanstalkd's verbs are used.
@@ -58,6 +67,10 @@ class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     releases: int = 0
     buries: int = 0
     kicks: int = 0
+
+
+Meta = tuple[tuple[str, str], ...]
+"""Names and values that a producer gives to a job, in its order: a trace, a tenant, a customer."""
 
 
 class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
@@ -79,6 +92,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     beanstalk: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
+    meta: Meta = ()
 
 
 NO_EXTRAS = Extras()
@@ -105,7 +119,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
-    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds."""
+    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds.
+
+    `debounce_max_ms`: a job is never debounced to later than so long after it was enqueued.
+    """
 
     queue: str
     payload: bytes
@@ -116,6 +133,8 @@ class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     run_at: int | None = None
     max_attempts: int | None = None
     extras: Extras = NO_EXTRAS
+    on_conflict: OnConflict = OnConflict.REFUSE
+    debounce_max_ms: int | None = None
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):

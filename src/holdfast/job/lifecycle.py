@@ -35,7 +35,9 @@ from holdfast.job.job import (
     Job,
     Lease,
     LeaseRef,
+    Meta,
     NewJob,
+    OnConflict,
     State,
 )
 from holdfast.limits import ID_MAX, PRIORITY_MAX
@@ -252,11 +254,14 @@ def edit(
     max_attempts: int | None,
     size: int | None,
     tags: tuple[str, ...] | None,
+    meta: Meta | None,
 ) -> Job:
     """Change a waiting job; None leaves a field as it is."""
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be edited", "scheduled or ready")
-    extras: Extras = _decided(job.extras) if tags is None else replace(job.extras, tags=tags, unreadable=None)
+    extras: Extras = _decided(job.extras)
+    if tags is not None or meta is not None:
+        extras = replace(extras, tags=extras.tags if tags is None else tags, meta=extras.meta if meta is None else meta)
     edited = replace(
         job,
         priority=job.priority if priority is None else priority,
@@ -265,6 +270,38 @@ def edit(
         extras=extras,
     )
     return edited if ready_at is None else _at(edited, max(ready_at, now), now)
+
+
+def overwrite(job: Job, new: NewJob, now: int, max_attempts: int) -> Job:
+    """A waiting job whose unique key a new one wants: it gets the new one's options and size, with none of its tries used, and keeps its id,
+    its group and its place in the line. Debounced, it also begins its delay again.
+    """
+    if job.state not in (SCHEDULED, READY):
+        raise _wrong(job, "be replaced", "scheduled or ready")
+    was = job.extras
+    kept = replace(
+        new.extras,
+        group_key=was.group_key,
+        group_limit=was.group_limit,
+        worker=was.worker,
+        follows=was.follows,
+        beanstalk=was.beanstalk,
+    )
+    changed = replace(
+        job,
+        priority=job.priority if new.priority is None else new.priority,
+        max_attempts=max_attempts,
+        failures=0,
+        crashes=0,
+        size=len(new.payload),
+        extras=kept,
+    )
+    if new.on_conflict is not OnConflict.DEBOUNCE:
+        return changed
+    until = now + (new.delay_ms or 0)
+    if new.debounce_max_ms is not None:
+        until = min(until, job.created_at + new.debounce_max_ms)
+    return changed if until <= now and job.state is READY else _at(changed, max(until, now), now)
 
 
 def orphan(job: Job, now: int) -> Job:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
-from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
+from holdfast.job.job import Content, IdempotencyKey, LeaseRef, Meta, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import GRANT_BYTES
@@ -13,7 +13,7 @@ from holdfast.messages.audit import Deed, Managed
 from holdfast.messages.frame import Command, Phase, Request
 from holdfast.messages.views import QueueInfo
 
-_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags")
+_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags", "meta")
 
 # Commands: producing and consuming ------------------------------------------------------------------------------------------------
 
@@ -187,6 +187,7 @@ class EditJob(Managed[Changed], frozen=True, tag=14):
     run_at: int | None = None
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
+    meta: Meta | None = None
 
     def deed(self) -> Deed:
         """What it does."""

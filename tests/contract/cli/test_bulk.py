@@ -75,6 +75,26 @@ def test_a_filter_that_is_empty_does_not_stand_for_all_jobs(verb, name):
     assert (said.exit_code, "it is empty" in said.output) == (2, True), said.output
 
 
+def test_a_push_says_what_to_do_if_its_key_is_taken(holdfast, witness, queue):
+    given = ("job", "push", queue, "--unique-key", "u", "--delay", "1h")
+    first = holdfast(*given, "1").stdout
+    assert holdfast(*given, "2", "--on-conflict", "existing").stdout == first
+    assert holdfast(*given, "3", "--on-conflict", "debounce", "--debounce-max", "2h").stdout == first
+    assert witness.job(int(first)).payload == 3
+    assert holdfast(*given, "4").returncode == 1
+
+
+def test_meta_is_given_and_filtered_by(holdfast, witness, queue):
+    first = holdfast("job", "push", queue, "--meta", "tenant=7", "--meta", "url=a=b").stdout.strip()
+    second = holdfast("job", "push", queue, "--meta", "tenant=8").stdout.strip()
+    assert witness.job(int(first)).meta == {"tenant": "7", "url": "a=b"}
+    assert json.loads(holdfast("job", "ls", "--queue", queue, "--meta", "url=a=b", "--json").stdout)["id"] == int(first)
+    assert holdfast("job", "cancel", "--meta", "tenant=8", "--yes").returncode == 0
+    assert states(witness, [int(first), int(second)]) == ["ready", "cancelled"]
+    wrong = holdfast("job", "ls", "--meta", "tenant")
+    assert (wrong.returncode, "'tenant' is not NAME=VALUE" in wrong.stderr) == (2, True)
+
+
 def test_leases_are_taken_back_by_id_and_by_filter(holdfast, witness, queue):
     ids = [witness.enqueue(queue, n).id for n in range(3)]
     held = {job.id: job.lease.token for job in witness.lease(queue, max=3)}

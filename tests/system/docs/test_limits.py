@@ -40,6 +40,7 @@ LIMITS = {
     "the time that an idempotency key is kept": "IDEMPOTENCY_MS",
     "tags of a job": "TAGS",
     "a tag": "TAG_CHARS",
+    "the `meta` of a job": "META_BYTES META_NAME_CHARS",
     "a failure's reason": "REASON_CHARS",
     "what is said of a job that is settled": "SETTLED_CHARS",
     "failed attempts kept": "ERRORS_KEPT",

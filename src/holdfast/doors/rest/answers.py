@@ -5,7 +5,39 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
+from holdfast.doors.rest.types import (
+    Attempt,
+    Attempts,
+    Base64,
+    CancelRequested,
+    ContentType,
+    Crashes,
+    EndedAt,
+    EndReason,
+    EnqueuedAt,
+    Failures,
+    Follows,
+    GroupKey,
+    GroupLimit,
+    HandlerType,
+    Hidden,
+    Holder,
+    Id,
+    Instant,
+    Json,
+    LeasedAt,
+    LeaseLeft,
+    OnlyWorker,
+    PayloadBytes,
+    Priority,
+    Progress,
+    QueueName,
+    ReadyAt,
+    Result,
+    StateName,
+    Token,
+    UniqueKey,
+)  # fmt: skip
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
 
@@ -20,7 +52,9 @@ class DurabilityOut(msgspec.Struct, frozen=True):
 
 
 class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
-    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since."""
+    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since. `duplicate`: it had the
+    unique key before, and `on_conflict` says that it stands in the place of a new job.
+    """
 
     id: Id
     queue: QueueName
@@ -31,13 +65,13 @@ class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
     created_at: Instant
     ready_at: Instant
     gone: bool | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
-    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key."""
+    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key, or had the unique key."""
 
     durability: DurabilityOut
-    duplicate: bool | UnsetType = UNSET
 
 
 class BulkOut(msgspec.Struct, kw_only=True):
@@ -177,36 +211,37 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
 
     id: Id
     queue: QueueName
-    type: str
-    state: str
+    type: HandlerType
+    state: StateName
     priority: Priority
-    attempt: int
-    max_attempts: int
-    failures: int
-    crashes: int
-    created_at: Instant
-    ready_at: Instant
+    attempt: Attempt
+    max_attempts: Attempts
+    failures: Failures
+    crashes: Crashes
+    created_at: EnqueuedAt
+    ready_at: ReadyAt
     payload: Json | UnsetType = UNSET
-    payload_base64: str | UnsetType = UNSET
-    content_type: str | UnsetType = UNSET
-    payload_hidden: bool | UnsetType = UNSET
-    payload_bytes: int | UnsetType = UNSET
-    leased_at: Instant | UnsetType = UNSET
-    ended_at: Instant | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    worker: str | UnsetType = UNSET
+    payload_base64: Base64 | UnsetType = UNSET
+    content_type: ContentType | UnsetType = UNSET
+    payload_hidden: Hidden | UnsetType = UNSET
+    payload_bytes: PayloadBytes | UnsetType = UNSET
+    leased_at: LeasedAt | UnsetType = UNSET
+    ended_at: EndedAt | UnsetType = UNSET
+    reason: EndReason | UnsetType = UNSET
+    worker: Holder | UnsetType = UNSET
     lease: LeaseOut | UnsetType = UNSET
-    lease_ms_left: int | UnsetType = UNSET
-    cancel_requested: bool | UnsetType = UNSET
-    unique_key: str | UnsetType = UNSET
+    lease_ms_left: LeaseLeft | UnsetType = UNSET
+    cancel_requested: CancelRequested | UnsetType = UNSET
+    unique_key: UniqueKey | UnsetType = UNSET
     unique_while: UniqueWhile | UnsetType = UNSET
-    group_key: str | UnsetType = UNSET
-    group_limit: int | UnsetType = UNSET
-    only_worker: str | UnsetType = UNSET
-    follows: Id | UnsetType = UNSET
+    group_key: GroupKey | UnsetType = UNSET
+    group_limit: GroupLimit | UnsetType = UNSET
+    only_worker: OnlyWorker | UnsetType = UNSET
+    follows: Follows | UnsetType = UNSET
     tags: tuple[str, ...] = ()
-    progress: Json | UnsetType = UNSET
-    result: Json | UnsetType = UNSET
+    meta: dict[str, str] | UnsetType = UNSET
+    progress: Progress | UnsetType = UNSET
+    result: Result | UnsetType = UNSET
     then: list[ReceiptOut] | UnsetType = UNSET
     errors: list[ErrorOut] | UnsetType = UNSET
 

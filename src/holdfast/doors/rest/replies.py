@@ -94,13 +94,17 @@ def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
         ready_at=instant(receipt.ready_at),
         gone=True if enqueued.gone else UNSET,
         durability=kept_as(enqueued, durability),
-        duplicate=True if enqueued.duplicate else UNSET,
+        duplicate=True if enqueued.duplicate or enqueued.existing else UNSET,
     )
 
 
 def receipts_out(enqueued: Enqueued) -> list[ReceiptOut]:
     """The jobs of a bulk enqueue."""
-    return [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
+    shown = [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
+    for one in shown if enqueued.existing else ():
+        if one.id in enqueued.existing:
+            one.duplicate = True
+    return shown
 
 
 def bulk_out(enqueued: Enqueued, durability: DurabilityOut) -> BulkOut:
@@ -161,6 +165,8 @@ def job_out(job: Job, now: int) -> JobOut:
 
 def _with_extras(shown: JobOut, extras: Extras) -> None:
     shown.tags = extras.tags
+    if extras.meta:
+        shown.meta = dict(extras.meta)
     if extras.unique_key is not None:
         shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
     if extras.group_key is not None:

@@ -48,6 +48,9 @@ async def list_jobs(
     text: Annotated[
         str | None, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
+    meta: Annotated[
+        dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
+    ] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
@@ -56,7 +59,16 @@ async def list_jobs(
     if state_ is not None and state_ not in set(State):
         raise breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await state.engine.reading.jobs(
-        ListJobs(limit, queue, State(state_) if state_ else None, type, tag, text, cursor_of(cursor))
+        ListJobs(
+            limit,
+            queue,
+            State(state_) if state_ else None,
+            type,
+            tag,
+            text,
+            cursor_of(cursor),
+            meta=tuple((meta or {}).items()),
+        )
     )
     jobs = []
     for detail in page.jobs:
@@ -151,7 +163,18 @@ async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) 
     content = Content("", None, payload) if payload is not None else None
     run_at = bodies.millis(data.run_at)
     return await _changed(
-        state, EditJob(job_id, content, data.type, data.priority, data.delay_ms, run_at, data.max_attempts, data.tags)
+        state,
+        EditJob(
+            job_id,
+            content,
+            data.type,
+            data.priority,
+            data.delay_ms,
+            run_at,
+            data.max_attempts,
+            data.tags,
+            None if data.meta is None else tuple(data.meta.items()),
+        ),
     )
 
 

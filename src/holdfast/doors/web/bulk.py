@@ -162,7 +162,7 @@ def run_of(form: forms.Form) -> Run:
     target = form.text("target").strip()
     if target:
         checks.queue_name("target", target)
-    wanted = Filter.of({name: form.text(name) for name in ("queue", "state", "type", "tag", "text")})
+    wanted = Filter.of({name: form.text(name) for name in ("queue", "state", "type", "tag", "text", "meta")})
     return Run(
         way,
         wanted,

@@ -11,12 +11,13 @@ from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.parameters import JobId
 from holdfast.doors.web import formats, forms, related_jobs, timeline
+from holdfast.doors.web.filters import meta_of, shown_meta
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
-from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
+from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, Meta, NewJob, State
 from holdfast.messages.views import JobDetail
 
 SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
@@ -190,6 +191,7 @@ async def _edit_form(view: View, job_id: int) -> Reply:
         "type": detail.content.type,
         "payload": formats.text_of(detail.content.payload) if text_can else None,
         "tags": ", ".join(job.extras.tags),
+        "meta": shown_meta(job.extras.meta),
     }
     body = msgspec.json.encode({"priority": job.priority}).decode()
     return view.page("edit.html", f"Edit job {job_id}", "jobs", values, view.curl("PATCH", f"/v1/jobs/{job_id}", body))
@@ -209,12 +211,21 @@ def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
         tags = tags_of(form.text("tags"))
         if tags != job.extras.tags:
             given["tags"] = tags
+    meta = meta_given(form, job.extras.meta)
+    if meta != job.extras.meta:
+        given["meta"] = meta
     if form.has("type") and form.text("type") != detail.content.type:
         given["type"] = form.text("type")
     if form.has("payload") and form.text("payload") != form.text("payload_was"):
         given["content"] = Content("", None, json_of("payload", form.text("payload")))
         given.setdefault("type", detail.content.type)
     return given
+
+
+def meta_given(form: forms.Form, was: Meta) -> Meta:
+    """What a form says of `meta`. What it showed, and nobody changed, stays as it was, line breaks in values included."""
+    typed = form.text("meta").replace("\r\n", "\n").strip()
+    return was if not form.has("meta") or typed == shown_meta(was).strip() else meta_of(typed)
 
 
 def tags_of(text: str) -> tuple[str, ...]:

@@ -138,6 +138,24 @@ def test_a_dead_job_is_retried_a_scheduled_one_run_now_a_waiting_one_cancelled(b
     browser.send(f"/jobs/{later}/explode", 404)
 
 
+def test_meta_is_typed_shown_filtered_by_edited_and_cloned(browser, queue):
+    where = browser.send("/enqueue", queue=queue, payload="1", meta="tenant=7\r\nurl = a=b\r\n").headers["location"]
+    number = int(where.partition("?")[0].rpartition("/")[2])
+    assert browser.job(number)["meta"] == {"tenant": "7", "url": "a=b"}
+    assert "tenant=7" in browser.text(f"/jobs/{number}")
+    other = browser.put(queue)[0]
+    listed = browser.text(f"/jobs?queue={queue}&meta=url%3Da%3Db")
+    assert f"job-{number}" in listed
+    assert f"job-{other}" not in listed
+    browser.send(f"/jobs/{number}/edit", priority="5", meta="tenant=7\r\nurl=a=b")
+    assert browser.job(number)["meta"] == {"tenant": "7", "url": "a=b"}
+    browser.send(f"/jobs/{number}/edit", meta="tenant=8")
+    assert browser.job(number)["meta"] == {"tenant": "8"}
+    browser.send(f"/jobs/{number}/edit", 400, meta="tenant")
+    cloned = browser.send(f"/jobs/{number}/clone").headers["location"].partition("?")[0].rpartition("/")[2]
+    assert browser.job(int(cloned))["meta"] == {"tenant": "8"}
+
+
 def test_a_lease_is_taken_back(browser, queue):
     browser.put(queue)
     (held,) = browser.http.post("/v1/leases", json={"queues": [queue]}).json()["jobs"]

@@ -12,6 +12,7 @@ from holdfast.messages.commands import (
     EditJob,
     ExtendLease,
     FailLease,
+    MoveJob,
     PromoteJob,
     ReleaseLease,
     RetryJob,
@@ -127,6 +128,25 @@ async def test_an_edit_changes_all_that_it_names_and_keeps_the_rest(client, dela
     assert (job.priority, job.max_attempts, job.extras.tags, job.extras.unique_key) == (3, 2, ("y", "z"), "u")
     assert (job.state, job.ready_at, job.created_at) == (before.job.state, before.job.ready_at, before.job.created_at)
     assert detail.content == before.content
+
+
+async def test_an_edit_of_the_meta_keeps_the_tags_and_one_of_the_tags_keeps_the_meta(client):
+    await client.put(tags=("x",), meta=(("a", "1"),))
+    await client.do(EditJob(1, meta=(("b", "2"), ("c", ""))))
+    extras = (await client.job(1)).extras
+    assert (extras.tags, extras.meta) == (("x",), (("b", "2"), ("c", "")))
+    await client.do(EditJob(1, tags=("y",)))
+    await client.do(EditJob(1, priority=1))
+    extras = (await client.job(1)).extras
+    assert (extras.tags, extras.meta) == (("y",), (("b", "2"), ("c", "")))
+    await client.do(EditJob(1, meta=()))
+    assert (await client.job(1)).extras.meta == ()
+
+
+async def test_a_moved_job_keeps_its_meta(client):
+    await client.put(meta=(("a", "1"),))
+    moved = await client.do(MoveJob(1, "other"))
+    assert (await client.job(moved.jobs[0].id)).extras.meta == (("a", "1"),)
 
 
 async def test_an_edit_of_the_payload_keeps_the_type_and_one_of_the_type_keeps_the_payload(client):
