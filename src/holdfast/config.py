@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -41,8 +42,10 @@ def _setting(default: Any, help_text: str, **meta: Any) -> Any:
 class Config:
     """The effective settings. Sizes in bytes, times in milliseconds or as the name says."""
 
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
+    host: str = _setting(
+        "127.0.0.1", "Address or name to listen on, one only; beyond loopback it needs an access key, or insecure."
+    )
+    port: int = _setting(4653, "TCP port to listen on; 0 takes a free one and prints it.", low=0, high=65_535)
     insecure: bool = _setting(
         False, "Serve on addresses other than loopback without access keys: whoever reaches the port may do everything."
     )
@@ -57,7 +60,8 @@ class Config:
         choices=("required", "optional"),
     )
     store: str = _setting(
-        DEFAULT_STORE, "Store of the jobs: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory."
+        DEFAULT_STORE,
+        "Store of the jobs: sqlite:///PATH (four slashes begin an absolute path; the folder is created, and must not be on a network file system), postgresql://USER@HOST:PORT,…/DATABASE, or memory.",
     )
     replicas: int = _setting(
         0, "With PostgreSQL: how many standbys must have flushed a change before it is acknowledged.", low=0, high=8
@@ -89,12 +93,32 @@ class Config:
         low=1,
         high=limits.LEASE_MS_MAX,
     )
-    max_attempts: int = _setting(limits.ATTEMPTS_DEFAULT, "Default max attempts of a job.", low=1, high=limits.ATTEMPTS_MAX)
+    max_attempts: int = _setting(
+        limits.ATTEMPTS_DEFAULT,
+        "Default max attempts: failures plus crashes after which a job is dead, unless job or queue says otherwise.",
+        low=1,
+        high=limits.ATTEMPTS_MAX,
+    )
     max_crashes: int = _setting(
         limits.CRASHES_DEFAULT, "Default max crashes (expired leases) before a job is dead.", low=1, high=limits.ATTEMPTS_MAX
     )
     retention_ms: int = _setting(
-        limits.RETENTION_MS_DEFAULT, "How long concluded and cancelled jobs are kept.", low=0, high=limits.RETENTION_MS_MAX
+        limits.RETENTION_MS_DEFAULT,
+        "How long concluded and cancelled jobs are kept, unless the queue says otherwise.",
+        low=0,
+        high=limits.RETENTION_MS_MAX,
+    )
+    retention_jobs: int = _setting(
+        limits.RETENTION_JOBS_DEFAULT,
+        "How many concluded and cancelled jobs of a queue are kept; the oldest are removed.",
+        low=0,
+        high=limits.CAPACITY_JOBS_MAX,
+    )
+    retention_bytes: int = _setting(
+        limits.RETENTION_BYTES_DEFAULT,
+        "How many bytes of payloads and results of concluded and cancelled jobs of a queue are kept.",
+        low=0,
+        high=limits.CAPACITY_BYTES_MAX,
     )
     worker_silence_ms: int = _setting(
         limits.WORKER_SILENCE_MS_DEFAULT,
@@ -102,24 +126,24 @@ class Config:
         low=1,
         high=limits.WORKER_SILENCE_MS_MAX,
     )
-    audit_retention: str = _setting("90d", "How long entries of the audit log are kept, such as 12h or 90d.")
+    audit_retention: str = _setting("90d", "How long entries of the audit log are kept, from 1m to 3660d.")
     backup_to: str = _setting(
         "", "With a store in a file: an existing folder, best on another disk, to which the server makes backups; empty is off."
     )
-    backup_every: str = _setting("1h", "With backup_to: how often a backup is made, such as 15m, 1h or 1d.")
+    backup_every: str = _setting("1h", "With backup_to: how often a backup is made, from 1m to 366d.")
     backup_keep: int = _setting(
         24, "With backup_to: how many backups are kept; the oldest are removed.", low=1, high=limits.BACKUPS_KEPT_MAX
     )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     memory_budget: int = _setting(
         limits.MEMORY_BUDGET_BYTES,
-        "Max bytes that a front process buffers (backpressure): unfinished bodies, waiting enqueues, unread answers.",
+        "Max bytes that a front process buffers (backpressure): unfinished bodies, waiting enqueues, unread answers. At least twice the largest body.",
         low=limits.MEMORY_BUDGET_BYTES_MIN,
         high=limits.MEMORY_BUDGET_BYTES_MAX,
     )
     max_connections: int = _setting(
         limits.CONNECTIONS,
-        "Most connections of one front process, over HTTP and beanstalkd.",
+        "Most connections of one front process, over HTTP and beanstalkd; never more than the machine's bound on open files less 1,024, or half of it.",
         low=1,
         high=limits.CONNECTIONS_MAX,
     )
@@ -132,14 +156,20 @@ class Config:
     body_timeout_s: int = _setting(
         limits.BODY_S, "How long the body of a request may take to arrive, in seconds.", low=1, high=limits.BODY_S_MAX
     )
-    fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
+    fronts: int = _setting(
+        1,
+        "Front processes that share one port and one keeper: more than one pays on more than two cores. With PostgreSQL, start more nodes instead.",
+        low=1,
+        high=FRONTS_MAX,
+    )
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
     dialects: tuple[str, ...] = _setting(
         DIALECTS, "Additional HTTP dialects besides /v1, comma-separated; none turns them off."
     )
-    web: bool = _setting(True, "Serve the management page at /web; / redirects to it.")
+    web: bool = _setting(True, "Serve the management page at /web; / redirects to it, else to /docs.")
     environment: str = _setting(
-        "", "Name of the environment, such as production or staging, shown in a colour on every screen of the page."
+        "",
+        "Name of the environment, such as production, at most 40 characters, shown in a colour on every screen of the page.",
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
@@ -150,7 +180,7 @@ class Config:
     )
     disk_watermark_bytes: int = _setting(
         limits.DISK_WATERMARK_BYTES,
-        "Refuse new jobs when less than this is free on the disk; 0 refuses only on a full disk.",
+        "Refuse new jobs when less than this is free on the disk; 0 refuses only on a full disk, and keeps no reserve.",
         low=0,
         high=1 << 50,
     )
@@ -165,11 +195,15 @@ class Config:
     )
     linger_s: int = _setting(
         0,
-        "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503.",
+        "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503: set it to your balancer's check interval.",
         low=0,
         high=3_600,
     )
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
+    traces: str = _setting(
+        "off",
+        "Share of the traces that begin here and are exported by OTLP, from 0 to 1; off records none. Needs holdfast-queue[otel].",
+    )
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
     log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
 
@@ -196,6 +230,8 @@ class Config:
             )
         if self.backup_to and self.store_path() is None:
             return "backup_to needs a store in a file; jobs in memory have no backup."
+        if self.trace_ratio() is not None and find_spec("opentelemetry") is None:
+            return "traces needs the extra otel: pip install 'holdfast-queue[otel]' beside the server."
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             return f"{given} needs {missing} beside it: the certificate and its key."
@@ -229,7 +265,18 @@ class Config:
             max_attempts=self.max_attempts,
             max_crashes=self.max_crashes,
             retention_ms=self.retention_ms,
+            retention_jobs=self.retention_jobs,
+            retention_bytes=self.retention_bytes,
         )
+
+    def trace_ratio(self) -> float | None:
+        """The share of traces that are recorded, of those that begin here; None if none are. Raises `ValueError`."""
+        if self.traces == "off":
+            return None
+        ratio = float(self.traces)
+        if not 0 <= ratio <= 1:
+            raise ValueError(self.traces)
+        return ratio
 
     def audit_retention_ms(self) -> int:
         """How long entries of the audit log are kept; raises `ValueError` if that is not a duration within its bounds."""
@@ -432,6 +479,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
 def _check_written(config: Config, told: dict[str, str]) -> None:
     """A value that is a text and stands for another type."""
     for name, read, wanted in (
+        ("traces", config.trace_ratio, "off, or a share from 0 to 1 such as 0.01"),
         ("beanstalk", config.beanstalk_address, "HOST:PORT, such as 127.0.0.1:11300"),
         ("backup_every", config.backup_every_ms, "from 1m to 366d, such as 15m, 1h or 1d"),
         ("audit_retention", config.audit_retention_ms, "from 1m to 3660d, such as 12h or 90d"),

@@ -231,7 +231,17 @@ def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path):
 
 
 def test_the_capacity_and_lease_settings_are_the_policy_of_every_queue_that_sets_none():
-    policy = Config(size=3, capacity_bytes=4, lease_ms=5, max_attempts=6, max_crashes=7, retention_ms=8).policy()
+    config = Config(
+        size=3,
+        capacity_bytes=4,
+        lease_ms=5,
+        max_attempts=6,
+        max_crashes=7,
+        retention_ms=8,
+        retention_jobs=9,
+        retention_bytes=10,
+    )
+    policy = config.policy()
     given = (
         policy.capacity_jobs,
         policy.capacity_bytes,
@@ -239,8 +249,10 @@ def test_the_capacity_and_lease_settings_are_the_policy_of_every_queue_that_sets
         policy.max_attempts,
         policy.max_crashes,
         policy.retention_ms,
+        policy.retention_jobs,
+        policy.retention_bytes,
     )
-    assert given == (3, 4, 5, 6, 7, 8)
+    assert given == (3, 4, 5, 6, 7, 8, 9, 10)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from holdfast.cli.numbers import age
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client
 from holdfast.client.types import Counts, Queue, QueueSettings
+from holdfast.units import counted
 
 _COLUMNS = {
     "QUEUE": lambda queue: queue.name,
@@ -27,7 +28,17 @@ _MORE = {name.upper(): partial(lambda state, queue: getattr(queue.jobs, state), 
     for name in QueueSettings.__annotations__
 }
 _PURGED = [state for state in Counts.__struct_fields__ if state != "leased"]
-_WIDE = ("CONCLUDED", "CANCELLED", "BYTES", "CAPACITY_BYTES", "LEASE_MS", "MAX_ATTEMPTS", "RETENTION_MS", "CREATED_AT")
+_WIDE = (
+    "CONCLUDED",
+    "CANCELLED",
+    "BYTES",
+    "CAPACITY_BYTES",
+    "LEASE_MS",
+    "MAX_ATTEMPTS",
+    "RETENTION_MS",
+    "HISTORY_BYTES",
+    "CREATED_AT",
+)
 
 
 @click.group("queue")
@@ -121,7 +132,7 @@ def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_ru
     """Delete the jobs of a queue that are in these states."""
     counts = msgspec.to_builtins(client.queue(queue).jobs)
     count = sum(counts.get(state, 0) for state in states)
-    if confirmed(f"delete {count:,} jobs of {queue} ({', '.join(states)})", yes, dry_run):
+    if confirmed(f"delete {counted(count, 'job')} of {queue} ({', '.join(states)})", yes, dry_run):
         removed = client.purge(queue, states)
         show({"purged": removed}, as_json, f"{removed} deleted")
 

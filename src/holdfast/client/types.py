@@ -166,6 +166,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     group_limit: int | None = None
     only_worker: str | None = None
     follows: int | None = None
+    traceparent: str | None = None
     tags: list[str] = []
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
@@ -300,6 +301,8 @@ class QueueSettings(TypedDict, total=False):
     max_crashes: int
     max_running: int | None
     retention_ms: int | None
+    retention_jobs: int | None
+    retention_bytes: int | None
     retry: Retry
 
 
@@ -311,6 +314,7 @@ class Queue(msgspec.Struct, kw_only=True):
     created_at: datetime
     jobs: Counts
     bytes: int
+    history_bytes: int = 0
     settings: dict[str, Any]
     set: list[str] = []
 

@@ -17,6 +17,7 @@ Invariants
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
 from holdfast.messages.commands import LeaseJobs
-from holdfast.messages.events import Committed
+from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers
 from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
@@ -94,6 +95,8 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
+        self.timed = 0  # fronts that want to know when commits were
+        self._commit_was: Commit | None = None  # the one whose answers are delivered
         self.couriers: list[Courier] = []
         self._outages = Outages(store, clock)
         self.aside = SetAside()
@@ -208,8 +211,11 @@ class Committer:
             self._answer(taken, [Granted([], self._clock.now())] * len(taken), None)  # as a transaction would
             return
         self._grants = grants and len(commands) <= _FEW_COMMANDS
+        began_ns = time.time_ns() if self.timed else 0
         try:
             results, news = await self._attempt(commands)
+            if began_ns:
+                self._commit_was = Commit(self._totals.batches, began_ns, time.time_ns(), len(commands))
         except OutcomeLost as error:
             unknown = Refused(
                 OutcomeUnknown.code, f"It is not known whether this was committed: {error}.", {"retry_after_ms": 1_000}
@@ -242,8 +248,9 @@ class Committer:
 
     def _answer(self, taken: list[Waiting], results: list[Answer], news: Committed | None) -> None:
         """Deliver all answers, and then the news."""
+        commit, self._commit_was = self._commit_was, None
         for courier in self.couriers:
-            courier.hold()
+            courier.hold(commit)
         later: list[Waiting] = []
         self._decided = []
         picked, self._picked = self._picked, []

@@ -37,7 +37,7 @@ class Conclude:
         job = self._held(command)
         if job is None:
             return await self._concluded_before(ref)
-        after = lifecycle.conclude(job, ref, batch.now)
+        after = lifecycle.conclude(job, ref, batch.now, len(command.result or b""))
         queue = batch.queues.get(job.queue) or await batch.own(job)
         then = await enqueue.put(batch, command.then, job) if command.then else []
         batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)

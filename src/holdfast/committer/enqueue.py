@@ -112,7 +112,8 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
             missing.remove(new.queue)
             await batch.queue_begun(new.queue)
         if ending is not None:
-            new.extras = replace(new.extras, follows=ending.id)
+            trace = new.extras.traceparent or ending.extras.traceparent
+            new.extras = replace(new.extras, follows=ending.id, traceparent=trace)
     await batch.tx.reserve(job_ids=len(jobs))
     first = batch.tx.take_job_ids(len(jobs))
     return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]

@@ -98,7 +98,7 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
 async def settle(batch: Batch, command: SettleJob) -> Changed:
     """End a job that is not leased, by the decision of an operator."""
     job, queue = await job_here(batch, command.id)
-    after = lifecycle.settle(job, batch.now, command.done, command.reason)
+    after = lifecycle.settle(job, batch.now, command.done, command.reason, len(command.result or b""))
     batch.change(events.SETTLED, queue, job, after, result=command.result)
     return await _changed(batch, after)
 

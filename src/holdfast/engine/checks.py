@@ -163,6 +163,8 @@ SETTINGS: dict[str, tuple[int, int]] = {
     "max_crashes": (1, limits.ATTEMPTS_MAX),
     "max_running": (0, limits.CAPACITY_JOBS_MAX),
     "retention_ms": (0, limits.RETENTION_MS_MAX),
+    "retention_jobs": (0, limits.CAPACITY_JOBS_MAX),
+    "retention_bytes": (0, limits.CAPACITY_BYTES_MAX),
 }
 
 

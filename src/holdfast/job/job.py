@@ -64,7 +64,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
     `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
-    whose conclude enqueued it. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
+    whose conclude enqueued it. `traceparent` is the trace that it was enqueued in. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
     set aside or repaired.
     """
 
@@ -79,6 +79,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     beanstalk: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
+    traceparent: str | None = None
 
 
 NO_EXTRAS = Extras()
@@ -175,6 +176,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
       * `failures` and `crashes` count attempts that were spent: a released one is in neither.
       * `held` is true only of a ready job that waits for its group.
       * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is recognized.
+      * `result_size` is 0 unless the job has ended.
     """
 
     id: int
@@ -195,6 +197,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ended_at: int | None = None
     reason: str | None = None
     ended_by: Lease | None = None
+    result_size: int = 0
 
     def ref(self) -> LeaseRef:
         """The lease of the job, as its holder presents it."""
@@ -207,6 +210,11 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if lease is None or lease.fence != ref.fence or self.attempt != ref.attempt or self.id != ref.job:
             return False
         return lease.secret == ref.secret
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of its payload and its result."""
+        return self.size + self.result_size
 
     @property
     def holds_unique_key(self) -> bool:

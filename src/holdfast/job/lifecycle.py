@@ -95,10 +95,10 @@ def shorten(job: Job, ref: LeaseRef, now: int, least_ms: int) -> Job:
     return job if until == held.until else replace(job, lease=replace(held, until=until))
 
 
-def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
+def conclude(job: Job, ref: LeaseRef, now: int, result_size: int = 0) -> Job:
     """The work is done."""
     held = _held(job, ref, now)
-    return replace(job, state=CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None)
+    return replace(job, state=CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None, result_size=result_size)
 
 
 def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int, max_crashes: int | None = None) -> Job:
@@ -187,7 +187,15 @@ def retry(job: Job, now: int) -> Job:
     if job.state is not DEAD:
         raise _wrong(job, "be retried", "dead")
     return replace(
-        job, state=READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None, extras=_decided(job.extras)
+        job,
+        state=READY,
+        failures=0,
+        crashes=0,
+        ready_at=now,
+        ended_at=None,
+        reason=None,
+        extras=_decided(job.extras),
+        result_size=0,
     )
 
 
@@ -224,11 +232,12 @@ def cancel(job: Job, now: int) -> Job:
     return _ended(job, State.CANCELLED, CANCELLED, now)
 
 
-def settle(job: Job, now: int, done: bool, reason: str) -> Job:
+def settle(job: Job, now: int, done: bool, reason: str, result_size: int = 0) -> Job:
     """An operator decides about a job that is not leased: done, or never to be. No attempt is made or counted."""
     if job.state not in (SCHEDULED, READY, DEAD):
         raise _wrong(job, "be settled", "scheduled, ready or dead")
-    return _ended(job, CONCLUDED if done else DEAD, f"{SETTLED}: {reason}", now)
+    settled = replace(job, result_size=result_size)
+    return _ended(settled, CONCLUDED if done else DEAD, f"{SETTLED}: {reason}", now)
 
 
 def edit(

@@ -11,103 +11,54 @@ from holdfast import limits
 from tests.system.docs.pages import read, rows
 
 LIMITS = {
-    "a head": "HEAD_BYTES",
-    "headers of one request": "HEADERS",
-    "the time in which a head has to arrive": "HEAD_S",
+    "a head": "HEAD_BYTES HEADERS HEAD_S",
     "connections of one front": "CONNECTIONS FILES_KEPT_BACK CONNECTIONS_MAX",
-    "connections of one address": "",
-    "a TLS handshake": "HANDSHAKE_S",
-    "TLS handshakes under way": "HANDSHAKES HANDSHAKES_PER_ADDRESS",
+    "a TLS handshake": "HANDSHAKE_S HANDSHAKES HANDSHAKES_PER_ADDRESS",
     "a payload or a result": "PAYLOAD_BYTES PAYLOAD_BYTES_MAX",
-    "a whole body": "BODY_BYTES_OVER_PAYLOAD",
+    "a whole body": "BODY_BYTES_OVER_PAYLOAD BODY_S BODY_S_MAX",
     "a body larger than": "LARGE_BODY_BYTES LARGE_BODY_TURN_S",
-    "the time in which a body has to arrive": "BODY_S BODY_S_MAX",
     "a note of progress": "PROGRESS_BYTES",
     "nesting of JSON": "JSON_DEPTH",
-    "a queue's name": "QUEUE_NAME_CHARS",
-    "the id of a job": "ID_MAX",
-    "a priority": "PRIORITY_MAX",
-    "max attempts": "ATTEMPTS_MAX",
+    "names": "QUEUE_NAME_CHARS SCHEDULE_NAME_CHARS WORKER_CHARS ENVIRONMENT_CHARS TIMEZONE_CHARS",
+    "texts of a job": "TYPE_CHARS KEY_CHARS CONTENT_TYPE_CHARS TAGS TAG_CHARS",
+    "numbers of a job": "ID_MAX PRIORITY_MAX ATTEMPTS_MAX GROUP_LIMIT_MAX",
+    "`Idempotency-Key`": "REQUEST_ID_CHARS IDEMPOTENCY_MS",
+    "a failure's reason": "REASON_CHARS ERRORS_KEPT",
+    "the reason of a settled job": "SETTLED_CHARS",
     "the capacity of a queue": "CAPACITY_JOBS_MAX CAPACITY_BYTES_MAX",
-    "the retention of a queue": "RETENTION_MS_MAX",
+    "times": "LEASE_MS_MAX DELAY_MS_MAX RETENTION_MS_MAX INTERVAL_MS_MIN INTERVAL_MS_MAX WAIT_MS_MAX RUN_AT_MAX",
     "the factor of a backoff": "RETRY_FACTOR_MAX",
-    "a schedule's name": "SCHEDULE_NAME_CHARS",
-    "a type": "TYPE_CHARS",
-    "a unique or group key": "KEY_CHARS",
-    "a worker's name": "WORKER_CHARS",
-    "a content type": "CONTENT_TYPE_CHARS",
-    "`Idempotency-Key`": "REQUEST_ID_CHARS",
-    "the time that an idempotency key is kept": "IDEMPOTENCY_MS",
-    "tags of a job": "TAGS",
-    "a tag": "TAG_CHARS",
-    "a failure's reason": "REASON_CHARS",
-    "what is said of a job that is settled": "SETTLED_CHARS",
-    "failed attempts kept": "ERRORS_KEPT",
-    "a group's limit": "GROUP_LIMIT_MAX",
-    "jobs in one `POST /v1/jobs`": "BULK_JOBS",
-    "jobs in one lease call": "LEASE_JOBS",
-    "what a queue's `scale`": "DRAIN_MS_MAX SLOTS_MAX",
-    "queues in one lease call": "QUEUES_PER_LEASE",
-    "entries in one batch": "BATCH_VERBS",
-    "jobs in all `then` of one batch": "BATCH_FOLLOW_UPS",
-    "pairs of patterns": "INTEREST_PAIRS",
-    "a pattern": "PATTERN_CHARS PATTERN_PROGRAM",
-    "all patterns of one queue": "INTEREST_PROGRAM",
-    "all patterns of all queues": "INTERESTS_PAIRS INTERESTS_BYTES INTERESTS_PROGRAM",
-    "fields of an event": "PUBLISHED_FIELDS FIELD_STEPS",
-    "matching one event": "MATCH_STEPS",
-    "queues that one event": "FAN_OUT",
-    "a long poll": "WAIT_MS_MAX",
-    "a lease": "LEASE_MS_MAX",
-    "a delay": "DELAY_MS_MAX",
-    "`run_at`": "RUN_AT_MAX",
-    "jobs on one page": "LIST_LIMIT",
-    "the text that a listing looks for": "LIST_TEXT_CHARS",
-    "rows that one page": "LIST_SCANNED",
-    "rows of each state": "COUNT_SCANNED",
-    "failures on the page": "FAILURES_SCANNED FAILURE_CHARS",
-    "jobs ahead that `why` counts": "POSITION_COUNTED TAKERS_COUNTED",
-    "entries of the audit log": "AUDIT_ROWS AUDIT_BYTES",
-    "refusals that are kept in it": "AUDIT_REFUSALS AUDIT_REFUSALS_PER_S",
-    "who did it": "AUDIT_NAME_CHARS",
-    "one text of an entry": "AUDIT_CHARS",
-    "queues": "QUEUES",
-    "queues in one answer": "STATS_QUEUES METRIC_QUEUES",
-    "registered workers": "WORKERS WORKERS_BYTES",
-    "the time after which a silent worker": "WORKER_SILENCE_MS_DEFAULT WORKER_SILENCE_MS_MAX",
-    "[access keys](keys.md)": "KEYS",
+    "one call": "BULK_JOBS LEASE_JOBS QUEUES_PER_LEASE BATCH_VERBS BATCH_FOLLOW_UPS",
+    "what `scale` may be asked for": "DRAIN_MS_MAX SLOTS_MAX",
+    "patterns": "INTEREST_PAIRS PATTERN_CHARS PATTERN_PROGRAM INTEREST_PROGRAM INTERESTS_PAIRS INTERESTS_BYTES INTERESTS_PROGRAM",
+    "an event": "PUBLISHED_FIELDS FIELD_STEPS MATCH_STEPS FAN_OUT FAN_OUT_BYTES",
+    "a page of a listing": "LIST_LIMIT PAGE_BYTES GRANT_BYTES LIST_TEXT_CHARS",
+    "rows that are looked at": "LIST_SCANNED COUNT_SCANNED FAILURES_SCANNED FAILURE_CHARS POSITION_COUNTED TAKERS_COUNTED",
+    "queues": "QUEUES STATS_QUEUES METRIC_QUEUES",
+    "registered workers": "WORKERS WORKERS_BYTES WORKER_SILENCE_MS_DEFAULT WORKER_SILENCE_MS_MAX",
+    "schedules": "SCHEDULES CRON_CHARS MISSED_FIRES SCHEDULE_ERROR_CHARS",
+    "the audit log": "AUDIT_ROWS AUDIT_BYTES AUDIT_REFUSALS AUDIT_REFUSALS_PER_S AUDIT_NAME_CHARS AUDIT_CHARS",
+    "on the way to the store": "IN_FLIGHT_COMMANDS IN_FLIGHT_QUERIES",
+    "waiting for a turn": "DEAR_READS_WAITING READ_WAIT_S MATCHES_WAITING MATCH_WAIT_S CHEAP_READS_WAITING",
+    "bytes that a front": "MEMORY_BUDGET_BYTES",
+    "an answer that is not read": "UNREAD_S PROGRESS_BYTES_HELD",
+    "calls that wait": "PARKED_POLLS PARKED_NAMES",
+    "event streams": "STREAMS STREAM_BACKLOG",
+    "live channels": "CHANNELS",
+    "free disk": "DISK_WATERMARK_BYTES",
+    "an application that idles": "SQL_HOLD_MS",
+}
+KEYS = {
+    "keys": "KEYS",
     "the name of a key": "KEY_NAME_CHARS KEY_NOTE_CHARS",
-    "patterns of queues of a key": "KEY_PATTERNS",
+    "patterns of queues": "KEY_PATTERNS",
     "the life of a key": "KEY_EXPIRES_MS_MAX",
-    "requests of a key in a second": "KEY_REQUESTS_PER_S KEY_REQUESTS_PER_S_MAX",
-    "long polls": "KEY_PARKED KEY_PARKED_MAX",
+    "requests of a key": "KEY_REQUESTS_PER_S KEY_REQUESTS_PER_S_MAX",
+    "its long polls": "KEY_PARKED KEY_PARKED_MAX",
     "wrong keys of one address": "LOGIN_TRIES",
     "an `Authorization` header": "KEY_HEADER_BYTES",
     "a secret that somebody else made": "KEY_SECRET_CHARS_MIN KEY_SECRET_CHARS",
     "a login of the page": "SESSION_S",
-    "schedules": "SCHEDULES",
-    "a cron expression": "CRON_CHARS",
-    "the name of a time zone": "TIMEZONE_CHARS",
-    "an interval": "INTERVAL_MS_MIN INTERVAL_MS_MAX",
-    "missed runs of a schedule": "MISSED_FIRES",
-    "the reason why a schedule can't run": "SCHEDULE_ERROR_CHARS",
-    "commands on their way": "IN_FLIGHT_COMMANDS",
-    "bytes that a front": "MEMORY_BUDGET_BYTES",
-    "of these": "",
-    "payloads of one page": "PAGE_BYTES GRANT_BYTES",
-    "all copies of one event together": "FAN_OUT_BYTES",
-    "an answer that is not read": "UNREAD_S PROGRESS_BYTES_HELD",
-    "questions on their way": "IN_FLIGHT_QUERIES",
-    "questions that look at many rows": "DEAR_READS_WAITING READ_WAIT_S",
-    "events that take long to match": "MATCHES_WAITING MATCH_WAIT_S",
-    "reads of single jobs and queues": "CHEAP_READS_WAITING READ_WAIT_S",
-    "calls that wait": "PARKED_POLLS PARKED_NAMES",
-    "event streams": "STREAMS",
-    "events kept for a slow reader": "STREAM_BACKLOG",
-    "live channels": "CHANNELS",
-    "free disk": "DISK_WATERMARK_BYTES",
-    "the name of an environment": "ENVIRONMENT_CHARS",
-    "an application that idles": "SQL_HOLD_MS",
 }
 CHANNEL = {
     "channels": "CHANNELS",
@@ -122,7 +73,7 @@ CHANNEL = {
     "a worker without a sign of life": "CHANNEL_SILENCE_S CHANNEL_PING_S",
     "what a front": "",
 }
-TABLES = {"protocol.md": ("## Limits", LIMITS), "channel.md": ("## Bounds", CHANNEL)}
+TABLES = {"protocol.md": ("## Limits", LIMITS), "channel.md": ("## Bounds", CHANNEL), "keys.md": ("## Bounds", KEYS)}
 TUBES = {
     "watched tubes of a connection": "QUEUES_PER_LEASE",
     "reserved jobs of a connection": "TUBE_RESERVED",
@@ -133,7 +84,7 @@ BEANSTALKD = "TUBE_LINE_BYTES TUBE_NAME_BYTES TUBE_NUMBER_MAX TUBE_ID_MAX URGENT
 """Beanstalkd's own bounds, which its protocol tells."""
 DEFAULTS = """
     PRIORITY_DEFAULT DRAIN_MS_DEFAULT ATTEMPTS_DEFAULT CRASHES_DEFAULT LIST_LIMIT_DEFAULT CAPACITY_JOBS_DEFAULT CAPACITY_BYTES_DEFAULT LEASE_MS_DEFAULT
-    RETENTION_MS_DEFAULT RETRY_BASE_MS_DEFAULT RETRY_MAX_MS_DEFAULT RETRY_FACTOR_DEFAULT RETRY_JITTER_DEFAULT AUDIT_RETENTION_MS_DEFAULT KEY_OLD_MS
+    RETENTION_MS_DEFAULT RETENTION_JOBS_DEFAULT RETENTION_BYTES_DEFAULT RETRY_BASE_MS_DEFAULT RETRY_MAX_MS_DEFAULT RETRY_FACTOR_DEFAULT RETRY_JITTER_DEFAULT AUDIT_RETENTION_MS_DEFAULT KEY_OLD_MS
     MEMORY_BUDGET_BYTES_MIN MEMORY_BUDGET_BYTES_MAX AUDIT_RETENTION_MS_MIN AUDIT_RETENTION_MS_MAX
     BACKUP_EVERY_MS_MIN BACKUP_EVERY_MS_MAX BACKUPS_KEPT_MAX
 """
@@ -147,7 +98,7 @@ INSIDE = """
     SINGLE_PATTERNS MATCH_STEPS_AT_ONCE MATCH_BYTES_AT_ONCE COMPILE_AT_ONCE KEYS_VERIFIED LOGIN_ADDRESSES KEY_USE_NOTED_S SCHEDULE_RETRY_MS
     SCHEDULE_RETRY_MAX_MS SCHEDULE_UNREADABLE_MS READY_FLOORS SCHEDULE_JOBS SCHEDULE_WORK_S URGENT_COUNTED TUBE_UNANSWERED TUBE_UNANSWERED_BYTES
     TUBE_READ_AHEAD_BYTES TUBE_RESERVE_BYTES TUBE_KICKED CHANNEL_CLOSE_S UNREADABLE_REMEMBERED NAMES_LOOK_S
-    MISSING_LOOK_S UNREADABLE_SHOWN INSTANT_MAX LOG_WAITING_BYTES LOG_LAST_S SIGNALS_TOGETHER_S
+    MISSING_LOOK_S UNREADABLE_SHOWN INSTANT_MAX LOG_WAITING_BYTES LOG_LAST_S SIGNALS_TOGETHER_S SPANS_WAITING SPAN_LINKS SPANS_LAST_S
 """
 """How the work is cut, paced and remembered: no call is refused, cut or ended by these."""
 
@@ -196,7 +147,7 @@ def test_the_differences_to_beanstalkd_say_what_is_enforced():
 
 def test_every_bound_stands_in_a_table_or_is_met_by_nobody():
     all_of_them = {name for name, value in vars(limits).items() if name.isupper() and isinstance(value, int | float)}
-    in_tables = " ".join((*LIMITS.values(), *CHANNEL.values(), *TUBES.values(), BEANSTALKD)).split()
+    in_tables = " ".join((*LIMITS.values(), *CHANNEL.values(), *KEYS.values(), *TUBES.values(), BEANSTALKD)).split()
     elsewhere = f"{DEFAULTS} {INSIDE}".split()
     assert not set(in_tables) & set(elsewhere)
     assert len(elsewhere) == len(set(elsewhere))

@@ -236,7 +236,9 @@ def test_a_store_that_may_not_be_read_is_refused(serving, home):
 
 def test_every_front_ends_when_the_store_can_t_be_opened(serving, home):
     (home / "jobs.db").mkdir(parents=True)
-    assert "jobs.db is a directory, and a store is a file" in refusal(serving("--store", f"sqlite:///{home}/jobs.db", "--fronts", "2"))
+    assert "jobs.db is a directory, and a store is a file" in refusal(
+        serving("--store", f"sqlite:///{home}/jobs.db", "--fronts", "2")
+    )
 
 
 # Interrupted

@@ -18,7 +18,7 @@ from tests.unit.engine.model_routing import Late, No, Publish, Routing
 from tests.unit.engine.model_tubes import Tubes
 
 Put = c.Enqueue | Publish
-WAITING, UNFINISHED = ("scheduled", "ready"), ("scheduled", "ready", "leased")
+WAITING, UNFINISHED, HISTORY = ("scheduled", "ready"), ("scheduled", "ready", "leased"), ("concluded", "cancelled")
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Row:
     crashes: int = 0
     until: int = 0
     ended_at: int = 0
+    result_size: int = 0
     by: str = ""
     reason: str | None = None
     cancel: bool = False
@@ -102,7 +103,9 @@ class Model(Tubes, Routing):
     def tally(self, queue: str) -> Tally:
         mine = [row for row in self.jobs.values() if row.queue == queue]
         counts = Counter(row.state for row in mine)
-        return Tally(*(counts[state.value] for state in State), sum(row.size for row in mine if row.state in UNFINISHED))
+        unfinished = sum(row.size for row in mine if row.state in UNFINISHED)
+        history = sum(row.size + row.result_size for row in mine if row.state in HISTORY)
+        return Tally(*(counts[state.value] for state in State), unfinished, history)
 
     def settle(self) -> None:
         """Free places of each group go to those who have waited longest, and nobody overtakes."""
@@ -193,6 +196,7 @@ class Model(Tubes, Routing):
                 raise No("lease_lost")
             return self.outcome(known)
         row.concluded_by = row.ref
+        row.result_size = len(command.result or b"")
         self.end(row, "concluded", None)
         return self.outcome(row)
 
@@ -258,6 +262,7 @@ class Model(Tubes, Routing):
 
     def SettleJob(self, command: c.SettleJob) -> object:  # noqa: N802
         row = self.job(command.id, *WAITING, "dead")
+        row.result_size = len(command.result or b"")
         self.end(row, "concluded" if command.done else "dead", f"settled: {command.reason}")
         return row.id
 

@@ -118,7 +118,7 @@ class CommandMaker:
         pick, ref = self.dice.choice, self.ref()
         return pick(
             (
-                c.ConcludeLease(ref),
+                c.ConcludeLease(ref, pick((None, b"1", b"12345"))),
                 c.FailLease(ref, "no", self.dice.random() < 0.6, self.delay()),
                 c.FailLease(ref, "no", True, 0),
                 c.FailLease(ref, "killed", pick((True, True, False)), pick((None, 0, STEP_MS)), crashed=True),

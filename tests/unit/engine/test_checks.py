@@ -48,6 +48,8 @@ SETTINGS = [
     ("max_crashes", [1, limits.ATTEMPTS_MAX], [0, limits.ATTEMPTS_MAX + 1]),
     ("max_running", [0, limits.CAPACITY_JOBS_MAX, None], [-1, limits.CAPACITY_JOBS_MAX + 1]),
     ("retention_ms", [0, limits.RETENTION_MS_MAX, None], [-1, limits.RETENTION_MS_MAX + 1]),
+    ("retention_jobs", [0, limits.CAPACITY_JOBS_MAX, None], [-1, limits.CAPACITY_JOBS_MAX + 1]),
+    ("retention_bytes", [0, limits.CAPACITY_BYTES_MAX, None], [-1, limits.CAPACITY_BYTES_MAX + 1]),
 ]
 
 

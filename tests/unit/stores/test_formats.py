@@ -19,7 +19,7 @@ from holdfast.stores import formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (7, 4)
+SCHEMAS = (11, 9)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -39,9 +39,11 @@ EXTRAS: dict[str | None, Extras] = {
     '{"follows":7}': Extras(follows=7),
     (
         '{"lease_ms":1,"retry":{"base_ms":1,"factor":1.5,"max_ms":2,"jitter":0.0},"unique_key":"u","unique_while":"queued","group_key":"g",'
-        '"group_limit":3,"tags":["t"],"worker":"w","beanstalk":{"kicks":1},"follows":9007199254740991}'
+        '"group_limit":3,"tags":["t"],"worker":"w","beanstalk":{"kicks":1},"follows":9007199254740991,'
+        '"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}'
     ): Extras(
-        1, RetryPolicy(1, 1.5, 2, 0.0), "u", UniqueWhile.QUEUED, "g", 3, ("t",), "w", BeanstalkCounters(kicks=1), ID_MAX
+        1, RetryPolicy(1, 1.5, 2, 0.0), "u", UniqueWhile.QUEUED, "g", 3, ("t",), "w", BeanstalkCounters(kicks=1), ID_MAX,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     ),
 }  # fmt: skip
 SETTINGS: dict[str, QueueSettings] = {
@@ -49,8 +51,8 @@ SETTINGS: dict[str, QueueSettings] = {
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (
         '{"capacity_jobs":1,"capacity_bytes":2,"lease_ms":3,"max_attempts":4,"max_crashes":5,"max_running":6,"retention_ms":7,'
-        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5}}'
-    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5)),
+        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5},"retention_jobs":11,"retention_bytes":12}'
+    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5), 11, 12),
 }
 RECEIPTS: dict[bytes, list[Receipt]] = {
     b"[]": [],
@@ -88,7 +90,7 @@ SCHEDULES: dict[bytes, Schedule] = {
 def test_a_change_of_a_format_is_a_step_of_both_schemas():
     """The steps that this table is of are there, and each is one that changes formats."""
     assert "_by_name" in dict(migrations())[SCHEMAS[0]]
-    assert "by_name" in steps("pre")[SCHEMAS[1]]
+    assert "by_name" in steps("pre")[SCHEMAS[1]].script
 
 
 @pytest.mark.parametrize(("text", "extras"), EXTRAS.items())

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from holdfast.client.types import Job, Release
+from holdfast.client import traces
+from holdfast.client.types import Fail, Job, Release
 from holdfast.client.worker.conclusions import Conclusions, Verdict
 from holdfast.client.worker.connectivity import Reach, about, attempt_over, log
 from holdfast.client.worker.held_job import HeldJob
@@ -166,7 +167,10 @@ class Session:
         try:
             if held.cut_off:
                 raise asyncio.CancelledError
-            verdict = await self._runner.run(self._find(held.type), held)
+            with traces.processing(held.job) as span:
+                verdict = await self._runner.run(self._find(held.type), held)
+                if isinstance(verdict, Fail):
+                    traces.failed(span, str(verdict.reason))
         except asyncio.CancelledError as error:
             verdict = Release(token=held.token) if held.cut_off or self._cancelled() else told(error, held.token)
             if not held.lost:

@@ -19,6 +19,7 @@ from holdfast.http.query import whole
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.trace_context import traceparent_of
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
@@ -223,6 +224,14 @@ def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
         return [new_job(job.queue, job) for job in given]
     except HoldfastError:
         return [new_job(job.queue, job, f"{at}[{index}].") for index, job in enumerate(given)]
+
+
+def trace(jobs: list[NewJob], headers: dict[bytes, bytes]) -> None:
+    """Have these jobs keep the trace of the request that they came with."""
+    traceparent = traceparent_of(headers)
+    if traceparent is not None:
+        for job in jobs:
+            job.extras = msgspec.structs.replace(job.extras, traceparent=traceparent)
 
 
 def event_job(given: PublishIn) -> NewJob:

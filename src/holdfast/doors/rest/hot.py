@@ -23,6 +23,7 @@ from holdfast.limits import ONE_TURN_BODY_BYTES
 from holdfast.messages.answers import Enqueued
 from holdfast.messages.commands import ExtendLease, FailLease, ReleaseLease
 from holdfast.messages.frame import Answer
+from holdfast.trace_context import HEADER
 
 _put = partial(post, tags=["producing"], is_hot=True)
 _end = partial(post, tags=["consuming"], status=200, is_hot=True)
@@ -105,6 +106,8 @@ def _enqueued(
     nobody.
     """
     request.body = b""  # the jobs have what they need of it
+    if HEADER in request.headers:
+        bodies.trace(jobs, request.headers)
     if not wait_ms:
         return state.engine.enqueue(jobs, key, 0, at)
     patience = Patience()

@@ -7,6 +7,7 @@ from functools import lru_cache
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from holdfast import trace_context
 from holdfast.doors.rest.answers import (
     BulkOut,
     CopyOut,
@@ -169,6 +170,8 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
         shown.follows = extras.follows
+    if extras.traceparent is not None:
+        shown.traceparent = extras.traceparent
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
@@ -200,6 +203,8 @@ def granted_out(granted: GrantedJob, now: int) -> JobOut:
     shown.worker = shown.lease_ms_left = UNSET
     if granted.progress is not None:
         shown.progress = Raw(granted.progress)
+    if shown.traceparent is not UNSET and trace_context.leased is not None:
+        shown.traceparent = trace_context.leased(job, shown.traceparent)
     return shown
 
 
@@ -236,6 +241,7 @@ def queue_out(info: QueueInfo) -> QueueOut:
         created_at=instant(info.created_at),
         jobs=counts_out(info.tally),
         bytes=info.tally.bytes,
+        history_bytes=info.tally.history_bytes,
         settings=settings_out(info.policy),
         set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
     )
