@@ -148,7 +148,7 @@ pyz: dist $(DEV) ## Build dist/holdfast.pyz: a server in one file, for this Pyth
 	@$(BIN)/uv venv --quiet --python $(BIN)/python $(PACKED)
 	@$(UV_INTO) $(PACKED) --require-hashes --requirement requirements/serve.txt
 	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) holdfast-queue
-	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --output-file $(DIST)/holdfast.pyz
+	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --preamble-file pyz_preamble.py --output-file $(DIST)/holdfast.pyz
 
 # What the release workflow runs. Its tests run it here.
 artefacts: pyz $(SBOM) ## Build all that a release hands out into dist/: make artefacts REPOSITORY=https://github.com/OWNER/NAME

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from holdfast import __version__
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores import releases as released
 from holdfast.stores.postgres import migrate as steps_of_database

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from holdfast.doors.rest import job_fields as of_a_job
 from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
@@ -177,36 +178,36 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
 
     id: Id
     queue: QueueName
-    type: str
-    state: str
+    type: of_a_job.HandlerType
+    state: of_a_job.StateName
     priority: Priority
-    attempt: int
-    max_attempts: int
-    failures: int
-    crashes: int
-    created_at: Instant
-    ready_at: Instant
+    attempt: of_a_job.Attempt
+    max_attempts: Attempts
+    failures: of_a_job.Failures
+    crashes: of_a_job.Crashes
+    created_at: of_a_job.EnqueuedAt
+    ready_at: of_a_job.ReadyAt
     payload: Json | UnsetType = UNSET
-    payload_base64: str | UnsetType = UNSET
-    content_type: str | UnsetType = UNSET
-    payload_hidden: bool | UnsetType = UNSET
-    payload_bytes: int | UnsetType = UNSET
-    leased_at: Instant | UnsetType = UNSET
-    ended_at: Instant | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    worker: str | UnsetType = UNSET
+    payload_base64: of_a_job.Base64 | UnsetType = UNSET
+    content_type: of_a_job.ContentType | UnsetType = UNSET
+    payload_hidden: of_a_job.Hidden | UnsetType = UNSET
+    payload_bytes: of_a_job.PayloadBytes | UnsetType = UNSET
+    leased_at: of_a_job.LeasedAt | UnsetType = UNSET
+    ended_at: of_a_job.EndedAt | UnsetType = UNSET
+    reason: of_a_job.EndReason | UnsetType = UNSET
+    worker: of_a_job.Holder | UnsetType = UNSET
     lease: LeaseOut | UnsetType = UNSET
-    lease_ms_left: int | UnsetType = UNSET
-    cancel_requested: bool | UnsetType = UNSET
-    unique_key: str | UnsetType = UNSET
+    lease_ms_left: of_a_job.LeaseLeft | UnsetType = UNSET
+    cancel_requested: of_a_job.CancelRequested | UnsetType = UNSET
+    unique_key: of_a_job.UniqueKey | UnsetType = UNSET
     unique_while: UniqueWhile | UnsetType = UNSET
-    group_key: str | UnsetType = UNSET
-    group_limit: int | UnsetType = UNSET
-    only_worker: str | UnsetType = UNSET
-    follows: Id | UnsetType = UNSET
+    group_key: of_a_job.GroupKey | UnsetType = UNSET
+    group_limit: of_a_job.GroupLimit | UnsetType = UNSET
+    only_worker: of_a_job.OnlyWorker | UnsetType = UNSET
+    follows: of_a_job.Follows | UnsetType = UNSET
     tags: tuple[str, ...] = ()
-    progress: Json | UnsetType = UNSET
-    result: Json | UnsetType = UNSET
+    progress: of_a_job.Progress | UnsetType = UNSET
+    result: of_a_job.Result | UnsetType = UNSET
     then: list[ReceiptOut] | UnsetType = UNSET
     errors: list[ErrorOut] | UnsetType = UNSET
 

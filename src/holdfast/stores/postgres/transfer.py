@@ -20,6 +20,7 @@ from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.store import OutcomeLost
 from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, TABLES, CantMove, Counters, Row, Table
+from holdfast.units import counted
 
 _SETTINGS = ASIDE | {
     "application_name": "holdfast-move",
@@ -245,7 +246,7 @@ async def _hold(connection: Any, mode: str) -> None:
 async def _refuse_others(connection: Any) -> None:
     others = await connection.fetchval(_OTHERS)
     if others:
-        raise CantMove(f"The database is in use: Holdfast has {others} connections to it. Stop its nodes first.")
+        raise CantMove(f"The database is in use: Holdfast has {counted(others, 'connection')} to it. Stop its nodes first.")
 
 
 async def _check_empty(connection: Any) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 import pytest
 from click.testing import CliRunner
 
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import ConcludeLease, FailLease
