@@ -32,7 +32,7 @@ CLUSTER := $(VENV)/.cluster
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test test-fast check docs advisories sbom format client bench fuzz torture torture-cluster lock dist pyz artefacts \
-	test-built release-check release-notes changelog clean \
+	test-built release-check release-notes changelog freeze clean \
 	openapi cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -148,7 +148,7 @@ pyz: dist $(DEV) ## Build dist/holdfast.pyz: a server in one file, for this Pyth
 	@$(BIN)/uv venv --quiet --python $(BIN)/python $(PACKED)
 	@$(UV_INTO) $(PACKED) --require-hashes --requirement requirements/serve.txt
 	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) holdfast-queue
-	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --output-file $(DIST)/holdfast.pyz
+	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --preamble-file pyz_preamble.py --output-file $(DIST)/holdfast.pyz
 
 # What the release workflow runs. Its tests run it here.
 artefacts: pyz $(SBOM) ## Build all that a release hands out into dist/: make artefacts REPOSITORY=https://github.com/OWNER/NAME
@@ -174,6 +174,10 @@ changelog: $(DEV) ## Make the fragments of changelog.d the section of this versi
 	@if grep -q '^## \[Unreleased\]' CHANGELOG.md; \
 		then sed -i "s/^## \[Unreleased\]/## [$(VERSION)] - $$(date -u +%F)/" CHANGELOG.md; \
 		else $(BIN)/towncrier build --yes --version $(VERSION); fi
+
+# After the commit that is to be released, and before the next change: what it adds is committed by itself.
+freeze: $(DEV) ## Keep what this commit releases for the tests of later versions, and begin the next: make freeze ARGS=0.3.0.dev0
+	@$(BIN)/python -m tests.system.upgrade.freeze $(ARGS)
 
 clean: ## Remove the environment, caches and build products (never the data)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -103,8 +103,13 @@ def _opening(report: Report) -> str:
     )
 
 
+BOUNDS = (
+    "The project sets bounds for itself: a *floor* must hold, a *goal* is aimed at. Where one is not met, the table says so."
+)
+
+
 def goals_table(verdicts: list[Verdict]) -> str:
-    """The run compared with every goal."""
+    """What floors and goals are, and the run compared with every one."""
 
     def bound(verdict: Verdict, value: float | None) -> str:
         return UNKNOWN if value is None else f"{'≥' if verdict.goal.at_least else '≤'} {value:,g}"
@@ -119,7 +124,7 @@ def goals_table(verdicts: list[Verdict]) -> str:
         return [goal.what, goal.unit, spread(verdict.measured), *floor, *aim, verdict.note]
 
     head = ["what", "unit", "measured", "floor", "floor met", "goal", "goal met", "note"]
-    return table(head, map(cells, verdicts))
+    return f"{BOUNDS}\n\n{table(head, map(cells, verdicts))}"
 
 
 def _rates(lines: list[Line]) -> str:

@@ -14,6 +14,8 @@ Its methods block. A program with an event loop must call them in a thread.
 from __future__ import annotations
 
 import atexit
+import fcntl
+import os
 import shutil
 import signal
 import subprocess
@@ -286,9 +288,26 @@ def server(folder: Path, *, start: bool = True, **options: Any) -> Iterator[Post
 
 @cache
 def _template(programs: Programs) -> Path:
-    """A fresh data folder with our roles, created once per process and version: a copy takes a tenth of the time."""
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-initdb-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    """A fresh data folder with our roles: a copy takes a tenth of the time. Created once per version by each process, or by the first of all that
+    are given the same folder as POSTGRES_TEMPLATES.
+    """
+    if (shared := os.environ.get("POSTGRES_TEMPLATES")) is None:
+        folder = Path(tempfile.mkdtemp(prefix="holdfast-initdb-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return _created(programs, folder)
+    folder = Path(shared, str(programs.folder).replace("/", "_"))
+    finished = folder / "finished"
+    with Path(shared, "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            _created(programs, folder)
+            finished.touch()
+    return folder / "data"
+
+
+def _created(programs: Programs, folder: Path) -> Path:
     give(folder)
     data = folder / "data"
     before = unprivileged(programs.folder, data)

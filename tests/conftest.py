@@ -5,18 +5,24 @@ and a file's tests in one worker, since they share what is started for their fil
 before all others, so that none of them is left alone at the end.
 """
 
+import gc
 import os
+import shutil
 import signal
 import ssl
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import httpx._transports.default
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests.once import FOLDER
 
 # A shell gives a background job SIGINT and SIGQUIT ignored, `nohup` SIGHUP, and every program started from here would inherit that.
 for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
@@ -49,11 +55,23 @@ settings.register_profile("beside-others", settings(), deadline=None, suppress_h
 settings.load_profile("beside-others")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that starts the workers makes the folder of what they share, and removes it with the last of them."""
+    if FOLDER in os.environ:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-run-"))
+    (folder / "postgres").mkdir()
+    os.environ |= {FOLDER: str(folder), "POSTGRES_TEMPLATES": str(folder / "postgres")}
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
 @pytest.hookimpl(trylast=True)  # after they were shuffled
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; a worker takes the next file as they stand here (`--no-loadscope-reorder`)."""
     seconds = {item.path: mark.args[0] for item in items if (mark := item.get_closest_marker("long"))}
     items.sort(key=lambda item: -seconds.get(item.path, 0))
+    gc.collect()
+    gc.freeze()  # what was collected lasts as long as the run: no collection of garbage looks at it again
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,18 @@ PLACES = {
     "bench/results/postgresql.md": "measured-postgresql",
     "bench/results/lone.md": "measured-lone",
     "bench/results/python-peers.md": "measured-python-peers",
+    "bench/results/torture.md": "measured-torture",
+    "bench/results/fuzz.md": "measured-fuzz",
+    "bench/results/screens.md": "measured-screens",
+}
+# A source from which a reference is made, and the reference on the site: pages link to what is in the repository.
+MADE = {
+    "src/holdfast/doors/rest/app.py": "reference/api",
+    "src/holdfast/cli/entry.py": "reference/commands",
+    "src/holdfast/config.py": "reference/settings",
+    "src/holdfast/metrics.py": "reference/metrics",
+    "src/holdfast/errors.py": "reference/errors",
+    "src/holdfast/limits.py": "reference/limits",
 }
 # The side bar: the pages of each part, in this order. A page that is in none of them fails the build.
 PARTS = {
@@ -40,13 +52,14 @@ PARTS = {
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "examples/index",
         "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "testing", "transactional-enqueue",
     ],
-    "Operate": ["operations", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
+    "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
     "Reference": [
-        "protocol", "reference/api", "channel", "python", "shell", "reference/commands", "configuration", "reference/metrics",
+        "protocol", "reference/api", "channel", "python", "shell", "reference/commands", "configuration", "reference/settings", "reference/metrics",
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",
     ],
     "Explanation": [
-        "reliability", "security", "measured", "measured-postgresql", "measured-lone", "measured-python-peers", "ARCHITECTURE", "adr/index", "dependencies", "seeds",
+        "reliability", "security", "measured", "measured-postgresql", "measured-lone", "measured-python-peers",
+        "measured-torture", "measured-fuzz", "measured-screens", "ARCHITECTURE", "adr/index", "dependencies", "seeds",
     ],
     "Project": ["changes", "contributing", "changelog-fragments", "reporting-a-weakness"],
 }  # fmt: skip
@@ -88,8 +101,8 @@ def _fitted(text: str, source: str, place: str, places: dict[str, str], folder: 
         if not path or "://" in path or path.startswith("mailto:"):
             return link[0]
         there = normpath(str(PurePosixPath(source).parent / path))
-        if there in places:
-            target = f"{places[there]}.md"
+        if there in places or there in MADE:
+            target = f"{(places | MADE)[there]}.md"
         else:
             if not (ROOT / there).exists():
                 raise FileNotFoundError(f"{source}: the link to {link[2]} leads nowhere")

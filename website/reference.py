@@ -12,6 +12,7 @@ import tokenize
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from holdfast import errors, limits
 from holdfast.cli.entry import SERVER, TALKING, main
+from holdfast.config import Config
 from holdfast.doors.rest.app import ROUTES
 from holdfast.doors.rest.docs import document
 from holdfast.http.problem import STATUS
 from holdfast.messages.views import Replication
-from holdfast.metrics import replication_families
+from holdfast.metrics import replication_families, tls_families
 
 _MADE = "*This page is made from the code.*"
 _START_S = 30
@@ -32,7 +34,14 @@ _START_S = 30
 
 def pages() -> dict[str, str]:
     """All references, by their place on the site."""
-    made = {"api": api(), "commands": commands(), "metrics": metrics(), "errors": error_codes(), "limits": bounds()}
+    made = {
+        "api": api(),
+        "commands": commands(),
+        "metrics": metrics(),
+        "errors": error_codes(),
+        "limits": bounds(),
+        "settings": settings(),
+    }
     return {f"reference/{name}": text for name, text in made.items()}
 
 
@@ -153,7 +162,11 @@ def _command(command: click.Command, context: click.Context, depth: int) -> list
 def metrics() -> str:
     """The families that a server shows, asked from one that has every door."""
     lines = ["# Every metric", "", f"{_MADE} A server's `/metrics` shows them. Which to watch: [operations](../operations.md#what-to-watch).", ""]  # fmt: skip
-    families = [*text_string_to_metric_families(_scraped()), *replication_families(Replication(1, 1, 0, 0, 0, 0.0))]
+    families = [
+        *text_string_to_metric_families(_scraped()),
+        *replication_families(Replication(1, 1, 0, 0, 0, 0.0)),
+        *tls_families("0", 0.0, {}, [("http", {"timeout": 1})]),
+    ]
     rows: list[list[object]] = []
     for family in sorted(families, key=lambda family: family.name):
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -203,6 +216,41 @@ def error_codes() -> str:
         if code not in inside
     ]
     return "\n".join([*lines, *_table(["code", "status", "", ""], rows), ""])
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+
+def settings() -> str:
+    """Every setting, with its flag, variable, default and bounds."""
+    lines = ["# Every setting", "", f"{_MADE} How settings are given: [configuration](../configuration.md).", ""]
+    rows: list[list[object]] = []
+    for setting in fields(Config):
+        flag = f"--{setting.name.replace('_', '-')}"
+        shown = f"`{flag}`, `--no-{flag[2:]}`" if isinstance(setting.default, bool) else f"`{flag}`"
+        rows.append(
+            [
+                f"`{setting.name}`",
+                shown,
+                f"`HOLDFAST_{setting.name.upper()}`",
+                _default(setting.default),
+                *_meant(setting.metadata),
+            ]
+        )
+    return "\n".join([*lines, *_table(["key", "flag", "variable", "default", "bounds", ""], rows), ""])
+
+
+def _default(value: object) -> str:
+    if value in ("", ()):
+        return ""
+    return f"`{','.join(value) if isinstance(value, tuple) else str(value).lower()}`"
+
+
+def _meant(meta: Mapping[str, Any]) -> tuple[str, str]:
+    """The bounds of a setting, and what it does."""
+    if "low" in meta:
+        return f"{meta['low']:,} to {meta['high']:,}", meta["help"]
+    return " or ".join(f"`{choice}`" for choice in meta.get("choices", ())), meta["help"]
 
 
 # ------------------------------------------------------------------------------------------------------------ limits

@@ -42,8 +42,10 @@ def _setting(default: Any, help_text: str, **meta: Any) -> Any:
 class Config:
     """The effective settings. Sizes in bytes, times in milliseconds or as the name says."""
 
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
+    host: str = _setting(
+        "127.0.0.1", "Address or name to listen on, one only; beyond loopback it needs an access key, or insecure."
+    )
+    port: int = _setting(4653, "TCP port to listen on; 0 takes a free one and prints it.", low=0, high=65_535)
     insecure: bool = _setting(
         False, "Serve on addresses other than loopback without access keys: whoever reaches the port may do everything."
     )
@@ -58,7 +60,8 @@ class Config:
         choices=("required", "optional"),
     )
     store: str = _setting(
-        DEFAULT_STORE, "Store of the jobs: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory."
+        DEFAULT_STORE,
+        "Store of the jobs: sqlite:///PATH (four slashes begin an absolute path; the folder is created, and must not be on a network file system), postgresql://USER@HOST:PORT,…/DATABASE, or memory.",
     )
     replicas: int = _setting(
         0, "With PostgreSQL: how many standbys must have flushed a change before it is acknowledged.", low=0, high=8
@@ -90,12 +93,20 @@ class Config:
         low=1,
         high=limits.LEASE_MS_MAX,
     )
-    max_attempts: int = _setting(limits.ATTEMPTS_DEFAULT, "Default max attempts of a job.", low=1, high=limits.ATTEMPTS_MAX)
+    max_attempts: int = _setting(
+        limits.ATTEMPTS_DEFAULT,
+        "Default max attempts: failures plus crashes after which a job is dead, unless job or queue says otherwise.",
+        low=1,
+        high=limits.ATTEMPTS_MAX,
+    )
     max_crashes: int = _setting(
         limits.CRASHES_DEFAULT, "Default max crashes (expired leases) before a job is dead.", low=1, high=limits.ATTEMPTS_MAX
     )
     retention_ms: int = _setting(
-        limits.RETENTION_MS_DEFAULT, "How long concluded and cancelled jobs are kept.", low=0, high=limits.RETENTION_MS_MAX
+        limits.RETENTION_MS_DEFAULT,
+        "How long concluded and cancelled jobs are kept, unless the queue says otherwise.",
+        low=0,
+        high=limits.RETENTION_MS_MAX,
     )
     retention_jobs: int = _setting(
         limits.RETENTION_JOBS_DEFAULT,
@@ -115,24 +126,24 @@ class Config:
         low=1,
         high=limits.WORKER_SILENCE_MS_MAX,
     )
-    audit_retention: str = _setting("90d", "How long entries of the audit log are kept, such as 12h or 90d.")
+    audit_retention: str = _setting("90d", "How long entries of the audit log are kept, from 1m to 3660d.")
     backup_to: str = _setting(
         "", "With a store in a file: an existing folder, best on another disk, to which the server makes backups; empty is off."
     )
-    backup_every: str = _setting("1h", "With backup_to: how often a backup is made, such as 15m, 1h or 1d.")
+    backup_every: str = _setting("1h", "With backup_to: how often a backup is made, from 1m to 366d.")
     backup_keep: int = _setting(
         24, "With backup_to: how many backups are kept; the oldest are removed.", low=1, high=limits.BACKUPS_KEPT_MAX
     )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     memory_budget: int = _setting(
         limits.MEMORY_BUDGET_BYTES,
-        "Max bytes that a front process buffers (backpressure): unfinished bodies, waiting enqueues, unread answers.",
+        "Max bytes that a front process buffers (backpressure): unfinished bodies, waiting enqueues, unread answers. At least twice the largest body.",
         low=limits.MEMORY_BUDGET_BYTES_MIN,
         high=limits.MEMORY_BUDGET_BYTES_MAX,
     )
     max_connections: int = _setting(
         limits.CONNECTIONS,
-        "Most connections of one front process, over HTTP and beanstalkd.",
+        "Most connections of one front process, over HTTP and beanstalkd; never more than the machine's bound on open files less 1,024, or half of it.",
         low=1,
         high=limits.CONNECTIONS_MAX,
     )
@@ -145,14 +156,20 @@ class Config:
     body_timeout_s: int = _setting(
         limits.BODY_S, "How long the body of a request may take to arrive, in seconds.", low=1, high=limits.BODY_S_MAX
     )
-    fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
+    fronts: int = _setting(
+        1,
+        "Front processes that share one port and one keeper: more than one pays on more than two cores. With PostgreSQL, start more nodes instead.",
+        low=1,
+        high=FRONTS_MAX,
+    )
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
     dialects: tuple[str, ...] = _setting(
         DIALECTS, "Additional HTTP dialects besides /v1, comma-separated; none turns them off."
     )
-    web: bool = _setting(True, "Serve the management page at /web; / redirects to it.")
+    web: bool = _setting(True, "Serve the management page at /web; / redirects to it, else to /docs.")
     environment: str = _setting(
-        "", "Name of the environment, such as production or staging, shown in a colour on every screen of the page."
+        "",
+        "Name of the environment, such as production, at most 40 characters, shown in a colour on every screen of the page.",
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
@@ -163,7 +180,7 @@ class Config:
     )
     disk_watermark_bytes: int = _setting(
         limits.DISK_WATERMARK_BYTES,
-        "Refuse new jobs when less than this is free on the disk; 0 refuses only on a full disk.",
+        "Refuse new jobs when less than this is free on the disk; 0 refuses only on a full disk, and keeps no reserve.",
         low=0,
         high=1 << 50,
     )
@@ -178,7 +195,7 @@ class Config:
     )
     linger_s: int = _setting(
         0,
-        "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503.",
+        "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503: set it to your balancer's check interval.",
         low=0,
         high=3_600,
     )

@@ -4,16 +4,12 @@ import asyncio
 import time
 from pathlib import Path
 
-import apsw
-
 from holdfast.auth.keys import read_secret
 from holdfast.config import Config
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
 from holdfast.logs import structlog
 from holdfast.messages.key_commands import ListKeys
-from holdfast.stores.sqlite.beside import keys_beside
-from holdfast.stores.sqlite.files import UnfitPlace
 
 log = structlog.get_logger(__name__)
 _AGAIN_S = 1.0
@@ -29,8 +25,17 @@ def has_keys(config: Config) -> bool:
     if config.database():
         return asyncio.run(_has_keys_in_database(config))
     path = config.store_path()
+    return path is not None and _has_keys_in_file(path)
+
+
+def _has_keys_in_file(path: Path) -> bool:
+    import apsw  # noqa: PLC0415  (a front has no other use for the store's side, which takes a third of its start to import)
+
+    from holdfast.stores.sqlite.beside import keys_beside  # noqa: PLC0415
+    from holdfast.stores.sqlite.files import UnfitPlace  # noqa: PLC0415
+
     try:
-        return path is not None and path.exists() and bool(keys_beside(path))
+        return path.exists() and bool(keys_beside(path))
     except (apsw.Error, OSError, UnfitPlace):
         return True  # the server reports what is wrong when it opens the file
 

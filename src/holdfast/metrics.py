@@ -5,7 +5,7 @@ fronts each sends its numbers to the keeper once a second, so that any front ans
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Protocol
 
@@ -31,7 +31,7 @@ _QUEUE_FAMILIES = (
     ("holdfast_queue_bytes", "gauge", "Payload of unfinished jobs."),
     ("holdfast_queue_history_bytes", "gauge", "Payloads and results of concluded and cancelled jobs."),
     ("holdfast_queue_capacity_jobs", "gauge", "How many unfinished jobs fit."),
-    ("holdfast_oldest_ready_seconds", "gauge", "Age of the job that is next in line."),
+    ("holdfast_oldest_ready_seconds", "gauge", "How long the job that is next in line has been ready; 0 without one."),
     ("holdfast_queue_paused", "gauge", "1 while the queue is paused."),
     ("holdfast_job_events_total", "counter", "Committed changes by queue and verb."),
 )
@@ -127,7 +127,8 @@ class FrontMetrics:
         if self.spans is not None:
             registry.register(_Once(_span_families(self.spans(), self._front)))
         if self.certificate is not None:
-            registry.register(_Once(_tls_families(self.certificate, self.handshakes_failed, self._front)))
+            one = self.certificate
+            registry.register(_Once(tls_families(self._front, one.expires_at, one.reloads, self.handshakes_failed)))
         return generate_latest(self._registry) + generate_latest(registry)
 
     async def page(self) -> bytes:
@@ -163,7 +164,9 @@ class _Answered:
         for (method, route, status), count in self._counts.items():
             requests.add_metric([self._front, method, route, str(status)], count)
         yield requests
-        times = HistogramMetricFamily("holdfast_http_request_seconds", "Time to answer.", labels=["front", "route"])
+        times = HistogramMetricFamily(
+            "holdfast_http_request_seconds", "Time to answer, waiting included.", labels=["front", "route"]
+        )
         for route, buckets in self._seconds.items():
             sums = list(accumulate(buckets[:-1]))
             names = [*(str(float(bound)) for bound in _SECONDS), "+Inf"]
@@ -231,7 +234,9 @@ def _channel_families(numbers: ChannelNumbers, front: str) -> Iterator[Metric]:
     channels.add_metric([front], numbers.open)
     held = GaugeMetricFamily("holdfast_channel_jobs", "Jobs that are unfinished on live channels.", labels=["front"])
     held.add_metric([front], numbers.held)
-    messages = CounterMetricFamily("holdfast_channel_messages", "Messages that came on live channels.", labels=["front", "op"])
+    messages = CounterMetricFamily(
+        "holdfast_channel_messages", "Messages that came on live channels, by op.", labels=["front", "op"]
+    )
     for kind, count in numbers.messages.items():
         messages.add_metric([front, kind], count)
     yield from (channels, held, messages)
@@ -252,16 +257,21 @@ def _connection_families(limit: ConnectionLimit, front: str) -> Iterator[Metric]
     yield from (connections, most, refused)
 
 
-def _tls_families(certificate: Certificate, failed: list[tuple[str, dict[str, int]]], front: str) -> Iterator[Metric]:
+def tls_families(
+    front: str, expires_at: float, counted: Mapping[str, int], failed: list[tuple[str, dict[str, int]]]
+) -> Iterator[Metric]:
+    """What a front over TLS tells: when its certificate ends, reloads by outcome, and failed handshakes by door and reason."""
     expires = GaugeMetricFamily(
-        "holdfast_tls_certificate_expiration_timestamp_seconds", "When the TLS certificate expires.", labels=["front"]
+        "holdfast_tls_certificate_expiration_timestamp_seconds",
+        "When the TLS certificate expires, in seconds since 1970.",
+        labels=["front"],
     )
-    expires.add_metric([front], certificate.expires_at)
+    expires.add_metric([front], expires_at)
     reloads = CounterMetricFamily(
         "holdfast_tls_reloads", "Reloads of the TLS certificate, by outcome.", labels=["front", "outcome"]
     )
     for outcome in ("loaded", "failed"):
-        reloads.add_metric([front, outcome], certificate.reloads.get(outcome, 0))
+        reloads.add_metric([front, outcome], counted.get(outcome, 0))
     handshakes = CounterMetricFamily(
         "holdfast_tls_handshakes_failed", "TLS handshakes that failed, by reason.", labels=["front", "door", "reason"]
     )

@@ -47,13 +47,12 @@ from holdfast.first_key import has_keys, keep_admin_key
 from holdfast.http.app import App
 from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.server import HttpServer
-from holdfast.keeper.backups import BackupPlan
 from holdfast.keeper.link import KeeperLink
-from holdfast.keeper.main import KeeperConfig, calm_collector
+from holdfast.keeper.settings import BackupPlan, KeeperConfig
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
-from holdfast.process import STOP_SIGNALS, forget_foreign_variables, has_ended, open_descriptors
+from holdfast.process import STOP_SIGNALS, calm_collector, forget_foreign_variables, has_ended, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 

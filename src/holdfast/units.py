@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `10m`, `1h 30m`, `1.5s`, `4 GiB`.
+"""Durations, sizes and counts as people write them: `10m`, `1h 30m`, `1.5s`, `4 GiB`, `1 job`, `2,500 jobs`.
 
 The API has milliseconds and bytes. Forms and command lines read and show these texts; `duration_ms(duration(ms)) == ms`, and
 likewise for sizes.
@@ -15,6 +15,16 @@ _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _PART = re.compile(rf"({_NUMBER}) *(ms|min|[smhd])(?![a-z]) *")
 _SIZE = re.compile(rf"({_NUMBER}) *([a-zA-Z]{{0,3}})")
 _LONGEST = 100  # characters
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 job`, `2,500 jobs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def is_or_are(count: int) -> str:
+    """The verb behind such a number."""
+    return "is" if count == 1 else "are"
 
 
 def duration_ms(text: str, bare_ms: int = 0) -> int:

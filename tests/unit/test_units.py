@@ -1,5 +1,8 @@
 """Durations and sizes as people write them: what is shown is read back as the same, and what is unclear is refused."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,3 +103,28 @@ def test_a_size_that_is_unclear_is_refused(text):
 
 def test_a_number_alone_counts_where_a_unit_is_meant():
     assert units.duration_ms("1.5", bare_ms=1_000) == 1_500
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 jobs are"), (1, "1 job is"), (2, "2 jobs are"), (2_500, "2,500 jobs are")])
+def test_a_number_agrees_with_its_noun_and_its_verb(count, said):
+    assert f"{units.counted(count, 'job')} {units.is_or_are(count)}" == said
+
+
+PLURAL = re.compile(
+    r"\{(?![A-Z_]*\})[^{}\"]+\} (?:jobs|queues|schedules|workers|lines|rows|keys|problems|warnings|things|ways)\b"
+)
+
+
+def test_no_message_of_the_command_line_has_a_plural_of_its_own():
+    """`units.counted` makes them all, so that none says "1 jobs"; a bound, which is a constant, is never one."""
+    sources = sorted((Path(units.__file__).parent / "cli").glob("*.py"))
+    assert len(sources) > 20
+    assert PLURAL.search('f"{done} jobs are in"')
+    assert not PLURAL.search('f"more than {_JOBS:,} jobs"'.replace(":,", ""))
+    wrong = [
+        f"{path.name}: {line.strip()}"
+        for path in sources
+        for line in path.read_text().splitlines()
+        if PLURAL.search(re.sub(r"\{([A-Z_]+):,\}", r"{\1}", line))
+    ]
+    assert not wrong

@@ -1,4 +1,4 @@
-"""The result of a trial on a cluster, as one row of the table in `docs/reliability.md`."""
+"""The result of a trial on a cluster, as one row of the table in `bench/results/torture.md`."""
 
 from __future__ import annotations
 

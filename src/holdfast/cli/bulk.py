@@ -31,6 +31,7 @@ from holdfast.cli.output import tell
 from holdfast.client import Client
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, JobNotFound, WrongState
+from holdfast.units import counted
 
 Command = Callable[..., Any]
 Act = Callable[[Client, int, dict[str, Any]], tuple[Any, str]]
@@ -161,11 +162,11 @@ def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as
     changed = f", {passed:,} had changed meanwhile" if passed else ""
     tell(f"holdfast: {done:,} of {_count(found)}{changed}")
     if refused:
-        refuse(f"{refused:,} were refused", REFUSED)
+        refuse(f"{refused:,} {'was' if refused == 1 else 'were'} refused", REFUSED)
 
 
 def _count(found: list[int]) -> str:
-    return f"{len(found):,} job{'' if len(found) == 1 else 's'}"
+    return counted(len(found), "job")
 
 
 def _found(

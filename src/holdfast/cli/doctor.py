@@ -16,6 +16,7 @@ from holdfast.stores.postgres.doctor import Finding, judge
 from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.facts import Facts
 from holdfast.tls import UnusableCertificate
+from holdfast.units import counted
 
 _WIDTH = 118
 
@@ -90,5 +91,5 @@ def _as_text(facts: Facts, findings: list[Finding], replicas: int) -> str:
     lines.append(
         f"PostgreSQL {facts.version}, database {facts.database}, role {facts.role}; K = {replicas}, standbys in sync: {in_sync}."
     )
-    lines.append(f"{breaking or 'Nothing'} would break the promise; {len(findings) - breaking} warnings.")
+    lines.append(f"{breaking or 'Nothing'} would break the promise; {counted(len(findings) - breaking, 'warning')}.")
     return "\n".join(lines)

@@ -11,7 +11,17 @@ from holdfast import init, process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
-elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"], ["restore"], ["export"], ["import"]):
+elif sys.argv[1:2] in (
+    ["backup"],
+    ["check"],
+    ["config"],
+    ["doctor"],
+    ["move"],
+    ["restore"],
+    ["export"],
+    ["import"],
+    ["upgrade"],
+):
     process.open_descriptors()
 # The others report output that can't be written, even if it is closed: see `open_streams`.
 if os.getpid() == 1:
@@ -54,15 +64,16 @@ TALKING = {
     "worker": Place("holdfast.cli.workers", "commands", "List workers, stop them gracefully, and run a program as a worker."),
 }
 SERVER = {
-    "backup": "Copy a store file, even while a server uses it.",
-    "check": "Verify the integrity of a store.",
-    "config": "Print the effective settings, and where each comes from.",
-    "doctor": "Check that a PostgreSQL server keeps the durability promise.",
-    "export": "Write what a store has to standard output, as NDJSON.",
-    "import": "Put an export into a store that no server uses.",
-    "move": "Move a store into another, empty store.",
-    "restore": "Put a BACKUP in place as the store of a server.",
-    "serve": "Run the server.",
+    "backup": Place("holdfast.cli.check", "backup", "Copy a store file, even while a server uses it."),
+    "check": Place("holdfast.cli.check", "check", "Verify the integrity of a store."),
+    "config": Place("holdfast.cli.serve", "config", "Print the effective settings, and where each comes from."),
+    "doctor": Place("holdfast.cli.doctor", "doctor", "Check that a PostgreSQL server keeps the durability promise."),
+    "export": Place("holdfast.cli.export", "export_store", "Write what a store has to standard output, as NDJSON."),
+    "import": Place("holdfast.cli.import_store", "import_store", "Put an export into a store that no server uses."),
+    "move": Place("holdfast.cli.move", "move", "Move a store into another, empty store."),
+    "restore": Place("holdfast.cli.restore", "restore_backup", "Put a BACKUP in place as the store of a server."),
+    "serve": Place("holdfast.cli.serve", "serve", "Run the server."),
+    "upgrade": Place("holdfast.cli.upgrade", "upgrade", "Bring a store to the schema of this version, or say what that would do."),
 }
 
 
@@ -87,30 +98,33 @@ class Commands(click.Group):
         """All names, whether or not the server is installed."""
         return sorted({*TALKING, *SERVER})
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  (click's own signature)
         """One command; None if there is none of that name."""
-        if cmd_name in TALKING:
-            place = TALKING[cmd_name]
+        place = (TALKING | SERVER).get(cmd_name)
+        if place is None:
+            return None
+        try:
             found: click.Command = getattr(importlib.import_module(place.module), place.name)
-            return found
-        server = _server_commands()
-        if isinstance(server, click.Group):
-            return server.get_command(ctx, cmd_name)
-        sys.exit(
-            f"holdfast: this needs the server: pip install 'PATH[server]', where PATH is a checkout or a wheel ({server} is missing)"
-        )
+        except ModuleNotFoundError as error:
+            missing = str(error.name)
+            if cmd_name in TALKING or missing.partition(".")[0] == "holdfast":
+                raise  # a defect, not a missing package
+            sys.exit(
+                f"holdfast: this needs the server: pip install 'PATH[server]', where PATH is a checkout or a wheel ({missing} is missing)"
+            )
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Two lists: commands that talk to a server, and those of the server."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in sorted(TALKING.items())])
         with formatter.section("Server commands (pip install 'PATH[server]', where PATH is a checkout or a wheel)"):
-            formatter.write_dl(sorted(SERVER.items()))
+            formatter.write_dl([(name, place.summary) for name, place in sorted(SERVER.items())])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names that begin so."""
-        summaries = {name: place.summary for name, place in TALKING.items()} | SERVER
-        names = [CompletionItem(name, help=summaries[name]) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        places = TALKING | SERVER
+        names = [CompletionItem(name, help=places[name].summary) for name in sorted(places) if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
@@ -121,17 +135,6 @@ def _can_be_written(stream: TextIO) -> bool:
     except OSError:
         return False
     return True
-
-
-def _server_commands() -> click.Group | str:
-    """The commands of the server; or the name of the missing package, if it is not installed."""
-    try:
-        from holdfast.cli.main import main as server  # noqa: PLC0415  (it may be missing)
-    except ModuleNotFoundError as error:
-        if (error.name or "holdfast").partition(".")[0] == "holdfast":
-            raise  # a defect, not a missing package
-        return str(error.name)
-    return server
 
 
 @click.group(

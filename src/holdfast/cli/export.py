@@ -17,6 +17,7 @@ from holdfast.limits import ID_MAX
 from holdfast.stores.exporting import ExportSource, Progress, Wanted, lines
 from holdfast.stores.sqlite import exporting as file
 from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.units import counted, is_or_are
 
 _TELL_S = 2.0
 _SHOWN = 20
@@ -66,18 +67,18 @@ def export_store(store: str, queues: tuple[str, ...], states: tuple[str, ...], a
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (Python would flush it again at the end)
         _refuse(f"standard output can't be written ({error.strerror or error}).{_how_to_go_on(progress)}", 1)
-    click.echo(f"{progress.jobs} jobs are exported, up to job {progress.after}.", err=True)
+    click.echo(f"{counted(progress.jobs, 'job')} {is_or_are(progress.jobs)} exported, up to job {progress.after}.", err=True)
     if progress.problems:
         for problem in progress.problems[:_SHOWN]:
             click.echo(problem, err=True)
-        _refuse(f"{len(progress.problems)} things could not be exported. `holdfast check` names what is damaged.", 1)
+        _refuse(f"{counted(len(progress.problems), 'thing')} could not be exported. `holdfast check` names what is damaged.", 1)
 
 
 def _how_to_go_on(progress: Progress) -> str:
     if not progress.jobs:
         return ""
     return (
-        f" {progress.jobs} jobs are written, up to job {progress.after}. To go on, remove an incomplete last line, and append the output of the "
+        f" {counted(progress.jobs, 'job')} {is_or_are(progress.jobs)} written, up to job {progress.after}. To go on, remove an incomplete last line, and append the output of the "
         "same command with --after and the id of the last job that is there."
     )
 
@@ -90,7 +91,7 @@ async def _export(config: Config, wanted: Wanted, progress: Progress) -> None:
             out.write(line)
             if time.monotonic() >= tell_at:
                 tell_at = time.monotonic() + _TELL_S
-                click.echo(f"exporting: {progress.jobs} jobs, up to job {progress.after}", err=True)
+                click.echo(f"exporting: {counted(progress.jobs, 'job')}, up to job {progress.after}", err=True)
         out.flush()
 
 

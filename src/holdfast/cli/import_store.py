@@ -16,6 +16,7 @@ from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import OutcomeLost, Store, StoreBroken
 from holdfast.stores.transfer import CantMove
+from holdfast.units import counted, is_or_are
 
 _TELL_S = 2.0
 
@@ -58,8 +59,8 @@ def import_store(file: BinaryIO, store: str, replicas: int) -> None:
     except KeyboardInterrupt:
         _refuse(f"interrupted.{_so_far(importer)}", 130)
     done = importer[0].done
-    known = f", {done.known} were there already" if done.known else ""
-    click.echo(f"{done.jobs} jobs are imported into {_place(config)}{known}.", err=True)
+    known = f", {done.known:,} {'was' if done.known == 1 else 'were'} there already" if done.known else ""
+    click.echo(f"{counted(done.jobs, 'job')} {is_or_are(done.jobs)} imported into {_place(config)}{known}.", err=True)
     if not done.ended:
         _refuse("the last line of an export is missing: it was cut off, and what came after this is not imported.", 1)
 
@@ -68,7 +69,8 @@ def _so_far(importer: list[Importer]) -> str:
     if not importer or not importer[0].done.line:
         return " Nothing was imported."
     done = importer[0].done
-    return f" {done.jobs + done.known} jobs are in, of the lines up to {done.line}; import the same file again to go on."
+    kept = done.jobs + done.known
+    return f" {counted(kept, 'job')} {is_or_are(kept)} in, of the lines up to {done.line}; import the same file again to go on."
 
 
 def _place(config: Config) -> str:
@@ -85,7 +87,9 @@ async def _import(config: Config, file: BinaryIO, started: list[Importer]) -> No
             for number, size, item in items(file):
                 if await importer.take(number, size, item) and time.monotonic() >= tell_at:
                     tell_at = time.monotonic() + _TELL_S
-                    click.echo(f"importing: line {number}, {importer.done.jobs + importer.done.known} jobs", err=True)
+                    click.echo(
+                        f"importing: line {number}, {counted(importer.done.jobs + importer.done.known, 'job')}", err=True
+                    )
         except CantImport:
             await importer.finish()
             raise

@@ -32,6 +32,7 @@ from holdfast.client.contents import NULL
 from holdfast.client.types import Counts, Job, JobOptions
 from holdfast.errors import HoldfastError, OutcomeUnknown
 from holdfast.limits import BULK_JOBS
+from holdfast.units import counted, is_or_are
 
 _COLUMNS = {
     "ID": lambda job: job.id,
@@ -119,7 +120,7 @@ def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None
         _broken_off(error, kept + more, lines, key)
         raise
     if why := lost():
-        refuse(f"{kept:,} jobs are enqueued, but not all of their ids are printed: {why}", UNWRITTEN)
+        refuse(f"{counted(kept, 'job')} {is_or_are(kept)} enqueued, but not every id is printed: {why}", UNWRITTEN)
 
 
 def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
@@ -127,7 +128,7 @@ def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
     unknown = "at least " if isinstance(error, OutcomeUnknown) else ""
     upto = f", all of lines 1 to {lines:,} among them" if lines else ""
     tell(
-        f"holdfast: interrupted: {unknown}{kept:,} jobs are enqueued{upto}. The same command and input with "
+        f"holdfast: interrupted: {unknown}{counted(kept, 'job')} {is_or_are(kept)} enqueued{upto}. The same command and input with "
         f"--idempotency-key {key} within 24 hours enqueues the rest, and nothing twice."
     )
 

@@ -23,6 +23,7 @@ from holdfast.stores import transfer
 from holdfast.stores.postgres import transfer as postgres
 from holdfast.stores.sqlite import transfer as sqlite
 from holdfast.stores.transfer import CantMove, Report, Source, Target
+from holdfast.units import counted
 
 _TELL_S = 2.0
 _DATABASE = ("postgresql://", "postgres://")
@@ -60,11 +61,11 @@ def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) ->
     else:
         _print(report, dry_run)
     if report.differences:
-        _refuse(f"the two sides differ in {len(report.differences)} ways; nothing was moved.", 1)
+        _refuse(f"the two sides differ in {counted(len(report.differences), 'way')}; nothing was moved.", 1)
     if dry_run:
-        jobs = sum(row["jobs_from"] for row in report.queues)
+        jobs, queues = sum(row["jobs_from"] for row in report.queues), len({row["queue"] for row in report.queues})
         click.echo(
-            f"It can be moved: {jobs} jobs in {len({row['queue'] for row in report.queues})} queues. Nothing was changed.",
+            f"It can be moved: {counted(jobs, 'job')} in {counted(queues, 'queue')}. Nothing was changed.",
             err=True,
         )
     else:
@@ -139,7 +140,7 @@ class _Progress:
     def __call__(self, table: str, rows: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _TELL_S
-            click.echo(f"{self._what} {table}: {rows} rows", err=True)
+            click.echo(f"{self._what} {table}: {counted(rows, 'row')}", err=True)
 
 
 def _print(report: Report, dry_run: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self
 import click
 
 from holdfast.cli.output import tell
+from holdfast.units import counted, is_or_are
 
 _BAR_CHARS = 30
 
@@ -59,7 +60,7 @@ class Progress:
 
     def _words(self) -> str:
         per_second = self._jobs / max(0.001, time.monotonic() - self._began)
-        return f"{self._jobs:,} jobs are put, {per_second:,.0f} per second"
+        return f"{counted(self._jobs, 'job')} {is_or_are(self._jobs)} put, {per_second:,.0f} per second"
 
 
 def _bytes_left(source: BinaryIO) -> int | None:

@@ -12,6 +12,7 @@ from holdfast.cli.numbers import age
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client
 from holdfast.client.types import Counts, Queue, QueueSettings
+from holdfast.units import counted
 
 _COLUMNS = {
     "QUEUE": lambda queue: queue.name,
@@ -131,7 +132,7 @@ def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_ru
     """Delete the jobs of a queue that are in these states."""
     counts = msgspec.to_builtins(client.queue(queue).jobs)
     count = sum(counts.get(state, 0) for state in states)
-    if confirmed(f"delete {count:,} jobs of {queue} ({', '.join(states)})", yes, dry_run):
+    if confirmed(f"delete {counted(count, 'job')} of {queue} ({', '.join(states)})", yes, dry_run):
         removed = client.purge(queue, states)
         show({"purged": removed}, as_json, f"{removed} deleted")
 

@@ -10,6 +10,7 @@ import click
 from holdfast.config import Config
 from holdfast.stores.sqlite.copies import Restored, newest_backup, restore
 from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.units import counted
 
 _DATABASE = (
     "this puts a backup in a store file. A database is restored by PostgreSQL's own means, a base backup with the archived log (to a moment), "
@@ -51,8 +52,8 @@ def restore_backup(backup: Path, store: str) -> None:
 
 def _told(restored: Restored) -> str:
     jobs = ", ".join(f"{count} {state}" for state, count in restored.jobs.items() if count)
-    has = f"{sum(restored.jobs.values())} jobs ({jobs or 'none'}) in {restored.queues} queues, {restored.schedules} schedules"
-    lines = [f"It has {has} and {restored.keys} access keys."]
+    has = f"{counted(sum(restored.jobs.values()), 'job')} ({jobs or 'none'}) in {counted(restored.queues, 'queue')}"
+    lines = [f"It has {has}, {counted(restored.schedules, 'schedule')} and {counted(restored.keys, 'access key')}."]
     if restored.newest_at is not None:
         newest = datetime.fromtimestamp(restored.newest_at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         lines.append(

@@ -15,6 +15,7 @@ from holdfast.cli.tables import instant
 from holdfast.client import Client, Event
 from holdfast.client.types import Job
 from holdfast.errors import JobNotFound
+from holdfast.units import counted
 
 _UNFINISHED = ("scheduled", "ready", "leased")
 _JOBS = 10_000  # of a queue, at the beginning
@@ -30,7 +31,7 @@ def tail(client: Client, job_ids: tuple[int, ...], queue: str | None, as_json: b
         raise click.UsageError("Give ids of jobs, or --queue")
     otherwise = _Tail(client, job_ids, queue, as_json).follow()
     if otherwise:
-        refuse(f"{otherwise} {'job' if otherwise == 1 else 'jobs'} did not end as concluded", ENDED_OTHERWISE)
+        refuse(f"{counted(otherwise, 'job')} did not end as concluded", ENDED_OTHERWISE)
 
 
 class _Tail:

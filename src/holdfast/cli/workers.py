@@ -20,6 +20,7 @@ from holdfast.cli.profiles import VARIABLES, Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.types import RegisteredWorker
+from holdfast.units import counted
 
 _COLUMNS = {
     "WORKER": lambda worker: worker.id,
@@ -55,7 +56,7 @@ def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
 
 
 def _holds(worker: RegisteredWorker) -> str:
-    return f"with {len(worker.jobs)} job{'' if len(worker.jobs) == 1 else 's'}"
+    return f"with {counted(len(worker.jobs), 'job')}"
 
 
 @commands.command(epilog=examples("holdfast worker delete w-5f0c… --yes"))

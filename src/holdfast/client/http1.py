@@ -56,7 +56,7 @@ class Response:
         self.status = 0
         self.has_head = self.is_whole = self.keeps = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take what has come; raises `Lost` where it is no HTTP."""
         if not self.has_head:
             self._head += data

@@ -41,7 +41,7 @@ from holdfast.logs import structlog
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
-from holdfast.messages.commands import Enqueue, LeaseJobs
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers
@@ -118,8 +118,10 @@ class Committer:
             self._idle.clear()
         self._waiting.append((command, sink, tag))
 
-    def _is_in_vain(self, command: LeaseJobs) -> bool:
-        """Whether there is nothing to lease by the last commit, as far as the store knows that without a transaction."""
+    def _is_in_vain(self, command: Command[Answer]) -> bool:
+        """Whether this waits for jobs, and there is nothing to lease by the last commit, as far as the store knows that without a transaction."""
+        if type(command) is not LeaseJobs or not command.waits:
+            return False
         known = self._store.in_memory() if command.request is None and command.queues else None
         if known is None:
             return False
@@ -205,7 +207,7 @@ class Committer:
     async def _commit(self, taken: list[Waiting], grants: bool = True) -> None:
         """Commit these, and with `grants` also what callers that wait for jobs are granted in the same transaction."""
         commands = [command for command, _, _ in taken]
-        if all(type(command) is LeaseJobs and command.waits and self._is_in_vain(command) for command in commands):
+        if type(commands[0]) is LeaseJobs and all(map(self._is_in_vain, commands)):
             self._answer(taken, [Granted([], self._clock.now())] * len(taken), None)  # as a transaction would
             return
         self._grants = grants and len(commands) <= _FEW_COMMANDS
@@ -389,7 +391,8 @@ class Committer:
             results = self._decided = await decide(batch, commands, self._pick)
             news = await batch.finish()
             await tx.commit()
-        seconds = self._totals.commit_busy.end(began) if tx.wrote else 0.0
+        wrote = tx.wrote
+        seconds = self._totals.commit_busy.end(began) if wrote else 0.0
         if len(batch.counts) > _MANY_COUNTS:
             await asyncio.sleep(0)  # counting outside the store takes time, too
         if batch.audit or batch.passed_over or batch.audit_removed:
@@ -401,7 +404,7 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
-        if tx.wrote:
+        if wrote:
             self._totals.committed(batch.counts, len(commands), seconds)
         self._totals.batches += 1
         return results, news
@@ -425,9 +428,10 @@ async def decide(
     for pair in managing:
         await manage(batch, pair, results)
     if new:
-        await enqueue.prepare(batch, [command for _, command in new if type(command) is Enqueue])
+        await enqueue.prepare(batch, new)
         await each(batch, new, results)
-    await groups.settle(batch)
+    if batch.grouped:
+        await groups.settle(batch)
     if picked := pick(batch):  # they have waited longer
         leases[:0] = enumerate(picked, len(results))
         results += [_UNDECIDED] * len(picked)

@@ -1,6 +1,7 @@
 """New jobs: bounds, uniqueness and idempotency, then the jobs themselves. All of a command's jobs, or none."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -27,9 +28,9 @@ from holdfast.stores.store import KeptAnswer
 _RETRY_AFTER_MS = 1_000
 
 
-async def prepare(batch: Batch, commands: Sequence[Enqueue]) -> None:
+async def prepare(batch: Batch, numbered: Sequence[tuple[int, Any]]) -> None:
     """Load in one go what these commands have to be checked against."""
-    keys = [command.key for command in commands if command.key is not None]
+    keys = [key for _, command in numbered if type(command) is Enqueue and (key := command.key) is not None]
     if keys:
         batch.kept.update(await batch.tx.kept_answers(keys))
 

@@ -1,7 +1,8 @@
 """Periodic work: each piece is a named tick that submits commands to the committer like any caller.
 
 A tick is safe on every node, so there is no leader. One with `due` sleeps until the time that it returns, and is woken if an
-earlier one is set; the others run every `period_s`.
+earlier one is set; the others run every `period_s`, counted from the start: those of one period wake the process together, and what they submit is
+one batch.
 """
 
 import asyncio
@@ -54,9 +55,11 @@ class Ticker:
         self._tasks: list[asyncio.Task[None]] = []
         self._nudged = asyncio.Event()
         self._stopping = False
+        self._started = 0.0
 
     def start(self) -> None:
         """Begin ticking."""
+        self._started = time.monotonic()
         self._tasks = [asyncio.create_task(self._run(tick), name=f"tick:{tick.name}") for tick in self._ticks]
 
     def nudge(self) -> None:
@@ -96,14 +99,19 @@ class Ticker:
     def _goes_on(self) -> bool:
         return not self._stopping
 
+    def _until_next(self, period_s: float) -> float:
+        """The seconds until a period ends; until the end of the next one where that is sooner than half a period."""
+        left = period_s - (time.monotonic() - self._started) % period_s
+        return left if left >= period_s / 2 else left + period_s
+
     async def _wait(self, tick: Tick) -> None:
         if tick.due is None:
-            await asyncio.sleep(tick.period_s)
+            await asyncio.sleep(self._until_next(tick.period_s))
             return
         while (left := await tick.due()) > 0:
             self._nudged.clear()
             try:
-                async with asyncio.timeout(min(left, tick.period_s)):
+                async with asyncio.timeout(min(left, self._until_next(tick.period_s))):
                     await self._nudged.wait()
             except TimeoutError:
                 pass  # the usual end of a sleep

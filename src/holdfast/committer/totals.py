@@ -17,17 +17,22 @@ _MEMORY_S = 60.0  # rates forget with this time constant
 _AT_ONCE_S = 0.25  # what happens within this counts as if it had happened at once: half a percent less is forgotten, and few commits pay for it
 
 
-class Rate:
-    """Events per second, each event forgotten exponentially: after a minute it counts a third."""
+_COUNTED = frozenset(COUNTED)
 
-    __slots__ = ("_at", "_level")
+
+class Counter:
+    """How many events there were, and how many a second, each forgotten exponentially: after a minute it counts a third."""
+
+    __slots__ = ("_at", "_level", "count")
 
     def __init__(self) -> None:
+        self.count = 0
         self._level = 0.0
         self._at = 0.0
 
     def add(self, count: int, at: float) -> None:
         """Count events that happened at this monotonic time."""
+        self.count += count
         if at - self._at > _AT_ONCE_S:
             self._level = self._decayed(at)
             self._at = at
@@ -37,8 +42,9 @@ class Rate:
         """The rate as seen at this monotonic time."""
         return self._decayed(at)
 
-    def without(self, other: "Rate", at: float) -> None:
+    def without(self, other: "Counter", at: float) -> None:
         """What another one counts counts here no more."""
+        self.count -= other.count
         self._level = max(0.0, self._decayed(at) - other.per_second(at))
         self._at = at
 
@@ -50,10 +56,8 @@ class Totals:
     """Counts of committed verbs by queue, and of commits: those that changed something. `batches` are all transactions, empty ones too."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], int] = {}
-        self._rates: dict[tuple[str, str], Rate] = {}
-        self._counts_of_all: dict[str, int] = dict.fromkeys(COUNTED, 0)
-        self._rates_of_all: dict[str, Rate] = {}
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self._all: dict[str, Counter] = {}  # of all queues together, by verb
         self.batches = 0
         self.commits = 0
         self.commands = 0
@@ -71,55 +75,55 @@ class Totals:
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""
         now = time.monotonic()
-        sums: dict[str, int] = {}
         for key, count in counts.items():
-            if (verb := key[0]) in COUNTED:
-                sums[verb] = sums.get(verb, 0) + count
-                self._counts[key] = self._counts.get(key, 0) + count
-                rate = self._rates.get(key)
-                if rate is None:
-                    rate = self._rates[key] = Rate()
-                rate.add(count, now)
-        for verb, count in sums.items():
-            self._counts_of_all[verb] += count
-            rate = self._rates_of_all.get(verb)
-            if rate is None:
-                rate = self._rates_of_all[verb] = Rate()
-            rate.add(count, now)
-        while len(self._counts) > len(COUNTED) * QUEUES:  # some are gone, deleted at another node
-            self.forget(next(iter(self._counts))[1])
+            counter = self._counters.get(key)
+            if counter is None:
+                if key[0] not in _COUNTED:
+                    continue
+                counter = self._begin(key)
+            counter.add(count, now)
+            self._all[key[0]].add(count, now)
         self.commits += 1
         self.commands += commands
         self.commit_seconds += seconds
         self.batch_buckets[bisect_left(BATCH_BUCKETS, commands)] += 1
         self.commit_buckets[bisect_left(COMMIT_BUCKETS, seconds)] += 1
 
+    def _begin(self, key: tuple[str, str]) -> Counter:
+        while len(self._counters) >= len(COUNTED) * QUEUES:  # some are gone, deleted at another node
+            self.forget(next(iter(self._counters))[1])
+        self._all.setdefault(key[0], Counter())
+        counter = self._counters[key] = Counter()
+        return counter
+
     def of(self, queue: str) -> tuple[dict[str, int], dict[str, float]]:
         """Totals and rates per second of one queue, by verb."""
         now = time.monotonic()
-        totals = {verb: self._counts.get((verb, queue), 0) for verb in COUNTED}
-        rates = {verb: rate.per_second(now) for verb in COUNTED if (rate := self._rates.get((verb, queue))) is not None}
-        return totals, rates
+        found = {verb: counter for verb in COUNTED if (counter := self._counters.get((verb, queue))) is not None}
+        return _counts_of(found), {verb: counter.per_second(now) for verb, counter in found.items()}
 
     def fails(self, queue: str) -> bool:
         """Whether attempts of this queue went wrong lately."""
         now = time.monotonic()
-        found = (self._rates.get((verb, queue)) for verb in (FAILED, EXPIRED))
-        return any(rate is not None and rate.per_second(now) >= 0.01 for rate in found)
+        found = (self._counters.get((verb, queue)) for verb in (FAILED, EXPIRED))
+        return any(counter is not None and counter.per_second(now) >= 0.01 for counter in found)
 
     def done(self, queue: str) -> int:
         """How much was done in one queue, all verbs together."""
-        return sum([self._counts.get((verb, queue), 0) for verb in COUNTED])
+        return sum([counter.count for verb in COUNTED if (counter := self._counters.get((verb, queue))) is not None])
 
     def of_all(self) -> tuple[dict[str, int], dict[str, float]]:
         """Totals and rates per second of all queues together, by verb."""
         now = time.monotonic()
-        return dict(self._counts_of_all), {verb: rate.per_second(now) for verb, rate in self._rates_of_all.items()}
+        return _counts_of(self._all), {verb: counter.per_second(now) for verb, counter in self._all.items()}
 
     def forget(self, queue: str) -> None:
         """Drop the totals of a deleted queue."""
         now = time.monotonic()
         for verb in COUNTED:
-            self._counts_of_all[verb] -= self._counts.pop((verb, queue), 0)
-            if (rate := self._rates.pop((verb, queue), None)) is not None:
-                self._rates_of_all[verb].without(rate, now)
+            if (counter := self._counters.pop((verb, queue), None)) is not None:
+                self._all[verb].without(counter, now)
+
+
+def _counts_of(counters: dict[str, Counter]) -> dict[str, int]:
+    return {verb: counters[verb].count if verb in counters else 0 for verb in COUNTED}

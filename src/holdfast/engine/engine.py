@@ -59,6 +59,7 @@ from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command
 from holdfast.messages.views import Durability, QueueInfo
 from holdfast.routing.interests import Match, Share
+from holdfast.units import counted
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
@@ -389,7 +390,7 @@ class Engine(Pipeline):
             if not done:
                 raise
             raise OutcomeUnknown(
-                f"{done} jobs were deleted, then: {error.detail} Repeat the purge.", retry_after_ms=1_000
+                f"{counted(done, 'job')} deleted, then: {error.detail} Repeat the purge.", retry_after_ms=1_000
             ) from error
 
     # Lifecycle of the server

@@ -3,6 +3,7 @@
 from holdfast import limits
 from holdfast.job.job import ENDED, State
 from holdfast.messages.views import JobFacts
+from holdfast.units import counted, is_or_are
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
         found.append(
             (
                 "max_running",
-                f"Max concurrency reached: the queue runs at most {_jobs(most)} at once, and {leased} {_are(leased)} running.",
+                f"Max concurrency reached: the queue runs at most {counted(most, 'job')} at once, and {leased} {is_or_are(leased)} running.",
             )
         )
     found += _in_line(facts)
@@ -48,14 +49,6 @@ def _because(reason: str | None) -> str:
     return f": {_DEAD[reason]}" if reason in _DEAD else f" ({reason})"
 
 
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
 def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
     """What a ready job waits for in its queue."""
     extras = facts.job.extras
@@ -67,8 +60,8 @@ def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
     found = []
     if facts.ahead:
         more = facts.ahead >= limits.POSITION_COUNTED
-        many = f"{facts.ahead} or more jobs" if more else _jobs(facts.ahead)
-        found.append(("in_line", f"{many} of its queue {'is' if facts.ahead == 1 else 'are'} ahead of it."))
+        many = f"{facts.ahead} or more jobs" if more else counted(facts.ahead, "job")
+        found.append(("in_line", f"{many} of its queue {is_or_are(facts.ahead)} ahead of it."))
     if facts.workers and not facts.workers_on_queue:
         none = f"None of the {facts.workers} registered workers takes jobs"
         whom = "The one registered worker does not take jobs" if facts.workers == 1 else none

@@ -15,10 +15,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from holdfast.committer.ticker import LogLimit
+from holdfast.keeper.settings import BackupPlan
 from holdfast.messages.views import BackupState
 from holdfast.stores.sqlite.copies import Kept, kept_backups, kept_name, part_of, remove_part, remove_parts
 from holdfast.stores.sqlite.files import FileLock, UnfitPlace
@@ -26,15 +26,6 @@ from holdfast.stores.sqlite.files import FileLock, UnfitPlace
 log = structlog.get_logger(__name__)
 _RETRY_S = 300.0
 _TOLD_CHARS = 500  # of why one failed
-
-
-class BackupPlan(msgspec.Struct, frozen=True):
-    """Where to, how often, and how many are kept. On the store's own disk `spare_bytes` stay free."""
-
-    folder: str
-    every_ms: int
-    keep: int
-    spare_bytes: int
 
 
 class Backups:

@@ -13,6 +13,7 @@ from holdfast.errors import StoreUnavailable
 from holdfast.logs import structlog
 from holdfast.stores.postgres.start_check import refusal
 from holdfast.stores.postgres.store import PostgresStore
+from holdfast.units import counted, is_or_are
 
 log = structlog.get_logger(__name__)
 _FIRST_LOOK_S = 10.0
@@ -64,7 +65,10 @@ class PostgresBackend(LocalBackend):
         """Why nothing is accepted yet, or at the moment."""
         state = self._database.health().replication
         if self._database.problem is None and state is not None and state.in_sync < state.needed:
-            return f"{state.in_sync} standbys are in sync, and {state.needed} are needed."
+            return (
+                f"{counted(state.in_sync, 'standby')} {is_or_are(state.in_sync)} in sync, "
+                f"and {state.needed} {is_or_are(state.needed)} needed."
+            )
         return self._database.problem
 
     async def _examine(self) -> str | None:

@@ -63,18 +63,18 @@ MOMENTS: tuple[tuple[str, str], ...] = (
         "SELECT q.id, q.name, q.paused FROM queue q WHERE q.paused > $1 ORDER BY q.name LIMIT 20",
     ),
     (
-        "queue {1} has {0} jobs that ended in the future, the last at {2}; a restart dates them to its own moment",
+        "queue {1} has jobs that ended in the future ({0}, the last at {2}); a restart dates them to its own moment",
         (
             "SELECT count(*), q.name, max(e.ended_at) FROM ended e JOIN queue q ON q.id = e.queue WHERE e.ended_at > $1"
             " GROUP BY q.name ORDER BY q.name LIMIT 20"
         ),
     ),
     (
-        "{0} answers to idempotency keys of {1} are from the future, the last from {2}; a restart dates them to its own moment",
+        "answers to idempotency keys of {1} are from the future ({0}, the last from {2}); a restart dates them to its own moment",
         "SELECT count(*), scope, max(at) FROM kept_answer WHERE at > $1 GROUP BY scope ORDER BY scope LIMIT 20",
     ),
     (
-        "{0} entries of the audit log ({1}) are from the future, the last from {2}: they are kept until then",
+        "entries of the audit log ({1}) are from the future ({0}, the last from {2}): they are kept until then",
         "SELECT count(*), door, max(at) FROM audit WHERE at > $1 GROUP BY door ORDER BY door LIMIT 20",
     ),
 )

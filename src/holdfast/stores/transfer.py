@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from holdfast.units import counted
+
 PAGE_ROWS = 500
 PAGE_BYTES = 8 << 20  # of payloads and results in one page, or one row if that is larger
 NAMED = 20  # differences of one table that are named
@@ -210,7 +212,9 @@ async def reconcile(source: Source, target: Target, tell: Callable[[str, int], N
             }
         )
         if here != there:
-            differences.append(f"queue {queue}: {here[0]} jobs ({here[1]} bytes) {state} became {there[0]} ({there[1]} bytes)")
+            differences.append(
+                f"queue {queue}: {counted(here[0], 'job')} ({here[1]} bytes) {state} became {there[0]} ({there[1]} bytes)"
+            )
     numbers_from, numbers_to = await source.counters(), await target.counters()
     pairs = [(name, getattr(numbers_from, name), getattr(numbers_to, name)) for name in Counters.__struct_fields__]
     differences += [f"counter {name} is {there} and was {here}" for name, here, there in pairs if there < here]
@@ -271,7 +275,7 @@ async def _compare(
             tell(table.name, left.count)
     differences += found[:NAMED]
     if len(found) > NAMED:
-        differences.append(f"{table.name}: {len(found) - NAMED} more differences")
+        differences.append(f"{table.name}: {counted(len(found) - NAMED, 'more difference')}")
     return Compared(table.name, left.count, right.count, left.digest, right.digest)
 
 

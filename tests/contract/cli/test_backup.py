@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import lease, push
 from tests.system.whole.load import Acknowledged, Load, everything_is_there

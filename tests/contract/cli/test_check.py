@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.load import Load
 from tests.system.whole.servers import Server

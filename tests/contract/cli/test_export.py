@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.postgres import server as postgres
+from holdfast.cli.entry import main
 from holdfast.cli.entry import main as every_command
-from holdfast.cli.main import main
+from holdfast.units import counted, is_or_are
 from tests.contract.cli.test_backup import is_refused
 from tests.contract.cli.test_move import filled_store
 from tests.system.whole.calls import conclude, lease, push
@@ -163,11 +164,11 @@ def test_the_same_file_twice_and_a_file_of_two_pieces_bring_each_job_once(export
     said = take(tmp_path / "joined.ndjson", place)
     assert said.exit_code == 0, said.output
     known = len(things(whole_lines, "job"))
-    assert f"{jobs - known} jobs are imported" in said.stderr
-    assert f"{known} were there already" in said.stderr
+    assert f"{counted(jobs - known, 'job')} {is_or_are(jobs - known)} imported" in said.stderr
+    assert f"{known:,} {'was' if known == 1 else 'were'} there already" in said.stderr
     said = take(exported, place)
     assert (
-        f"0 jobs are imported into {'the database' if 'postgres' in place else place.removeprefix('sqlite:///')}, {jobs} were there already"
+        f"0 jobs are imported into {'the database' if 'postgres' in place else place.removeprefix('sqlite:///')}, {jobs:,} were there already"
         in said.stderr
     )
     assert [one["id"] for one in things(export(place).stdout_bytes, "job")] == [one["id"] for one in things(lines, "job")]
@@ -341,7 +342,7 @@ def test_two_jobs_with_one_unique_key_and_an_id_of_another_job_are_named(place, 
     path = written(tmp_path / "some.ndjson", job(id=5, **unique), job(id=6), job(id=9, **unique))
     is_refused(take(path, place), "line 4: job 9 has the unique key 'k' of job 5", "2 jobs are in")
     path = written(tmp_path / "other.ndjson", job(id=4), job(id=6, created_at=99))
-    is_refused(take(path, place), "line 3: job 6 is there already, and is another one", "1 jobs are in")
+    is_refused(take(path, place), "line 3: job 6 is there already, and is another one", "1 job is in")
     is_sound(place)
 
 
@@ -354,7 +355,7 @@ def test_what_is_no_export_is_refused(tmp_path):
     is_refused(take(tmp_path / "some", store), "an export begins with a line")
     said = take(written(tmp_path / "cut", job()), store)
     assert said.exit_code == 1
-    assert "1 jobs are imported" in said.stderr
+    assert "1 job is imported" in said.stderr
     assert "the last line of an export is missing" in said.stderr
     assert CliRunner().invoke(main, ["import", str(tmp_path / "cut"), "--store", "memory"]).exit_code == 2
     assert export("memory").exit_code == 2
@@ -375,10 +376,15 @@ def test_an_output_that_cant_be_written_says_how_to_go_on(filled_store):
         told = reading.stderr.read().decode()
     assert reading.returncode == 1
     assert "standard output can't be written (Broken pipe)" in told
-    found = re.search(r"(\d+) jobs are written, up to job (\d+)", told)
+    found = re.search(r"([\d,]+) jobs are written, up to job (\d+)", told)
     assert found is not None
-    assert int(found[1]) >= some.count(b'{"job"') - 1
+    assert whole(found[1]) >= some.count(b'{"job"') - 1
     assert "--after" in told
+
+
+def whole(shown: str) -> int:
+    """A number that is shown with its thousands apart."""
+    return int(shown.replace(",", ""))
 
 
 def test_an_import_that_is_killed_goes_on_where_it_was(place, tmp_path):
@@ -408,9 +414,9 @@ def test_an_import_that_is_killed_goes_on_where_it_was(place, tmp_path):
     is_sound(place)
     said = take(path, place)
     assert said.exit_code == 0, said.output
-    found = re.search(r"(\d+) jobs are imported .*, (\d+) were there already", said.stderr)
+    found = re.search(r"([\d,]+) jobs are imported .*, ([\d,]+) were there already", said.stderr)
     assert found is not None
-    assert (int(found[1]) + int(found[2]), int(found[2])) == (jobs, there)
+    assert (whole(found[1]) + whole(found[2]), whole(found[2])) == (jobs, there)
     assert _jobs_in(place) == jobs
     is_sound(place)
 

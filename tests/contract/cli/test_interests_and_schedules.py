@@ -126,12 +126,11 @@ def test_every_command_that_talks_to_a_server_has_examples_that_could_be_typed()
 
 def test_the_summaries_of_the_first_page_are_those_of_the_commands():
     ctx = click.Context(main)
-    for name, summary in {**{name: place.summary for name, place in TALKING.items()}, **SERVER}.items():
+    for name, place in (TALKING | SERVER).items():
         command = main.get_command(ctx, name)
         assert command is not None
-        assert (command.help or "").startswith(summary.rstrip(".")), name
-    server = __import__("holdfast.cli.main", fromlist=["main"]).main
-    assert set(server.commands) == set(SERVER)
+        assert command.name == name or place.name == "commands"
+        assert (command.help or "").startswith(place.summary.rstrip(".")), name
 
 
 @pytest.mark.parametrize("args", [["--help"], ["job", "push", "--help"], ["queue", "ls"], ["completion", "zsh"]])

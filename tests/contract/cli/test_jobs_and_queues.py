@@ -122,7 +122,7 @@ def test_queues_are_managed(run, client):
     assert run("queue", "scale", "s", "--drain", "5m", "--concurrency", 4).stdout.startswith(
         "workers needed: 1 (1 waiting, 0 running, "
     )
-    assert "would delete 1 jobs of s" in run("queue", "purge", "s", "--dry-run").stderr
+    assert "would delete 1 job of s" in run("queue", "purge", "s", "--dry-run").stderr
     assert run("queue", "purge", "s", "--yes").stdout == "1 deleted\n"
     assert run("queue", "delete", "s", "--yes").returncode == 0
     assert run("queue", "info", "s").returncode == 4

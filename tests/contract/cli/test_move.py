@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.postgres import server as postgres
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from tests.contract.cli.test_access_keys import run as command
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
@@ -168,7 +168,7 @@ def test_a_dry_run_ends_with_a_verdict_and_the_move_with_the_same(file, empty, d
     for origin, goal in ((f"sqlite:///{file}", new), (f"sqlite:///{file}", empty), (empty, f"sqlite:///{tmp_path}/back.db")):
         said = run("--from", origin, "--to", goal, "--dry-run")
         assert said.exit_code == 0, said.output
-        assert re.fullmatch(r"It can be moved: \d{3} jobs in \d queues. Nothing was changed.\n", said.stderr)
+        assert re.fullmatch(r"It can be moved: \d{3} jobs in \d queues?. Nothing was changed.\n", said.stderr)
         assert run("--from", origin, "--to", goal).exit_code == 0
 
 

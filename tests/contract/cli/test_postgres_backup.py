@@ -11,7 +11,7 @@ from cluster.postgres import PostgresServer
 from cluster.postgres import server as postgres
 from cluster.processes import give, run, unprivileged, wait_until
 from cluster.programs import find
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from tests.system.whole.calls import conclude, lease, push
 
 AHEAD = "SELECT setval('holdfast.job_id', nextval('holdfast.job_id') + 1000000000), setval('holdfast.fence', nextval('holdfast.fence') + 1000000000)"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from holdfast.limits import NUMBERS_AHEAD
 from holdfast.stores.sqlite import maintenance
 from tests.contract.cli.test_access_keys import run as command
@@ -63,7 +63,7 @@ def test_a_server_goes_on_from_the_backup_and_numbers_given_since_are_not_given_
     said = restore(copy, target)
     assert (said.exit_code, said.stdout) == (0, ""), said.output
     assert f"{copy} is restored to {target}, fsynced and verified" in said.stderr
-    assert "It has 4 jobs (2 ready, 2 leased) in 1 queues, 1 schedules and 0 access keys" in said.stderr
+    assert "It has 4 jobs (2 ready, 2 leased) in 1 queue, 1 schedule and 0 access keys" in said.stderr
     assert "Jobs enqueued since are lost, jobs concluded since run again" in said.stderr
     assert names(target.parent) == {"jobs.db", "jobs.db.lock"}
     assert target.stat().st_mode & 0o777 == 0o600
@@ -101,7 +101,7 @@ def test_a_key_that_was_revoked_since_is_named_as_valid_again(home, tmp_path):
     assert backup(store, tmp_path / "copy.db").exit_code == 0
     command("key", "revoke", *place, "leaver", "--yes")
     said = restore(tmp_path / "copy.db", tmp_path / "new.db")
-    assert "1 access keys" in said.stderr
+    assert "1 access key." in said.stderr
     assert "Access keys that were revoked since are valid again" in said.stderr
 
 

@@ -1,7 +1,7 @@
 """How long each screen takes to its first byte, with many jobs in one queue: `python -m tests.system.browser.times --jobs 1000000`.
 
 Starts a server with its defaults on the disk of the temporary folder, fills a queue through the API, lets some jobs run, fail and end, and asks
-for each screen in turn. The first request of each screen, which compiles its template, stands apart. Prints a table for docs/page.md.
+for each screen in turn. The first request of each screen, which compiles its template, stands apart. Prints a table for bench/results/screens.md.
 """
 
 import argparse

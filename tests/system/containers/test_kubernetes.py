@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 import yaml
 
@@ -60,6 +59,8 @@ def policy(resources: list[Resource], name: str) -> Resource:
 
 def faults(resource: Resource) -> list[str]:
     """What the published definition of its kind has against it."""
+    import jsonschema  # noqa: PLC0415  (1.5 s, which each worker would take to collect the tests)
+
     ending = f"{resource['apiVersion'].removesuffix('.k8s.io').replace('.k8s.io', '').replace('/', '.')}.{resource['kind']}"
     (name,) = [name for name in PUBLISHED["$defs"] if name.endswith((f"api.{ending}", f"api.core.{ending}"))]
     validator = jsonschema.Draft202012Validator({**PUBLISHED, "$ref": f"#/$defs/{name}"})

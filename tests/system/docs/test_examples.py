@@ -28,6 +28,7 @@ RUN = (
     "docs/export.md",
     "docs/configuration.md",
     "docs/operations.md",
+    "docs/upgrading.md",
     "docs/shell.md",
 )
 

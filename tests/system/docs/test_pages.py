@@ -15,10 +15,9 @@ from holdfast.http.problem import STATUS
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import events
-from holdfast.messages.views import Replication
-from holdfast.metrics import replication_families
 from tests.system.docs.conftest import Running
 from tests.system.docs.pages import PAGES, ROOT, anchors, blocks, links, read, rows, spans
+from website import reference
 
 SOURCE = ROOT / "src" / "holdfast"
 NEVER_SENT = {"error", "unavailable", "stale_interests"}
@@ -95,15 +94,6 @@ def test_codes_that_are_never_sent_are_named_as_such():
     assert set(re.findall(r"`(\w+)`", sentence)) >= NEVER_SENT
 
 
-def test_the_readme_names_every_code_beside_its_status():
-    shown = {}
-    for row in rows(read("README.md")):
-        if re.fullmatch(r"\d{3}(, \d{3})?", row[0]):
-            shown |= {code: {int(status) for status in row[0].split(", ")} for code in re.findall(r"`(\w+)`", row[1])}
-    assert set(shown) == set(STATUS) - NEVER_SENT
-    assert not {code for code, statuses in shown.items() if STATUS[code] not in statuses}
-
-
 def test_every_field_of_an_answer_and_every_event_is_in_the_protocol(running: Running):
     with urllib.request.urlopen(f"{running.url}/openapi.json") as answer:
         schemas = json.load(answer)["components"]["schemas"]
@@ -115,37 +105,28 @@ def test_every_field_of_an_answer_and_every_event_is_in_the_protocol(running: Ru
     assert not unknown
 
 
-def test_every_metric_that_the_server_has_is_in_the_protocol_and_no_other(running: Running):
-    with urllib.request.urlopen(f"{running.url}/metrics") as answer:
-        served = set(re.findall(r"^# HELP (\w+) ", answer.read().decode(), re.MULTILINE))
-    served = {metric for metric in served if not metric.endswith("_created")}
-    served |= {
-        metric.name + ("_total" if metric.type == "counter" else "")
-        for metric in replication_families(Replication(1, 1, 0, 0, 0, 0.0))  # of a server on PostgreSQL alone
-    }
-    over_tls = {
-        f"holdfast_tls_{name}"
-        for name in ("certificate_expiration_timestamp_seconds", "reloads_total", "handshakes_failed_total")
-    }
-    assert served | over_tls == set(re.findall(r"`(holdfast_\w+)`", read("docs/protocol.md")))
-    used = set(re.findall(r"holdfast_\w+\b(?!-\d)", "".join(read(page) for page in ("docs/operations.md", "README.md"))))
-    assert {re.sub(r"_bucket$", "", metric) for metric in used} <= served
+def test_a_metric_that_a_page_names_is_one_that_the_server_has():
+    made = set(re.findall(r"^\| `(holdfast_\w+)`", reference.metrics(), re.MULTILINE))
+    assert {"holdfast_tls_reloads_total", "holdfast_replicas_in_sync", "holdfast_beanstalk_clients"} <= made
+    pages = [page for page in PAGES if page.name != "CHANGELOG.md" and page.parent.name != "adr"]
+    spoken = "\n".join(span for page in pages for span in spans(page.read_text()))
+    used = {re.sub(r"_bucket$", "", name) for name in re.findall(r"\bholdfast_\w+", spoken)}
+    assert len(used) > 30
+    assert not used - made
 
 
 # ------------------------------------------------------------------------------------------------------------ settings
 
 
-def settings_table() -> dict[str, list[str]]:
-    return {row[0].strip("`"): row for row in rows(read("docs/configuration.md")) if len(row) == 6 and row[0].startswith("`")}
-
-
-def test_the_page_of_settings_has_every_setting_and_no_other():
-    assert list(settings_table()) == [setting.name for setting in fields(Config)]
+def test_the_page_of_settings_has_every_setting_once_and_no_other():
+    text = read("docs/configuration.md").partition("| about | keys |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"`(\w+)`", text)) == sorted(setting.name for setting in fields(Config))
 
 
 @pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
-def test_a_setting_is_described_with_its_flag_variable_default_and_bounds(setting):
-    _, flag, variable, default, bounds, words = settings_table()[setting.name]
+def test_the_reference_has_a_setting_with_its_flag_variable_default_and_bounds(setting):
+    table = {row[0].strip("`"): row for row in rows(reference.settings())}
+    _, flag, variable, default, bounds, words = table[setting.name]
     assert f"`--{setting.name.replace('_', '-')}`" in flag
     assert variable == f"`HOLDFAST_{setting.name.upper()}`"
     shown = {True: "true", False: "false"}.get(setting.default) if isinstance(setting.default, bool) else setting.default
@@ -153,10 +134,10 @@ def test_a_setting_is_described_with_its_flag_variable_default_and_bounds(settin
     assert default == (f"`{shown}`" if shown != "" else "")
     meta = setting.metadata
     if "low" in meta:
-        assert bounds == f"{meta['low']} to {meta['high']}"
+        assert bounds == f"{meta['low']:,} to {meta['high']:,}"
     if "choices" in meta:
-        assert bounds == " ".join(f"`{choice}`" for choice in meta["choices"])
-    assert words
+        assert all(f"`{choice}`" in bounds for choice in meta["choices"])
+    assert words.replace("\\|", "|").replace("&lt;", "<") == meta["help"]
 
 
 # -------------------------------------------------------------------------------------------------------- architecture

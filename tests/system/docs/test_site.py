@@ -4,11 +4,13 @@ import html
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from holdfast import errors, limits
+from holdfast.config import Config
 from holdfast.doors.rest.app import ROUTES
 from holdfast.http.problem import STATUS
 from tests.system.docs.pages import ROOT, links, read
@@ -48,7 +50,8 @@ QUESTIONS = {
     "to an older version": "holdfast export",
     "be alerted": "alert",
     "as many workers as are needed": "KEDA",
-    "upgrade it": "SIGTERM",
+    "upgrade it": "holdfast upgrade --check",
+    "restart it without losing work": "SIGTERM",
     "the loss of a machine": "--replicas",
     "use a managed PostgreSQL": "--replicas 0",
     "from a file to PostgreSQL": "holdfast move",
@@ -56,6 +59,20 @@ QUESTIONS = {
     "change a setting": "HOLDFAST_CONFIG",
     "test my program": "pytest",
 }
+
+
+WORDS = 52_000
+
+
+def test_the_pages_have_few_words():
+    """As `wc -w` counts, blocks included. A page that gets longer says a thing twice, or has to be cut; decisions are not counted."""
+    words = {
+        page.relative_to(ROOT).as_posix(): len(page.read_text(encoding="utf-8").split())
+        for page in [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/guides/*.md")]
+    }
+    assert len(words) > 30
+    longest = sorted(words, key=lambda page: -words[page])[:5]
+    assert sum(words.values()) < WORDS, f"{sum(words.values()):,} words; the longest: {longest}"
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +133,7 @@ def test_every_page_has_a_twin_in_markdown_that_is_listed(site: Path):
                 assert (site / name).parent.joinpath(path).exists(), f"{name}: {link}"
 
 
-def test_the_references_have_every_route_code_and_limit(site: Path):
+def test_the_references_have_every_route_code_setting_and_limit(site: Path):
     routes = (site / "reference" / "api.md").read_text(encoding="utf-8")
     for route in ROUTES:
         if route.tags:
@@ -127,6 +144,8 @@ def test_the_references_have_every_route_code_and_limit(site: Path):
         "unavailable",
         "stale_interests",
     }
+    settings = (site / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)`", settings, re.MULTILINE) == [setting.name for setting in fields(Config)]
     told = dict(
         re.findall(r"^\| `(\w+)` \| ([\d.,]+) ", (site / "reference" / "limits.md").read_text(encoding="utf-8"), re.MULTILINE)
     )

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import once
 from tests.system.packages.packing import Built, built_into, found_in
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The wheel and the source archive."""
-    if folder := os.environ.get("BUILT"):
-        return found_in(Path(folder))
-    return built_into(tmp_path_factory.mktemp("dist"))
+@pytest.fixture(scope="session")
+def built() -> Built:
+    """The wheel and the source archive, built once for all workers."""
+    return found_in(Path(os.environ.get("BUILT") or once("dist", built_into)))

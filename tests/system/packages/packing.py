@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast import __version__
 from tests.system.docs.examples import environment
 from tests.system.docs.pages import ROOT
 from tests.system.whole.machine import cannot
@@ -54,6 +55,17 @@ def tracked(*paths: str) -> list[str]:
     """The files under version control that are there, those to come among them."""
     listed = ran("git", "-c", f"safe.directory={ROOT}", "ls-files", "--cached", "--others", "--exclude-standard", *paths)
     return [name for name in listed.splitlines() if (ROOT / name).exists()]
+
+
+def as_released(changes: Path) -> None:
+    """Give a changelog the section of this version, whether it has been released before or not."""
+    text, heading = changes.read_text(), f"## [{__version__}] - 2026-12-01"
+    if "## [Unreleased]" in text:
+        text = text.replace("## [Unreleased]", heading)
+    elif f"## [{__version__}]" not in text:
+        before, first, rest = text.partition("<!-- make changelog: the newest version comes below -->\n")
+        text = f"{before}{first}\n{heading}\n\n### Added\n\n- What came.\n{rest}"
+    changes.write_text(text)
 
 
 def copied_into(folder: Path, *paths: str) -> Path:

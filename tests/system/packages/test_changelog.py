@@ -6,7 +6,7 @@ import pytest
 
 from holdfast import __version__
 from tests.system.docs.pages import ROOT, read
-from tests.system.packages.packing import copied_into, make, ran
+from tests.system.packages.packing import as_released, copied_into, make, ran
 
 FILES = ("Makefile", "pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", "changelog.d", "src/holdfast/__init__.py")
 FIRST = "<!-- make changelog: the newest version comes below -->\n\n"
@@ -24,7 +24,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_fragments_become_the_section_of_the_next_version(tree: Path):
     changes, home = tree / "CHANGELOG.md", tree / "src/holdfast/__init__.py"
-    changes.write_text(changes.read_text().replace("## [Unreleased]", f"## [{__version__}] - 2026-12-01"))
+    as_released(changes)
     before = changes.read_text().partition(FIRST)[2]
     home.write_text(home.read_text().replace(f'"{__version__}"', '"77.1.0"'))
     (tree / "changelog.d/+pause-until.added.md").write_text("`queue pause --for 10m` pauses a queue for a time.\n")

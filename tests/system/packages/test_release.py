@@ -13,7 +13,7 @@ from holdfast import Client, __version__
 from tests.system.docs.examples import environment
 from tests.system.docs.pages import read
 from tests.system.packages.clean import interpreter, served
-from tests.system.packages.packing import HERE, copied_into, make
+from tests.system.packages.packing import HERE, as_released, copied_into, make
 from tests.system.packages.test_installed import VERSIONS
 
 pytestmark = pytest.mark.long(40)
@@ -41,8 +41,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = copied_into(tmp_path_factory.mktemp("tree"))
     for fragment in (tree / "changelog.d").glob("+*"):
         fragment.unlink()
-    changes = tree / "CHANGELOG.md"
-    changes.write_text(changes.read_text().replace("## [Unreleased]", f"## [{__version__}] - 2026-12-01"))
+    as_released(tree / "CHANGELOG.md")
     # The environment of the tests is what `make` finds in its place, up to date: it has been installed from the same lock files.
     (tree / ".venv").mkdir()
     for entry in HERE.iterdir():
@@ -100,7 +99,8 @@ def test_it_says_for_which_python_it_was_made(pyz: Path, home: str):
         alone = {"HOME": home, "PATH": "/nowhere"}
         refused = subprocess.run([other, pyz, "--version"], env=alone, capture_output=True, text=True, check=False)
         assert refused.returncode == 1
-        assert "No interpreter compatible with the requested constraints was found" in refused.stderr
+        theirs = next(version for version in VERSIONS if interpreter(version) == other)
+        assert refused.stderr == f"holdfast: this file is for Python {VERSION}, and this is Python {theirs}\n"
 
 
 @pytest.mark.skipif("BUILT" in os.environ, reason="the release workflow compares what two machines build")
@@ -124,10 +124,12 @@ def test_a_tag_that_says_something_else_than_the_tree_releases_nothing(tmp_path:
     with pytest.raises(AssertionError, match=wrong):
         make("release-check", "TAG=v9.9.9", tree=tree)
     changes = tree / "CHANGELOG.md"
-    changes.write_text(changes.read_text().replace(f"## [{__version__}]", "## [Unreleased]"))
+    as_released(changes)
+    released = changes.read_text()
+    changes.write_text(released.replace(f"## [{__version__}]", "## [Unreleased]"))
     with pytest.raises(AssertionError, match="has no section of"):
         make("release-check", f"TAG=v{__version__}", tree=tree)
     (tree / "changelog.d/+forgotten.fixed.md").write_text("It was broken.\n")
-    changes.write_text(changes.read_text().replace("## [Unreleased]", f"## [{__version__}] - 2026-12-01"))
+    changes.write_text(released)
     with pytest.raises(AssertionError, match="fragments that are in no section"):
         make("release-check", f"TAG=v{__version__}", tree=tree)

@@ -6,7 +6,7 @@ goes on answering others (`test_busy.py`).
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -337,15 +337,16 @@ async def numbers_and_tubes_of_the_most_queues(call: Caller) -> None:
 WIDE = 64 << 20
 
 
-def wide(most: int = WIDE) -> tuple[bytes, ...]:
-    """Payloads of the most bytes that a payload may be set to."""
-    return (
-        b'"' + b"x" * (most - 2) + b'"',
-        b"[" + b",".join([b"[]"] * ((most - 2) // 3)) + b"]",
-        b"[" + b",".join([b'"\\""'] * ((most - 2) // 5)) + b"]",
-        b'"' + "\u00e4".encode() * (most // 2 - 1) + b'"',
-        b'"' + b"\\u0041" * (most // 6 - 1) + b'"',
+def wide(*which: int) -> Iterator[bytes]:
+    """Payloads of the most bytes that a payload may be set to: these, or all, one after the other."""
+    made: tuple[Callable[[], bytes], ...] = (
+        lambda: b'"' + b"x" * (WIDE - 2) + b'"',
+        lambda: b"[" + b"[]," * ((WIDE - 2) // 3 - 1) + b"[]]",
+        lambda: b"[" + b'"\\"",' * ((WIDE - 2) // 5 - 1) + b'"\\""]',
+        lambda: b'"' + "\u00e4".encode() * (WIDE // 2 - 1) + b'"',
+        lambda: b'"' + b"\\u0041" * (WIDE // 6 - 1) + b'"',
     )
+    return (made[one]() for one in which or range(len(made)))
 
 
 async def lease_one(call: Caller) -> str:
@@ -365,7 +366,7 @@ async def the_largest_payload_that_may_be_set(call: Caller) -> None:
 
 @bad
 async def the_largest_result_that_may_be_set(call: Caller) -> None:
-    many = wide()[1]
+    (many,) = wide(1)
     assert (await call("POST", "/v1/jobs", b'{"jobs":[{"queue":"q","payload":' + many + b"}]}"))[0] == 201
     for ending in (b'{"then":[{"queue":"q","payload":' + many + b"}]}", b'{"result":' + many + b"}"):
         token = await lease_one(call)
@@ -375,7 +376,7 @@ async def the_largest_result_that_may_be_set(call: Caller) -> None:
 @bad
 async def the_largest_event_that_may_be_set(call: Caller) -> None:
     await one_interest(call)
-    for payload in wide()[1:3]:
+    for payload in wide(1, 2):
         await call("POST", "/v1/publish", b'{"data":' + payload + b"}")
         await call("POST", "/v1/interests/test", b'{"data":' + payload + b"}")
 
@@ -402,7 +403,7 @@ OPTIONS.update({name: ("--max-payload-bytes", str(WIDE), "--memory-budget", str(
 
 @bad
 async def many_of_the_largest_ordinary_bodies_at_once(call: Caller) -> None:
-    body = b'{"payload":[' + b",".join([b"[]"] * 340_000) + b"]}"
+    body = b'{"payload":[' + b"[]," * 339_999 + b"[]]}"
     await call.all(*[("POST", f"/v1/queues/q{n}/jobs", body) for n in range(40)])
     await call.all(*[("POST", "/v1/leases", {"queues": [f"q{n}"], "worker": "w"}) for n in range(40)])
 

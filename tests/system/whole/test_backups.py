@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.keeper.backups import BackupPlan, Backups
+from holdfast.keeper.backups import Backups
+from holdfast.keeper.settings import BackupPlan
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 from tests.contract.doors.web.alerts import exported, rules, unknown_names

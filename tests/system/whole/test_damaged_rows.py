@@ -1,5 +1,5 @@
 """Damaged rows under a real server: it starts, serves what stands beside them, names them on every place that tells of trouble, and lets them be
-removed. `tests/contract/stores/test_damaged_rows.py` goes through every column with every kind of value.
+removed. `tests/contract/stores/test_damaged_columns.py` goes through every column with every kind of value.
 """
 
 import asyncio

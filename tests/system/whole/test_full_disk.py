@@ -1,12 +1,17 @@
 """A disk that runs full: new jobs are refused with 507, nothing is lost, and whoever holds a lease can still end it."""
 
 import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 
 import httpx
 import pytest
 
 from holdfast import limits
 from holdfast.stores.sqlite import maintenance
+from tests.contract.stores.upgrade.test_older_stores import fixture
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import fill, free_bytes, small_disk
@@ -182,3 +187,31 @@ def test_a_server_starts_on_a_full_disk_and_lets_leases_be_ended(serve_on, disk,
     with again.client() as client:
         is_refused(client.post("/v1/queues/q/jobs", json={"payload": 1}))
         leases_can_be_ended(client, held)
+
+
+def test_a_store_of_an_older_version_is_upgraded_only_where_there_is_room_for_it(disk):
+    path = disk / "jobs.db"
+    path.write_bytes(fixture("positional.db"))
+    with closing(sqlite3.connect(path)) as older, older:
+        older.execute(
+            "INSERT INTO job WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) "
+            "SELECT i, queue, priority, max_attempts, size, created_at, type, extras, content_type, zeroblob(2000) "
+            "FROM n, (SELECT * FROM job WHERE extras IS NOT NULL LIMIT 1)"
+        )
+        older.execute("INSERT INTO scheduled SELECT id, queue, 1, priority, 0, 0, 0 FROM job WHERE id >= 1000")
+        older.execute("UPDATE queue SET scheduled = scheduled + 8001 WHERE id = (SELECT queue FROM job WHERE id = 1000)")
+    before = path.read_bytes()
+    ballast = fill(disk, leave_bytes=10 * MIB)
+
+    def upgrade(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "holdfast", "upgrade", "--store", f"sqlite:///{path}", *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    said = upgrade("--check")
+    assert (said.returncode, "IN THE WAY: The disk has " in said.stdout) == (1, True), said.stdout
+    said = upgrade()
+    assert (said.returncode, ", for which the disk needs " in said.stderr) == (1, True), said.stderr
+    assert path.read_bytes() == before
+    ballast.unlink()
+    assert upgrade("--check").returncode == 0
+    assert upgrade().returncode == 0

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from holdfast.committer.totals import BATCH_BUCKETS, COMMIT_BUCKETS, Rate, Totals
+from holdfast.committer.totals import BATCH_BUCKETS, COMMIT_BUCKETS, Counter, Totals
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import events
 from holdfast.messages.commands import ConcludeLease, DeleteQueue, Enqueue, FailLease
@@ -13,29 +13,29 @@ from holdfast.messages.time_commands import ForgetHistory
 
 
 def test_a_steady_stream_is_rated_at_its_speed():
-    rate = Rate()
+    counter = Counter()
     for second in range(600):
-        rate.add(10, float(second))
-    assert rate.per_second(599.0) == pytest.approx(10, rel=0.05)
+        counter.add(10, float(second))
+    assert counter.per_second(599.0) == pytest.approx(10, rel=0.05)
 
 
 def test_a_rate_falls_to_a_third_in_a_minute_of_silence_and_to_nothing_in_time():
-    rate = Rate()
+    counter = Counter()
     for second in range(600):
-        rate.add(10, float(second))
-    now = rate.per_second(599.0)
-    assert rate.per_second(659.0) == pytest.approx(now / math.e)
-    assert rate.per_second(599.0 + 3_600) < 1e-6
+        counter.add(10, float(second))
+    now = counter.per_second(599.0)
+    assert counter.per_second(659.0) == pytest.approx(now / math.e)
+    assert counter.per_second(599.0 + 3_600) < 1e-6
 
 
 def test_a_rate_in_which_nothing_happened_is_nothing():
-    assert Rate().per_second(1_000_000.0) == 0
+    assert Counter().per_second(1_000_000.0) == 0
 
 
 def test_one_event_counts_as_one_a_minute():
-    rate = Rate()
-    rate.add(1, 0.0)
-    assert rate.per_second(0.0) * 60 == pytest.approx(1)
+    counter = Counter()
+    counter.add(1, 0.0)
+    assert counter.per_second(0.0) * 60 == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_totals_of_queues_that_another_node_deletes_do_not_gather_without_end(mo
     totals = Totals()
     for n in range(100):
         totals.committed({(events.ENQUEUED, f"q{n}"): 1, (events.LEASED, f"q{n}"): 1}, 1, 0.0)
-    assert len(totals._counts) == len(totals._rates) <= len(events.COUNTED)
+    assert len(totals._counters) <= len(events.COUNTED)
     assert totals.of("q99")[0]["enqueued"] == 1
 
 

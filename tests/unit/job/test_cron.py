@@ -6,6 +6,7 @@ from bisect import bisect_left
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import takewhile
 
 import pytest
 from cronsim import CronSim
@@ -59,12 +60,14 @@ def changes(zone: str, *years: int) -> list[int]:
 
 def matches(expression: str, when: datetime) -> bool:
     """Whether plain local time matches, by cronsim, which knows of no zone here."""
-    return _matches(expression, when.replace(tzinfo=None, fold=0))
+    plain = when.replace(tzinfo=None, fold=0)
+    return plain in _matches_of(expression, plain.replace(hour=0, minute=0))
 
 
 @cache
-def _matches(expression: str, plain: datetime) -> bool:
-    return next(CronSim(expression, plain - timedelta(minutes=1))) == plain
+def _matches_of(expression: str, day: datetime) -> set[datetime]:
+    matching = CronSim(expression, day - timedelta(minutes=1))
+    return set(takewhile(lambda match: match < day + timedelta(days=1), matching))
 
 
 def told(expression: str, zone: str, begin: int, end: int) -> list[int]:

@@ -1,6 +1,5 @@
 """One call over all its tries: used by every method of the client."""
 
-import os
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,7 +13,19 @@ import tenacity
 
 from holdfast.client.aio.transport import AsyncTransport
 from holdfast.client.contents import encode
-from holdfast.client.retry import DEADLINE_S, Answer, Call, Lost, Nodes, NotSent, Retry, RetryState, StreamRefused, decode
+from holdfast.client.retry import (
+    DEADLINE_S,
+    Answer,
+    Call,
+    Lost,
+    Nodes,
+    NotSent,
+    Retry,
+    RetryState,
+    StreamRefused,
+    decode,
+    new_key,
+)
 from holdfast.client.tls import Path, context_of
 from holdfast.client.tokens import Hidden, bearer, header_line
 from holdfast.errors import HoldfastError
@@ -129,7 +140,7 @@ class AsyncCaller:
         if key:
             headers += header_line("Idempotency-Key", key)
         else:
-            key = os.urandom(16).hex()
+            key = new_key()
             headers += f"Idempotency-Key: {key}\r\n"
         return await self._call(kind, Call("POST", path, body, headers, True, wait_ms, deadline_s, key))
 

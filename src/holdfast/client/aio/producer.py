@@ -1,12 +1,11 @@
 """Enqueueing jobs. Every call sends one idempotency key over all its tries, so a repeated try never enqueues a second job."""
 
-import secrets
 from collections.abc import Iterable
 from typing import Any, Unpack
 
 from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.bodies import chunks, event_body, job_body, raw_query
-from holdfast.client.retry import LONG_DEADLINE_S, jobs_path, path
+from holdfast.client.retry import LONG_DEADLINE_S, jobs_path, new_key, path
 from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Published, Receipt
 from holdfast.errors import HoldfastError
 
@@ -44,7 +43,7 @@ class Producer(AsyncCaller):
 
         If a chunk is refused, the error's field `enqueued` has the receipts of the chunks before it, which are stored.
         """
-        key = idempotency_key or secrets.token_hex(16)
+        key = idempotency_key or new_key()
         receipts: list[Receipt] = []
         for number, body in enumerate(chunks(jobs)):
             try:

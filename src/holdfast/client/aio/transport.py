@@ -20,18 +20,23 @@ from holdfast.client.retry import Answer, Call, Lost, NotSent
 AT_ONCE = (
     256  # calls to one server under way; more wait for their turn. Those that wait at the server by intention do not count
 )
+_BUFFER_BYTES = 16_384  # of each connection: most answers are shorter
 _FOR_AN_ANSWER = 1 / 8  # of a try's time: who would have less does not send, because nothing would be known of it then
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: after which the next address of a host is tried beside one that does not answer
 _NO_CONNECTION = (OSError, RuntimeError, UnicodeError, TimeoutError)  # uvloop has RuntimeErrors in some places of OSErrors
 
 
-class Connection(asyncio.Protocol):
-    """One connection; it answers one request at a time."""
+class Connection(asyncio.BufferedProtocol):
+    """One connection; it answers one request at a time.
+
+    What comes is read into a buffer of its own: asyncio would ask the system for one of 256 KiB for each answer, and give it back.
+    """
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self._response = Response()
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._answered: asyncio.Future[Answer] | None = None
         self.idle_since = 0.0
         self.is_gone = False
@@ -51,13 +56,17 @@ class Connection(asyncio.Protocol):
         """It is open."""
         self.transport = transport  # type: ignore[assignment]  # one of TCP is both read and written
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Where to read to."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read on."""
         if self._answered is None:
             self.close()  # nothing was asked
             return
         try:
-            self._response.feed(data)
+            self._response.feed(self._buffer[:nbytes])
         except Lost as error:
             self._lose(error)
         else:

@@ -1,7 +1,6 @@
 # Generated from client/aio/caller.py by `make client`. Change that one.
 """One call over all its tries: used by every method of the client."""
 
-import os
 import secrets
 import ssl
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,19 @@ from urllib.parse import urlencode
 import tenacity
 
 from holdfast.client.contents import encode
-from holdfast.client.retry import DEADLINE_S, Answer, Call, Lost, Nodes, NotSent, Retry, RetryState, StreamRefused, decode
+from holdfast.client.retry import (
+    DEADLINE_S,
+    Answer,
+    Call,
+    Lost,
+    Nodes,
+    NotSent,
+    Retry,
+    RetryState,
+    StreamRefused,
+    decode,
+    new_key,
+)
 from holdfast.client.sync.transport import Transport
 from holdfast.client.tls import Path, context_of
 from holdfast.client.tokens import Hidden, bearer, header_line
@@ -128,7 +139,7 @@ class Caller:
         if key:
             headers += header_line("Idempotency-Key", key)
         else:
-            key = os.urandom(16).hex()
+            key = new_key()
             headers += f"Idempotency-Key: {key}\r\n"
         return self._call(kind, Call("POST", path, body, headers, True, wait_ms, deadline_s, key))
 

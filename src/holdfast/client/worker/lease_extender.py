@@ -58,7 +58,9 @@ class LeaseExtender:
         self._news = news
         self._draining = draining
         self._kept: dict[str, TrackedLease] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._sleeps_until = _NEVER  # what is due later need not wake the thread
         self._ended = False
         self._beat_due = _NEVER
         self._beat: Callable[[], None] = lambda: None
@@ -67,13 +69,15 @@ class LeaseExtender:
 
     def hold(self, held: HeldJob) -> None:
         """Keep this lease from now on."""
-        with self._changed:
-            self._kept[held.token] = TrackedLease(held)
-            self._changed.notify()
+        kept = TrackedLease(held)
+        with self._lock:
+            self._kept[held.token] = kept
+            if kept.at < self._sleeps_until:
+                self._changed.notify()
 
     def let_go(self, held: HeldJob) -> None:
         """Keep it no more."""
-        with self._changed:
+        with self._lock:
             self._kept.pop(held.token, None)
 
     def note(self, held: HeldJob, progress: Any) -> None:
@@ -87,7 +91,7 @@ class LeaseExtender:
 
     def unsent(self, held: HeldJob) -> Any:
         """Progress that the server may not have yet, to be sent by the caller; UNSET without any."""
-        with self._changed:
+        with self._lock:
             keeping = self._kept.get(held.token)
             if keeping is None:
                 return UNSET
@@ -128,6 +132,7 @@ class LeaseExtender:
         while True:
             with self._changed:
                 while not self._ended and (left := self._seconds_left()) > 0:
+                    self._sleeps_until = time.monotonic() + left
                     self._changed.wait(None if left == _NEVER else left)
                 if self._ended:
                     return

@@ -106,8 +106,9 @@ class Session:
                 try:
                     await asyncio.wait({poll, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    poll.cancel()  # harmless if it was answered; else `JobSource.stop` asks again
-                    await asyncio.gather(poll, return_exceptions=True)
+                    if not poll.done():
+                        poll.cancel()  # `JobSource.stop` asks again
+                        await asyncio.gather(poll, return_exceptions=True)
                 if poll.cancelled():
                     return
                 self._begin(poll.result())

@@ -5,40 +5,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from holdfast.doors.rest.types import (
-    Attempt,
-    Attempts,
-    Base64,
-    CancelRequested,
-    ContentType,
-    Crashes,
-    EndedAt,
-    EndReason,
-    EnqueuedAt,
-    Failures,
-    Follows,
-    GroupKey,
-    GroupLimit,
-    HandlerType,
-    Hidden,
-    Holder,
-    Id,
-    Instant,
-    Json,
-    LeasedAt,
-    LeaseLeft,
-    OnlyWorker,
-    PayloadBytes,
-    Priority,
-    Progress,
-    QueueName,
-    ReadyAt,
-    Result,
-    StateName,
-    Token,
-    Traceparent,
-    UniqueKey,
-)  # fmt: skip
+from holdfast.doors.rest import job_fields as of_a_job
+from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
 
@@ -210,37 +178,37 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
 
     id: Id
     queue: QueueName
-    type: HandlerType
-    state: StateName
+    type: of_a_job.HandlerType
+    state: of_a_job.StateName
     priority: Priority
-    attempt: Attempt
+    attempt: of_a_job.Attempt
     max_attempts: Attempts
-    failures: Failures
-    crashes: Crashes
-    created_at: EnqueuedAt
-    ready_at: ReadyAt
+    failures: of_a_job.Failures
+    crashes: of_a_job.Crashes
+    created_at: of_a_job.EnqueuedAt
+    ready_at: of_a_job.ReadyAt
     payload: Json | UnsetType = UNSET
-    payload_base64: Base64 | UnsetType = UNSET
-    content_type: ContentType | UnsetType = UNSET
-    payload_hidden: Hidden | UnsetType = UNSET
-    payload_bytes: PayloadBytes | UnsetType = UNSET
-    leased_at: LeasedAt | UnsetType = UNSET
-    ended_at: EndedAt | UnsetType = UNSET
-    reason: EndReason | UnsetType = UNSET
-    worker: Holder | UnsetType = UNSET
+    payload_base64: of_a_job.Base64 | UnsetType = UNSET
+    content_type: of_a_job.ContentType | UnsetType = UNSET
+    payload_hidden: of_a_job.Hidden | UnsetType = UNSET
+    payload_bytes: of_a_job.PayloadBytes | UnsetType = UNSET
+    leased_at: of_a_job.LeasedAt | UnsetType = UNSET
+    ended_at: of_a_job.EndedAt | UnsetType = UNSET
+    reason: of_a_job.EndReason | UnsetType = UNSET
+    worker: of_a_job.Holder | UnsetType = UNSET
     lease: LeaseOut | UnsetType = UNSET
-    lease_ms_left: LeaseLeft | UnsetType = UNSET
-    cancel_requested: CancelRequested | UnsetType = UNSET
-    unique_key: UniqueKey | UnsetType = UNSET
+    lease_ms_left: of_a_job.LeaseLeft | UnsetType = UNSET
+    cancel_requested: of_a_job.CancelRequested | UnsetType = UNSET
+    unique_key: of_a_job.UniqueKey | UnsetType = UNSET
     unique_while: UniqueWhile | UnsetType = UNSET
-    group_key: GroupKey | UnsetType = UNSET
-    group_limit: GroupLimit | UnsetType = UNSET
-    only_worker: OnlyWorker | UnsetType = UNSET
-    follows: Follows | UnsetType = UNSET
-    traceparent: Traceparent | UnsetType = UNSET
+    group_key: of_a_job.GroupKey | UnsetType = UNSET
+    group_limit: of_a_job.GroupLimit | UnsetType = UNSET
+    only_worker: of_a_job.OnlyWorker | UnsetType = UNSET
+    follows: of_a_job.Follows | UnsetType = UNSET
+    traceparent: of_a_job.Traceparent | UnsetType = UNSET
     tags: tuple[str, ...] = ()
-    progress: Progress | UnsetType = UNSET
-    result: Result | UnsetType = UNSET
+    progress: of_a_job.Progress | UnsetType = UNSET
+    result: of_a_job.Result | UnsetType = UNSET
     then: list[ReceiptOut] | UnsetType = UNSET
     errors: list[ErrorOut] | UnsetType = UNSET
 

@@ -16,62 +16,36 @@ from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed
 
 
-def _bounds(description: str, **schema: Any) -> Meta:
+def bounds(description: str, **schema: Any) -> Meta:
+    """What the OpenAPI document says of a field."""
     return Meta(description=description, extra_json_schema=schema)
 
 
-Id = Annotated[int, _bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
+Id = Annotated[int, bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
 QueueName = Annotated[
     str,
-    _bounds(
+    bounds(
         "The queue's name: up to 200 characters, of which an escaped one such as :2F counts as one.",
         pattern="^(:[0-9A-F]{2}|[A-Za-z0-9._:-]){1,200}$",
         minLength=1,
         maxLength=limits.QUEUE_NAME_WRITTEN_CHARS,
     ),
 ]
-Json = Annotated[Raw, _bounds("Any JSON, kept byte for byte.")]
-Instant = Annotated[str, _bounds("An instant, RFC 3339 in UTC.", format="date-time")]
+Json = Annotated[Raw, bounds("Any JSON, kept byte for byte.")]
+Instant = Annotated[str, bounds("An instant, RFC 3339 in UTC.", format="date-time")]
 Priority = Annotated[
-    int, _bounds("Lower runs first; first in, first out within one priority.", minimum=0, maximum=limits.PRIORITY_MAX)
+    int, bounds("Lower runs first; first in, first out within one priority.", minimum=0, maximum=limits.PRIORITY_MAX)
 ]
-DelayMs = Annotated[int, _bounds("Milliseconds from now.", minimum=0, maximum=limits.DELAY_MS_MAX)]
-LeaseMs = Annotated[int, _bounds("How long a lease lives, in milliseconds.", minimum=1, maximum=limits.LEASE_MS_MAX)]
-Attempts = Annotated[int, _bounds("How often it is tried before it is dead.", minimum=1, maximum=limits.ATTEMPTS_MAX)]
-Token = Annotated[str, _bounds("The lease's token.", maxLength=100)]
-
-# Fields of a job that is shown.
-HandlerType = Annotated[str, Meta(description="Names the handler that runs it; may be empty.")]
-StateName = Annotated[str, Meta(description="scheduled, ready, leased, concluded, dead or cancelled.")]
-Attempt = Annotated[int, Meta(description="Leases granted so far; never shrinks.")]
-Failures = Annotated[int, Meta(description="Attempts that a worker reported as failed.")]
-Crashes = Annotated[int, Meta(description="Leases that expired, and attempts whose process was killed.")]
-EnqueuedAt = Annotated[str, _bounds("When it was enqueued.", format="date-time")]
-ReadyAt = Annotated[str, _bounds("From when it may run.", format="date-time")]
-Base64 = Annotated[str, Meta(description="A payload that is not JSON.")]
-ContentType = Annotated[str, Meta(description="The type of a payload that is not JSON.")]
-Hidden = Annotated[bool, Meta(description="True where the access key sees no payloads: what they say was left out.")]
-PayloadBytes = Annotated[int, Meta(description="The size of the payload.")]
-LeasedAt = Annotated[str, _bounds("When its last lease began; not shown while it waits.", format="date-time")]
-EndedAt = Annotated[str, _bounds("When it ended.", format="date-time")]
-EndReason = Annotated[str, Meta(description="Why it ended, such as attempts_exhausted.")]
-Holder = Annotated[str, Meta(description="Who holds it, or who concluded it.")]
-LeaseLeft = Annotated[int, Meta(description="How long its lease lives, in milliseconds; shown to others than its holder.")]
-CancelRequested = Annotated[bool, Meta(description="Its holder is asked to stop.")]
-UniqueKey = Annotated[str, Meta(description="No other job of its queue holds this key.")]
-GroupKey = Annotated[str, Meta(description="The group to which it belongs.")]
-GroupLimit = Annotated[int, Meta(description="How many of its group run at once, itself included.")]
-OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: its copy of an event for all.")]
-Follows = Annotated[int, _bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
-Traceparent = Annotated[str, Meta(description="The trace that it was enqueued in (W3C Trace Context).")]
-Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
-Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
+DelayMs = Annotated[int, bounds("Milliseconds from now.", minimum=0, maximum=limits.DELAY_MS_MAX)]
+LeaseMs = Annotated[int, bounds("How long a lease lives, in milliseconds.", minimum=1, maximum=limits.LEASE_MS_MAX)]
+Attempts = Annotated[int, bounds("How often it is tried before it is dead.", minimum=1, maximum=limits.ATTEMPTS_MAX)]
+Token = Annotated[str, bounds("The lease's token.", maxLength=100)]
 
 
 class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """How a job is to be run; options that are left out follow the queue."""
 
-    type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] = ""
+    type: Annotated[str, bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] = ""
     priority: Priority | None = None
     delay_ms: DelayMs | None = None
     run_at: Annotated[datetime, Meta(tz=True, description="The instant from which it may run, instead of delay_ms.")] | None = (
@@ -80,15 +54,15 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
     max_attempts: Attempts | None = None
     lease_ms: LeaseMs | None = None
     unique_key: (
-        Annotated[str, _bounds("Only one job of the queue with this key at a time.", minLength=1, maxLength=limits.KEY_CHARS)]
+        Annotated[str, bounds("Only one job of the queue with this key at a time.", minLength=1, maxLength=limits.KEY_CHARS)]
         | None
     ) = None
     unique_while: UniqueWhile = UniqueWhile.UNFINISHED
-    group_key: Annotated[str, _bounds("Jobs of one group run in order.", minLength=1, maxLength=limits.KEY_CHARS)] | None = None
-    group_limit: Annotated[int, _bounds("How many of the group run at once.", minimum=1, maximum=limits.GROUP_LIMIT_MAX)] = 1
+    group_key: Annotated[str, bounds("Jobs of one group run in order.", minLength=1, maxLength=limits.KEY_CHARS)] | None = None
+    group_limit: Annotated[int, bounds("How many of the group run at once.", minimum=1, maximum=limits.GROUP_LIMIT_MAX)] = 1
     tags: Annotated[
-        tuple[Annotated[str, _bounds("A tag.", maxLength=limits.TAG_CHARS)], ...],
-        _bounds("Words to find it by.", maxItems=limits.TAGS),
+        tuple[Annotated[str, bounds("A tag.", maxLength=limits.TAG_CHARS)], ...],
+        bounds("Words to find it by.", maxItems=limits.TAGS),
     ] = ()
     retry: RetryPolicy | None = None
 
@@ -108,7 +82,7 @@ class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True, gc=False, omi
 class BulkIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Jobs enqueued together: all of them, or none."""
 
-    jobs: Annotated[list[QueuedJobIn], _bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
+    jobs: Annotated[list[QueuedJobIn], bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
 
 
 class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -116,47 +90,47 @@ class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defau
 
     data: Json
     scope: Annotated[
-        str, _bounds("any: one copy for each queue; all: one for each worker registered on it.", enum=["any", "all"])
+        str, bounds("any: one copy for each queue; all: one for each worker registered on it.", enum=["any", "all"])
     ] = "any"
-    require_interest: Annotated[bool, _bounds("Refuse an event to which no queue subscribes.")] = False
+    require_interest: Annotated[bool, bounds("Refuse an event to which no queue subscribes.")] = False
 
 
 class InterestIn(msgspec.Struct, forbid_unknown_fields=True):
     """What a queue wants: "*" for all, or pairs of regular expressions for field and value, of which one has to fit."""
 
-    match: Annotated[str, _bounds("All.", enum=["*"])] | dict[str, str]
+    match: Annotated[str, bounds("All.", enum=["*"])] | dict[str, str]
 
 
 class WorkerIn(msgspec.Struct, forbid_unknown_fields=True):
     """A worker that registers."""
 
     queues: Annotated[
-        tuple[QueueName, ...], _bounds("What it takes from, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
+        tuple[QueueName, ...], bounds("What it takes from, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
     ]
-    name: Annotated[str, _bounds("For people to read, such as host and process.", maxLength=limits.WORKER_CHARS)] = ""
+    name: Annotated[str, bounds("For people to read, such as host and process.", maxLength=limits.WORKER_CHARS)] = ""
 
 
 class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
     """A recurring job: by `cron` in a time zone, or every `interval_ms`; for a `queue`, or published as an event."""
 
-    cron: Annotated[str, _bounds("Five fields: minute, hour, day, month, weekday.", maxLength=limits.CRON_CHARS)] | None = None
+    cron: Annotated[str, bounds("Five fields: minute, hour, day, month, weekday.", maxLength=limits.CRON_CHARS)] | None = None
     timezone: Annotated[
-        str, _bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=limits.TIMEZONE_CHARS)
+        str, bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=limits.TIMEZONE_CHARS)
     ] = "UTC"
     interval_ms: (
         Annotated[
             int,
-            _bounds(
+            bounds(
                 "Every so many milliseconds from its creation.", minimum=limits.INTERVAL_MS_MIN, maximum=limits.INTERVAL_MS_MAX
             ),
         ]
         | None
     ) = None
     queue: QueueName | None = None
-    publish: Annotated[bool, _bounds("Instead of a queue: an event for all subscribed queues.")] = False
+    publish: Annotated[bool, bounds("Instead of a queue: an event for all subscribed queues.")] = False
     payload: Json | UnsetType = UNSET
     missed: Missed = Missed.ONE
-    overlap: Annotated[bool, _bounds("False: left out while a job of the fire before is not finished.")] = True
+    overlap: Annotated[bool, bounds("False: left out while a job of the fire before is not finished.")] = True
     paused: bool = False
 
 
@@ -172,16 +146,16 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     """
 
     queues: Annotated[
-        tuple[QueueName, ...], _bounds("Where to look, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
+        tuple[QueueName, ...], bounds("Where to look, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
     ]
-    max: Annotated[int, _bounds("How many jobs at most.", minimum=1, maximum=limits.LEASE_JOBS)] = 1
+    max: Annotated[int, bounds("How many jobs at most.", minimum=1, maximum=limits.LEASE_JOBS)] = 1
     lease_ms: LeaseMs | None = None
-    wait_ms: Annotated[int, _bounds("How long to wait for the first.", minimum=0, maximum=limits.WAIT_MS_MAX)] = 0
-    worker: Annotated[str, _bounds("The worker's name, for people to read.", maxLength=limits.WORKER_CHARS)] = ""
+    wait_ms: Annotated[int, bounds("How long to wait for the first.", minimum=0, maximum=limits.WAIT_MS_MAX)] = 0
+    worker: Annotated[str, bounds("The worker's name, for people to read.", maxLength=limits.WORKER_CHARS)] = ""
     request_id: (
         Annotated[
             str,
-            _bounds(
+            bounds(
                 "The same again gets the same jobs while their leases live.",
                 pattern="^[ -~]+$",
                 minLength=1,
@@ -190,14 +164,14 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         ]
         | None
     ) = None
-    order: Annotated[str, _bounds("queue or priority.", enum=["queue", "priority"])] = "queue"
+    order: Annotated[str, bounds("queue or priority.", enum=["queue", "priority"])] = "queue"
 
 
 class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """The work is done; `then` are follow-up jobs, enqueued in the same transaction."""
 
     result: Json | UnsetType = UNSET
-    then: Annotated[list[QueuedJobIn], _bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
+    then: Annotated[list[QueuedJobIn], bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
 
 
 class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -206,7 +180,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     reason: str = ""
     retry: bool = True
     delay_ms: DelayMs | None = None
-    crashed: Annotated[bool, _bounds("It counts as a crash: what ran it was killed or broke down.")] = False
+    crashed: Annotated[bool, bounds("It counts as a crash: what ran it was killed or broke down.")] = False
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -250,29 +224,29 @@ class ExtendEntry(ExtendIn, kw_only=True, forbid_unknown_fields=True, omit_defau
 class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Lease verbs together, up to 1,000: each has its own outcome."""
 
-    conclude: Annotated[list[ConcludeEntry], _bounds("Done.", maxItems=limits.BATCH_VERBS)] = []
-    fail: Annotated[list[FailEntry], _bounds("Went wrong.", maxItems=limits.BATCH_VERBS)] = []
-    release: Annotated[list[ReleaseEntry], _bounds("Back to their queues.", maxItems=limits.BATCH_VERBS)] = []
-    extend: Annotated[list[ExtendEntry], _bounds("Held for longer.", maxItems=limits.BATCH_VERBS)] = []
+    conclude: Annotated[list[ConcludeEntry], bounds("Done.", maxItems=limits.BATCH_VERBS)] = []
+    fail: Annotated[list[FailEntry], bounds("Went wrong.", maxItems=limits.BATCH_VERBS)] = []
+    release: Annotated[list[ReleaseEntry], bounds("Back to their queues.", maxItems=limits.BATCH_VERBS)] = []
+    extend: Annotated[list[ExtendEntry], bounds("Held for longer.", maxItems=limits.BATCH_VERBS)] = []
 
 
 class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     """Changes of a waiting job; fields that are left out stay."""
 
     payload: Json | UnsetType = UNSET
-    type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] | None = None
+    type: Annotated[str, bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] | None = None
     priority: Priority | None = None
     delay_ms: DelayMs | None = None
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     max_attempts: Attempts | None = None
-    tags: Annotated[tuple[str, ...], _bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
+    tags: Annotated[tuple[str, ...], bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
 
 
 class SettleIn(msgspec.Struct, forbid_unknown_fields=True):
     """How an operator ends a job."""
 
-    outcome: Annotated[str, _bounds("What it is from now on.", enum=["concluded", "dead"])]
-    reason: Annotated[str, _bounds("What is known, and from where.", minLength=1, maxLength=limits.SETTLED_CHARS)]
+    outcome: Annotated[str, bounds("What it is from now on.", enum=["concluded", "dead"])]
+    reason: Annotated[str, bounds("What is known, and from where.", minLength=1, maxLength=limits.SETTLED_CHARS)]
     result: Json | UnsetType = UNSET
 
 
@@ -286,34 +260,34 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
     """Which jobs to remove: by default those that wait."""
 
     states: Annotated[
-        tuple[Annotated[str, _bounds("Any state but leased.", enum=list(PURGEABLE))], ...],
-        _bounds("The states.", minItems=1, maxItems=len(PURGEABLE)),
+        tuple[Annotated[str, bounds("Any state but leased.", enum=list(PURGEABLE))], ...],
+        bounds("The states.", minItems=1, maxItems=len(PURGEABLE)),
     ] = ("scheduled", "ready")
 
 
 _Abilities = Annotated[
-    tuple[Annotated[str, _bounds("An ability.", enum=list(Ability))], ...],
-    _bounds("What it may do; `admin` includes all.", minItems=1, maxItems=len(Ability)),
+    tuple[Annotated[str, bounds("An ability.", enum=list(Ability))], ...],
+    bounds("What it may do; `admin` includes all.", minItems=1, maxItems=len(Ability)),
 ]
 _Patterns = Annotated[
     tuple[str, ...],
-    _bounds("The queues it sees: names, prefixes such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
+    bounds("The queues it sees: names, prefixes such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
 ]
-_Expires = Annotated[int, _bounds("How long it is valid.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)]
-_SeesPayloads = Annotated[bool, _bounds("Whether it sees payloads, results and the texts of errors.")]
-_Note = Annotated[str, _bounds("For people to read.", maxLength=limits.KEY_NOTE_CHARS)]
+_Expires = Annotated[int, bounds("How long it is valid.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)]
+_SeesPayloads = Annotated[bool, bounds("Whether it sees payloads, results and the texts of errors.")]
+_Note = Annotated[str, bounds("For people to read.", maxLength=limits.KEY_NOTE_CHARS)]
 _RequestsPerS = Annotated[
-    int, _bounds("Max requests a second of each front process.", minimum=1, maximum=limits.KEY_REQUESTS_PER_S_MAX)
+    int, bounds("Max requests a second of each front process.", minimum=1, maximum=limits.KEY_REQUESTS_PER_S_MAX)
 ]
 _Parked = Annotated[
-    int, _bounds("Max long polls, streams and connections of each front process.", minimum=1, maximum=limits.KEY_PARKED_MAX)
+    int, bounds("Max long polls, streams and connections of each front process.", minimum=1, maximum=limits.KEY_PARKED_MAX)
 ]
 
 
 class KeyIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A new access key."""
 
-    name: Annotated[str, _bounds("No other key may have this name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+    name: Annotated[str, bounds("No other key may have this name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
     abilities: _Abilities
     queues: _Patterns = ("*",)
     expires_ms: _Expires | None = None
@@ -341,5 +315,5 @@ class RotateIn(msgspec.Struct, forbid_unknown_fields=True):
     """A new secret for a key."""
 
     old_ms: Annotated[
-        int, _bounds("How long the previous secret stays valid.", minimum=0, maximum=limits.KEY_EXPIRES_MS_MAX)
+        int, bounds("How long the previous secret stays valid.", minimum=0, maximum=limits.KEY_EXPIRES_MS_MAX)
     ] = limits.KEY_OLD_MS

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from holdfast.doors.web import formats
 from holdfast.messages.views import HeldQueue, QueueStats, StoreStats
+from holdfast.units import counted, is_or_are
 
 NEARLY_FULL = 80.0  # per cent of a bound
 NOBODY_MS = 30_000  # a ready job that waits longer while nothing is leased has no worker
@@ -36,7 +37,7 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
         found.append(
             Problem(
                 "bad" if died_lately else "warn",
-                formats.counted(dead, "dead job"),
+                counted(dead, "dead job"),
                 f"{'waits' if dead == 1 else 'wait'} for a decision: retry or delete{lately}.",
                 "Show failures",
                 "/failures",
@@ -101,9 +102,8 @@ def _of_rows(store: StoreStats) -> list[Problem]:
     if not count:
         return []
     tables = ", ".join(sorted(store.unreadable))
-    text = f"of the store could not be read since the server started ({tables}) and {'is' if count == 1 else 'are'} set aside."
-    subject = "1 row" if count == 1 else f"{formats.number(count)} rows"
-    return [Problem("bad", subject, text, "Show them", "/store")]
+    text = f"of the store could not be read since the server started ({tables}) and {is_or_are(count)} set aside."
+    return [Problem("bad", counted(count, "row"), text, "Show them", "/store")]
 
 
 def _of_keeping(store: StoreStats) -> list[Problem]:
@@ -134,14 +134,14 @@ def of_time(store: StoreStats) -> list[Problem]:
         )
     if store.schedules_aside:
         many = store.schedules_aside != 1
-        subject = formats.counted(store.schedules_aside, "schedule")
+        subject = counted(store.schedules_aside, "schedule")
         text = f"can't run and {'are' if many else 'is'} set aside; all others continue."
         found.append(Problem("bad", subject, text, "Show schedules", "/schedules"))
     if store.backups is not None and store.backups.failing:
         text = f"failed: {store.backups.failing.rstrip('.')}. The server continues, and tries again."
         found.append(Problem("bad", "The backup that was due", text, "See the server's log", "/store"))
     if store.jobs_aside:
-        subject = formats.counted(store.jobs_aside, "job")
+        subject = counted(store.jobs_aside, "job")
         text = "can't be made ready or released on time; all others continue."
         found.append(Problem("bad", subject, text, "Show which and why", "/store"))
     return found
@@ -177,7 +177,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                 Problem(
                     "warn",
                     name,
-                    f"is paused{until}, with {formats.counted(tally.unfinished, 'unfinished job')}.",
+                    f"is paused{until}, with {counted(tally.unfinished, 'unfinished job')}.",
                     "Resume the queue",
                     page,
                     harm=harm,
@@ -189,7 +189,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
             Problem(
                 "bad",
                 name,
-                f"has {formats.counted(tally.ready, 'ready job')} and no active worker; the oldest has waited {waiting}.",
+                f"has {counted(tally.ready, 'ready job')} and no active worker; the oldest has waited {waiting}.",
                 "Show its workers",
                 page,
                 harm=harm,

@@ -19,11 +19,6 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
-def counted(count: int, what: str) -> str:
-    """So many of something, named in the singular: `1 ready job`, `1,200 ready jobs`."""
-    return f"{number(count)} {what}{'' if count == 1 else 's'}"
-
-
 def short(value: float | None) -> str:
     """A count in few characters."""
     if value is None:

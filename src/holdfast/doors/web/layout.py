@@ -4,13 +4,18 @@ No screen has inline script or style, and none loads anything from elsewhere: th
 """
 
 import hashlib
+import pickle
 import shlex
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
+from jinja2.bccache import Bucket
 from msgspec.structs import replace
 
 from holdfast import __version__, units
@@ -23,6 +28,7 @@ from holdfast.engine.access import caller_here
 from holdfast.http import route
 from holdfast.http.reply import Pairs, Reply, redirect
 from holdfast.http.request import Request
+from holdfast.units import counted
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -56,6 +62,28 @@ def _segment(text: str) -> str:
     return "%252E" * len(text) if text in (".", "..") else quote(text, safe="")
 
 
+class _Compiled(jinja2.FileSystemBytecodeCache):
+    """What is compiled is kept where Python keeps what it compiles of this folder, and is worth as much trust; where that can't be written, or
+    Python was told to write none, each start compiles again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(str(Path(__file__).parent / "__pycache__"), f"%s.{sys.implementation.cache_tag}.jinja")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """What is damaged, as by a loss of power, is compiled again."""
+        try:
+            super().load_bytecode(bucket)
+        except (OSError, EOFError, ValueError, LookupError, AttributeError, ImportError, pickle.UnpicklingError):
+            bucket.reset()
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it, if that can be."""
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):
+                super().dump_bytecode(bucket)
+
+
 @cache
 def templates() -> jinja2.Environment:
     """The templates, compiled once; values are escaped, and a missing one is an error."""
@@ -66,11 +94,12 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_Compiled(),
     )
     made.globals["asset"] = assets.address
     made.filters |= {
         "number": formats.number,
-        "counted": formats.counted,
+        "counted": counted,
         "short": formats.short,
         "rate": formats.rate,
         "duration": formats.duration,
@@ -87,7 +116,9 @@ def templates() -> jinja2.Environment:
 
 
 def compile_all() -> None:
-    """Compile every template, which takes about 0.3 s of computing: in a thread, so that the server serves meanwhile."""
+    """Load every template. The first start on a machine compiles them, which takes about 0.3 s of computing: in a thread, so that the server
+    serves meanwhile.
+    """
     made = templates()
     for name in made.list_templates():
         made.get_template(name)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from holdfast import units
 from holdfast.stores.postgres.facts import WEAK, Facts, Setting
 from holdfast.stores.postgres.managed import mend_on_patroni
 from holdfast.stores.postgres.pooler import DIRECT
@@ -260,7 +261,7 @@ def _standbys(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator
     if len(in_sync) < max(replicas, wait.number):
         yield Finding(
             "standbys_not_in_sync",
-            f"{len(in_sync)} standbys are in sync; K is {replicas}, and a commit waits for {wait.number}."
+            f"{units.counted(len(in_sync), 'standby')} {units.is_or_are(len(in_sync))} in sync; K is {replicas}, and a commit waits for {wait.number}."
             + (f" Missing: {', '.join(missing)}." if missing else ""),
             "Nothing is accepted until they are back (503 not_replicated).",
             "Start the standbys that are missing, or put fresh ones in their place. See pg_stat_replication on the primary.",

@@ -9,7 +9,7 @@ import asyncpg
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.connect import GONE, READER, connect
 from holdfast.stores.postgres.hosts import described
-from holdfast.stores.postgres.migrate import NEWEST
+from holdfast.stores.postgres.migrate import demand
 from holdfast.stores.postgres.reader import PostgresSnapshot
 
 _SETTINGS = READER | {"application_name": "holdfast-export", "statement_timeout": "60000"}
@@ -41,13 +41,7 @@ async def source(url: str) -> AsyncIterator[PostgresExport]:
     """Connect; raises `StoreUnavailable`."""
     connection = await connect(url, _SETTINGS, unwavering=True)
     try:
-        if await connection.fetchval("SELECT to_regclass('holdfast.schema_version')") is None:
-            raise StoreUnavailable("There is no store of Holdfast in this database.")
-        version = await connection.fetchval("SELECT version FROM holdfast.schema_version")
-        if version != NEWEST:
-            raise StoreUnavailable(
-                f"The database has schema {version} and not {NEWEST}: use the Holdfast that serves it, or start this one on it once."
-            )
+        await demand(connection)
         yield PostgresExport(connection)
     except (*GONE, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"The database can't be read: {described(error)}.") from error

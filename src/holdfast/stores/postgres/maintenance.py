@@ -23,7 +23,7 @@ from holdfast.stores.check import (
 )
 from holdfast.stores.postgres.connect import ALWAYS, GONE, connect
 from holdfast.stores.postgres.hosts import described
-from holdfast.stores.postgres.migrate import NEWEST
+from holdfast.stores.postgres.migrate import demand
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
 
@@ -41,13 +41,7 @@ async def check(url: str) -> list[str]:
     connection = await connect(url, _SETTINGS)
     try:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        if await connection.fetchval("SELECT to_regclass('holdfast.job')") is None:
-            raise StoreUnavailable("There is no store of Holdfast in this database.")
-        version = await connection.fetchval("SELECT version FROM holdfast.schema_version")
-        if version < NEWEST:
-            raise StoreUnavailable(
-                f"The database has schema {version} and not {NEWEST}: use the Holdfast that serves it, or start this one on it once."
-            )
+        await demand(connection)
         problems = await problems_of(connection) + await _idle(connection) + await _far(connection)
         await connection.execute("COMMIT")  # dead rows can be cleaned away while much is read
         return problems + await _spoiled(connection)

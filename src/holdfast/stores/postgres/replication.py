@@ -24,6 +24,7 @@ from holdfast.stores.postgres.connect import UncancellableConnection
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import OutcomeLost
+from holdfast.units import counted, is_or_are
 
 log = structlog.get_logger(__name__)
 _POLL_S = 0.001
@@ -65,7 +66,7 @@ class Replication:
         self.in_sync = len(voters)
         if len(voters) < self.needed:
             raise NotReplicated(
-                f"{len(voters)} standbys are in sync and {self.needed} are needed: nothing is accepted until they are back.",
+                f"{counted(len(voters), 'standby')} {is_or_are(len(voters))} in sync and {self.needed} {is_or_are(self.needed)} needed: nothing is accepted until they are back.",
                 in_sync=len(voters),
                 needed=self.needed,
                 retry_after_ms=1_000,

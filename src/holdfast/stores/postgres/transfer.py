@@ -14,12 +14,13 @@ from holdfast.limits import READY_FLOORS
 from holdfast.stores.postgres.connect import ASIDE, GONE, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.maintenance import problems_of
-from holdfast.stores.postgres.migrate import NEWEST, migrate
+from holdfast.stores.postgres.migrate import NEWEST, at, demand, migrate, too_new
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.store import OutcomeLost
 from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, TABLES, CantMove, Counters, Row, Table
+from holdfast.units import counted
 
 _SETTINGS = ASIDE | {
     "application_name": "holdfast-move",
@@ -166,7 +167,7 @@ async def source(url: str) -> AsyncIterator[PostgresSource]:
     """Lock the database exclusively and read one snapshot of it; raises `CantMove`."""
     connection = await _connected(url)
     try:
-        await _check_schema(connection)
+        await demand(connection)
         await _hold(connection, "ISOLATION LEVEL REPEATABLE READ READ WRITE")
         yield PostgresSource(connection)
     except (*GONE, asyncpg.PostgresError, StoreUnavailable) as error:
@@ -231,20 +232,10 @@ async def _connected(url: str) -> Any:
         raise CantMove(error.detail) from error
 
 
-async def _check_schema(connection: Any) -> None:
-    if await connection.fetchval("SELECT to_regclass('holdfast.schema_version')") is None:
-        raise CantMove("There is no store of Holdfast in this database.")
-    version = await connection.fetchval("SELECT version FROM holdfast.schema_version")
-    if version != NEWEST:
-        raise CantMove(
-            f"The database has schema {version} and not {NEWEST}: start this version of Holdfast on it once, and stop it."
-        )
-
-
 async def _check_not_newer(connection: Any) -> None:
-    oldest = await connection.fetchval("SELECT min_compatible FROM holdfast.schema_version")
-    if oldest > NEWEST:
-        raise CantMove(f"The target serves nodes from schema {oldest} on, and this Holdfast knows up to {NEWEST}.")
+    found = await at(connection)
+    if found is not None and found.oldest > NEWEST:
+        raise CantMove(too_new(found, NEWEST))
 
 
 async def _hold(connection: Any, mode: str) -> None:
@@ -255,7 +246,7 @@ async def _hold(connection: Any, mode: str) -> None:
 async def _refuse_others(connection: Any) -> None:
     others = await connection.fetchval(_OTHERS)
     if others:
-        raise CantMove(f"The database is in use: Holdfast has {others} connections to it. Stop its nodes first.")
+        raise CantMove(f"The database is in use: Holdfast has {counted(others, 'connection')} to it. Stop its nodes first.")
 
 
 async def _check_empty(connection: Any) -> None:

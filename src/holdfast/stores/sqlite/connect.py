@@ -2,9 +2,10 @@
 migrations.
 """
 
+import contextlib
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import apsw
 
+from holdfast import __version__
 from holdfast.logs import structlog
 from holdfast.stores import positional
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, free_bytes
+from holdfast.stores.steps import Step
 
 APPLICATION_ID = 0x486F6C64  # "Hold"
 _WAL_RESET_FIXED = (3_051_003, 3_053_000)  # 3.52 was withdrawn; backports to older branches are named apart
@@ -25,6 +28,7 @@ _STATEMENTS = 512  # apsw's most: its cache is cyclic, so a batch of 256 rows wo
 _BUSY_MS = 5_000
 _CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: 6 ms at worst
 _APART_PAGES = 8_000  # 32 MB, by one very large payload: checkpointed in a turn of the loop of its own, after the answer
+ROOM_BYTES = 1 << 20  # what a step takes that only adds a table or a column
 _FOLDER = files(__package__) / "migrations"
 _FUNCTIONS: dict[str, Any] = {
     "extras_by_name": positional.extras,
@@ -133,45 +137,70 @@ def check_owner(connection: apsw.Connection) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if owner not in (0, APPLICATION_ID) or (owner == 0 and tables):
         raise UnfitPlace(f"{connection.filename} is a SQLite file of another program.")
-    newest = migrations()[-1][0]
-    if version > newest:
-        raise UnfitPlace(
-            f"{connection.filename} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast. "
-            "To go back, have that one write it out (`holdfast export`), and import it with this one into a new store (`holdfast import`)."
-        )
+    if version > migrations()[-1][0]:
+        raise UnfitPlace(too_new(connection, version))
+
+
+def too_new(connection: apsw.Connection, version: int) -> str:
+    """Why this Holdfast can't use a file, and the way back."""
+    by = made_by(connection)
+    return (
+        f"{connection.filename} has schema {version}{f', which Holdfast {by} made' if by else ''}. This is Holdfast {__version__}, which knows up to "
+        f"{migrations()[-1][0]}. Use the newer Holdfast. To go back, have that one write it out (`holdfast export`), and import it with this one into "
+        "a new store (`holdfast import`)."
+    )
+
+
+def made_by(connection: apsw.Connection) -> str:
+    """The version of Holdfast that brought the file to its schema; "" if it was not recorded, or can't be read."""
+    with contextlib.suppress(apsw.Error):
+        return str(connection.execute("SELECT holdfast FROM made_by").get or "")
+    return ""
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the file to the newest schema, each step in a transaction of its own: done completely, or retried at the next
-    start.
-    """
+    """Bring the file to the newest schema, in one transaction: it is the older store or the newer one, whatever happens meanwhile."""
     version = connection.pragma("user_version")
-    due = [(number, script) for number, script in migrations() if number > version]
-    if version and due:
+    due = [Step(number, script) for number, script in migrations() if number > version]
+    if not due:
+        return
+    if version:
         jobs = connection.execute("SELECT count(*) FROM job").get
-        log.info(
-            "the store goes to a newer schema; a million jobs take about 15 s of processor time, and the log grows as large as the store",
-            schema=due[-1][0],
-            before=version,
-            jobs=jobs,
-        )
+        _demand_room(connection, due)
+        log.info("the store goes to a newer schema", schema=due[-1].number, before=version, jobs=jobs)
     begun = time.monotonic()
-    for number, script in due:
-        _do(connection, number, script)
-    if version and due:
-        log.info("the store has the newer schema", schema=due[-1][0], seconds=round(time.monotonic() - begun, 1))
-
-
-def _do(connection: apsw.Connection, number: int, script: str) -> None:
     for name, function in _FUNCTIONS.items():
         connection.create_scalar_function(name, function, 1, deterministic=True)
     try:
-        connection.execute(
-            f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
-        )
+        connection.execute("BEGIN IMMEDIATE")
+        for step in due:
+            connection.execute(step.script)
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'made_by'").get:
+            connection.execute("INSERT OR REPLACE INTO made_by(only_row, holdfast) VALUES (1, ?)", (__version__,))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {due[-1].number}; COMMIT")
     finally:
         for name in _FUNCTIONS:
             connection.create_scalar_function(name, None, 1)
+    if version:
+        log.info("the store has the newer schema", schema=due[-1].number, seconds=round(time.monotonic() - begun, 1))
+
+
+def room_of(connection: apsw.Connection, due: Iterable[Step]) -> int:
+    """About how many bytes the log grows by while these steps are done: what they write anew is as large as it was."""
+    tables = sorted({table for step in due for table in step.rewrites})
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    pages = "SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name = ?"
+    return ROOM_BYTES + sum([connection.execute(pages, (table,)).get or 0 for table in tables if table in there])
+
+
+def _demand_room(connection: apsw.Connection, due: list[Step]) -> None:
+    """Raise `UnfitPlace` before the disk runs full."""
+    needed, free = room_of(connection, due), free_bytes(Path(connection.filename).parent)
+    if free < needed:
+        raise UnfitPlace(
+            f"{connection.filename} goes to a newer schema, for which the disk needs {needed} bytes free and has {free}. Nothing was changed: make room "
+            "and start again."
+        )
 
 
 def _plan_once(connection: apsw.Connection) -> None:

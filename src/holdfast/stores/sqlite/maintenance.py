@@ -23,7 +23,7 @@ from holdfast.stores.check import (
     unreadable_others,
 )
 from holdfast.stores.rows import schedule_of
-from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
+from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader, too_new
 from holdfast.stores.sqlite.files import UnfitPlace, check_regular
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
@@ -135,24 +135,29 @@ def _spoiled(connection: apsw.Connection) -> list[str]:
     return problems
 
 
-def open_store(path: Path, *, older: bool = False) -> apsw.Connection:
-    """A store file to be read; raises `UnfitPlace` if it is not one. `older`: an older schema will do."""
+def open_any(path: Path) -> apsw.Connection:
+    """A store file of any schema to be read; raises `UnfitPlace` if it is not one."""
     check_regular(path)
     try:
         connection = open_reader(path)
-        owner, version = connection.pragma("application_id"), connection.pragma("user_version")
+        owner = connection.pragma("application_id")
     except apsw.Error as error:
         raise UnfitPlace(f"{path} can't be opened: {error}") from None
-    newest = migrations()[-1][0]
     if owner != APPLICATION_ID:
         connection.close()
         raise UnfitPlace(f"{path} is not a store of Holdfast.")
-    if version > newest:
-        connection.close()
-        raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast.")
-    if version < newest and not older:
-        connection.close()
-        raise UnfitPlace(
-            f"{path} has schema {version} and not {newest}: use the Holdfast that wrote it, or start this one on it once."
-        )
     return connection
+
+
+def open_store(path: Path, *, older: bool = False) -> apsw.Connection:
+    """A store file to be read; raises `UnfitPlace` if it has not the schema of this version. `older`: an older one will do."""
+    connection = open_any(path)
+    version, newest = connection.pragma("user_version"), migrations()[-1][0]
+    if version > newest:
+        said = too_new(connection, version)
+    elif version < newest and not older:
+        said = f"{path} has schema {version} and not {newest}: use the Holdfast that wrote it, or start this one on it once."
+    else:
+        return connection
+    connection.close()
+    raise UnfitPlace(said)

@@ -230,14 +230,29 @@ class SqliteTransaction(Loader, KeyRows):
         self.committed = True
 
     async def _ids(self, changes: Sequence[Change]) -> dict[str, int]:
-        names = {job.queue for change in changes if (job := change.after or change.before) is not None}
         known = self._cache.queues
-        return {name: known[name].id if name in known else await self._id(name) for name in names}
+        ids: dict[str, int] = {}
+        for change in changes:
+            job = change.after or change.before
+            if job is not None and (name := job.queue) not in ids:
+                ids[name] = known[name].id if name in known else await self._id(name)
+        return ids
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
         """Run one statement over rows; each must touch exactly one row, or the stored state is not what was decided on."""
-        if not many:
-            return
+        if len(many) == 1:
+            self._db.execute(SQL[statement], many[0])
+            touched = self._db.changes()
+        else:
+            touched = self._several(statement, many)
+        if exact and touched != len(many):
+            if statement in ANYHOW and touched < len(many):
+                touched += self._anyhow(statement, many)
+                if touched == len(many) or (statement in MAY_BE_MISSING and touched < len(many)):
+                    return
+            raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
+
+    def _several(self, statement: str, many: Sequence[Row]) -> int:
         start = self._db.total_changes()
         singly = many
         if statement in MANY_AT_ONCE and len(many) >= ROWS_AT_ONCE:
@@ -247,13 +262,7 @@ class SqliteTransaction(Loader, KeyRows):
                 self._db.execute(MANY_AT_ONCE[statement], values)
             singly = many[whole:]
         self._db.executemany(SQL[statement], singly)
-        touched = self._db.total_changes() - start
-        if exact and touched != len(many):
-            if statement in ANYHOW and touched < len(many):
-                touched += self._anyhow(statement, many)
-                if touched == len(many) or (statement in MAY_BE_MISSING and touched < len(many)):
-                    return
-            raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
+        return self._db.total_changes() - start
 
     def _anyhow(self, statement: str, many: Sequence[Row]) -> int:
         """Run it by the ids of queue and job alone, over rows that may not be in their job's state; returns how many there

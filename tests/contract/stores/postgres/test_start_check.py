@@ -146,4 +146,4 @@ def test_it_says_so_where_standbys_are_missing(group, starting):
         one.pause()
     group.require(0)
     server = starting(group.url, "--replicas", "1", "--no-require-sound")
-    assert "0 standbys are in sync, and 1 are needed" in server.out.wait_for("Nothing is taken yet")
+    assert "0 standbys are in sync, and 1 is needed" in server.out.wait_for("Nothing is taken yet")

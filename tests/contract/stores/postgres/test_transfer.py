@@ -71,7 +71,7 @@ def test_it_is_not_said_to_be_moved_before_the_standbys_have_it(group, moving, w
 def test_with_too_few_standbys_nothing_is_moved_and_a_dry_run_says_so_too(group, moving, option):
     group.primary.configure(synchronous_standby_names="")
     move = moving("--replicas", "1", *option)
-    assert "0 standbys are in sync and 1 are needed" in move.communicate(timeout=30)[1]
+    assert "0 standbys are in sync and 1 is needed" in move.communicate(timeout=30)[1]
     assert move.returncode == 1
     assert jobs_in(group) == 0
 

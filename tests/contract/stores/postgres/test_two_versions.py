@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import holdfast
 from cluster.postgres import server as postgres
+from holdfast import __version__
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.queries import ListQueues
@@ -18,9 +20,10 @@ from holdfast.stores.postgres import migrate as migrations
 from holdfast.stores.postgres import store as stores
 from holdfast.stores.postgres.connect import GONE, WRITER, connect
 from holdfast.stores.postgres.maintenance import check
-from holdfast.stores.postgres.migrate import NEWEST, migrate
+from holdfast.stores.postgres.migrate import NEWEST, beside, migrate
 from holdfast.stores.postgres.producers import tell_bounds
 from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.steps import Step
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
 from tests.system.whole.servers import until
@@ -29,13 +32,14 @@ pytestmark = pytest.mark.long(25)
 
 TABLES = ("queue", "job", "ready", "leased", "scheduled", "ended", "kept_answer", "worker")
 NEXT = "\n".join([*(f"ALTER TABLE {table} ADD COLUMN colour text;" for table in TABLES), "CREATE TABLE for_the_older(n int);"])
-OLDEST = max(NEWEST - 1, 8)  # step 8 added to what every node counts: no version before it can serve after it
+OLDEST = beside()
 STEPS = {
     f"{NEWEST + 1:03}_colour.pre.sql": NEXT,
     f"{NEWEST + 1:03}_colour.post.sql": "DROP TABLE for_the_older;",
     f"{NEWEST + 2:03}_more.pre.sql": "CREATE TABLE more(n int);",
 }
 """What a next version, and the one after it, would do to the schema."""
+RELEASED = '[[release]]\nversion = "77.{n}.0"\ncommit = "none"\ndate = 2026-12-01\nsqlite = 1\npostgresql = {postgresql}\n'
 
 BOUNDS_OF_BEFORE = """
 INSERT INTO enqueue_bounds(queue_name, queue_name_chars, queues, payload_bytes, json_depth, type_chars, content_type_chars, key_chars, request_id_chars,
@@ -43,6 +47,9 @@ INSERT INTO enqueue_bounds(queue_name, queue_name_chars, queues, payload_bytes, 
 VALUES ('[a-z]+$', 200, 1000, 1000, 64, 128, 256, 256, 200, 32, 128, 1024, 4294967295, 1000, 100, 1000, 100, 1000, 1000000, 25, 30000)
 ON CONFLICT DO NOTHING
 """
+
+
+LEFT = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE 'holdfast%'"
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +60,24 @@ def made_database(tmp_path_factory):
 
 @pytest.fixture
 def database(made_database):
-    """Without a schema: what a test before brought forward, this version could not use."""
+    """Without a schema, which this version could not use, and without the nodes of a test before."""
+    made_database.sql(LEFT)
     made_database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
     return made_database
 
 
 @pytest.fixture
 def version(tmp_path):
-    """The environment of a version that knows so many more steps than this one: this one's files, and those."""
+    """The environment of a release that comes so many after this version, each with one more step: this one's files, and those."""
 
     def made(more):
         folder = tmp_path / f"version{more}"
         shutil.copytree(Path(holdfast.__file__).parent, folder / "holdfast", copy_function=os.symlink)
+        stores = folder / "holdfast/stores"
         for name in [name for name in STEPS if int(name[:3]) <= NEWEST + more]:
-            (folder / "holdfast/stores/postgres/migrations" / name).write_text(STEPS[name])
+            (stores / "postgres/migrations" / name).write_text(STEPS[name])
+        (stores / "releases.toml").unlink()
+        (stores / "releases.toml").write_text("".join(RELEASED.format(n=n, postgresql=NEWEST + n) for n in range(more)))
         return {"PYTHONPATH": str(folder)}
 
     return made
@@ -124,12 +135,17 @@ def schema(database):
 
 async def brought_forward(url, known):
     connection = await connect(url, WRITER)
-    await migrate(connection, known)
+    while True:
+        try:
+            await migrate(connection, known)
+            break
+        except migrations.OlderNodes:  # the connection that was just ended is still known to the server
+            await asyncio.sleep(0.05)
     if known < 4:  # a node of that time told one bound less
         await connection.execute(BOUNDS_OF_BEFORE)
     else:
         await tell_bounds(connection, QueuePolicy(), 1_000)
-    connection.terminate()
+    await connection.close()
 
 
 def test_an_application_goes_on_calling_enqueue_while_the_schema_goes_forward(database):
@@ -145,7 +161,13 @@ def test_an_application_goes_on_calling_enqueue_while_the_schema_goes_forward(da
     assert asyncio.run(check(database.url())) == []
 
 
-def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(serve, database, version, tmp_path):  # noqa: F811
+def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(
+    serve,  # noqa: F811
+    serving,  # noqa: F811
+    database,
+    version,
+    tmp_path,
+):
     old = serve("--store", database.url(), at=tmp_path / "old")
     assert schema(database) == f"({NEWEST},{OLDEST})"
     works = [Work(old, "first")]
@@ -163,15 +185,47 @@ def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_und
             assert job["id"] == pushed["id"]
             assert conclude(here, job).status_code == 200
     assert asyncio.run(of_this_version(database)) is None  # one of the older ones that connects again still may
-    for work in works:
-        work.end()
 
-    newest = serve("--store", database.url(), at=tmp_path / "newest", env=version(2))
+    newest = serving("--store", database.url(), at=tmp_path / "newest", env=version(2)).launch()
+    newest.out.wait_for(
+        f"Older nodes are connected to the database (1 of Holdfast 77.0.0), and can't serve beside what Holdfast {__version__} does"
+    )
+    for work in works:  # nothing was taken away from the node that serves
+        work.goes_on()
+    assert schema(database) == f"({NEWEST + 1},{NEWEST})"
+    works[0].end()
+    old.send(signal.SIGTERM)
+    old.gone()
+    with newest.client() as client:
+        until(lambda: client.get("/readyz").status_code == 200, "the newest serves")
+        push(client, "after", 1)
     assert schema(database) == f"({NEWEST + 2},{NEWEST + 1})"
     assert database.value("SELECT to_regclass('holdfast.for_the_older') IS NULL", database="holdfast")
-    with newest.client() as client:
-        push(client, "after", 1)
-    assert f"knows up to {NEWEST}. Use the newer Holdfast" in asyncio.run(of_this_version(database))
+    works[1].goes_on()
+    works[1].end()
+    said = asyncio.run(of_this_version(database))
+    assert said.startswith(
+        f"The database has schema {NEWEST + 2}, which Holdfast {__version__} made. It serves nodes that know schema {NEWEST + 1} on"
+    )
+    assert f"knows up to {NEWEST}. Use the newer Holdfast. To go back, " in said
+
+
+def test_a_step_that_waits_for_a_table_holds_nobody_up(serve, serving, database, version, tmp_path):  # noqa: F811
+    old = serve("--store", database.url(), at=tmp_path / "old")
+    work = Work(old, "first")
+    work.goes_on()
+    with database.connect(database="holdfast") as dump:
+        dump.execute("SET application_name = 'dump'; BEGIN; SELECT FROM holdfast.job")
+        new = serving("--store", database.url(), at=tmp_path / "new", env=version(1)).launch()
+        new.out.wait_for(f"waits for tables that others use: process {dump.info.backend_pid} (dump)")
+        for _ in range(3):  # nobody is refused, though the step has tried again meanwhile
+            work.goes_on()
+        assert schema(database) == f"({NEWEST},{OLDEST})"
+    with new.client() as client:
+        until(lambda: client.get("/readyz").status_code == 200, "the newer one serves")
+    assert schema(database) == f"({NEWEST + 1},{NEWEST})"
+    work.goes_on()
+    work.end()
 
 
 def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database):
@@ -184,7 +238,7 @@ def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database
 def test_a_version_that_wrote_by_place_is_refused_after_the_step_that_it_cant_read(database):
     asyncio.run(brought_forward(database.url(), 3))
     asyncio.run(brought_forward(database.url(), 4))
-    with pytest.raises(StoreUnavailable, match="serves nodes from schema 4 on; this Holdfast knows up to 3"):
+    with pytest.raises(StoreUnavailable, match=r"serves nodes that know schema 4 on; this is Holdfast .*, which knows up to 3"):
         asyncio.run(brought_forward(database.url(), 3))
 
 
@@ -210,13 +264,13 @@ def slow_step(database, monkeypatch):
         def one(kind):
             found = steps(kind)
             if kind == "pre":
-                found[1] = f"SELECT pg_sleep({seconds}); {found[1]}"
+                found[1] = Step(1, f"SELECT pg_sleep({seconds}); {found[1].script}")
             return found
 
         monkeypatch.setattr(migrations, "steps", one)
 
     yield slow
-    database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+    database.sql(LEFT)
 
 
 def sleeping(database):

@@ -6,8 +6,9 @@ import sys
 import apsw
 import pytest
 
+from holdfast import __version__
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.sqlite import connect, files
+from holdfast.stores.sqlite import connect, files, maintenance
 from holdfast.stores.sqlite.connect import APPLICATION_ID, check_version, migrations, open_reader, open_writer
 from holdfast.stores.sqlite.files import UnfitPlace, check_place, file_system
 from holdfast.stores.sqlite.store import SqliteStore
@@ -105,16 +106,39 @@ async def test_a_file_of_a_newer_holdfast_is_refused(tmp_path):
         SqliteStore(tmp_path / "jobs.db", QueuePolicy())
 
 
-def test_a_migration_that_fails_leaves_the_schema_before_it(tmp_path, monkeypatch):
+def test_a_migration_that_fails_leaves_the_schema_before_all_steps_that_were_due(tmp_path, monkeypatch):
     good = migrations()
-    monkeypatch.setattr(connect, "migrations", lambda: [*good, (900, "CREATE TABLE half(x) STRICT; SELECT no_such_thing")])
     connection = apsw.Connection(str(tmp_path / "jobs.db"))
+    connect.migrate(connection)
+    failing = [
+        (900, "CREATE TABLE whole(x INTEGER) STRICT"),
+        (901, "CREATE TABLE half(x INTEGER) STRICT; SELECT no_such_thing"),
+    ]
+    monkeypatch.setattr(connect, "migrations", lambda: [*good, *failing])
     with pytest.raises(apsw.SQLError):
         connect.migrate(connection)
     connection.close()
     after = apsw.Connection(str(tmp_path / "jobs.db"))
     assert after.pragma("user_version") == good[-1][0]
-    assert after.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").get == 0
+    assert after.execute("SELECT count(*) FROM sqlite_schema WHERE name IN ('whole', 'half')").get == 0
+
+
+def test_a_file_of_a_newer_version_is_refused_with_its_name_and_the_way_back(tmp_path, monkeypatch):
+    good = migrations()
+    with monkeypatch.context() as newer:
+        newer.setattr(connect, "migrations", lambda: [*good, (good[-1][0] + 1, "CREATE TABLE more(x INTEGER) STRICT")])
+        newer.setattr(connect, "__version__", "77.1.0")
+        connection = apsw.Connection(str(tmp_path / "jobs.db"))
+        connect.migrate(connection)
+        connection.close()
+    for opening in (lambda: SqliteStore(tmp_path / "jobs.db", QueuePolicy()), lambda: maintenance.check(tmp_path / "jobs.db")):
+        with pytest.raises(UnfitPlace) as refused:
+            opening()
+        assert (
+            f"has schema {good[-1][0] + 1}, which Holdfast 77.1.0 made. This is Holdfast {__version__}, which knows up to {good[-1][0]}. "
+            in str(refused.value)
+        )
+        assert "`holdfast export`" in str(refused.value)
 
 
 async def test_every_older_schema_is_brought_to_the_newest(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
-"""Makes the fixtures of this folder with the code that it runs under: a store file, a database as pg_dump writes it, and what both tell.
+"""Makes the fixtures of this folder with the code that it runs under: a store file, a database as pg_dump writes it, what both tell, and an export.
 
     python -m tests.contract.stores.upgrade.make NAME
 
-Those named `positional` are of commit bdcf672 (SQLite schema 6, PostgreSQL schema 3): the last one that wrote fields by their places.
+`make freeze` makes those of a release, named by its version. Those named `positional` are of commit bdcf672 (SQLite schema 6, PostgreSQL schema 3): the last one that wrote fields by their places.
 """
 
 import asyncio
@@ -47,6 +47,8 @@ def main(name: str) -> None:
         path = Path(folder) / "jobs.db"
         keep(f"{name}.sqlite.json", asyncio.run(fill_and_read(SqliteStore(path, QueuePolicy()))))
         keep(f"{name}.db", path.read_bytes())
+        export = [sys.executable, "-m", "holdfast", "export", "--store", f"sqlite:///{path}"]
+        keep(f"{name}.ndjson", subprocess.run(export, check=True, capture_output=True, timeout=60).stdout)
     url = empty_database()
     keep(f"{name}.postgres.json", asyncio.run(fill_and_read(PostgresStore(url, QueuePolicy()))))
     dump = [find()["pg_dump"], "--inserts", "--no-owner", "-n", "holdfast", postgres_server().url()]

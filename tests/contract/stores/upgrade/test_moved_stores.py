@@ -4,7 +4,7 @@ import asyncio
 
 from click.testing import CliRunner
 
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance

@@ -7,13 +7,16 @@ import sqlite3
 from contextlib import closing, suppress
 
 import pytest
+from click.testing import CliRunner
 
+from holdfast.cli.entry import main
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import ConcludeLease, FailLease
 from holdfast.stores.postgres import by_name, migrate
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.releases import releases
 from holdfast.stores.sqlite import connect, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
@@ -22,7 +25,9 @@ from tests.contract.stores.postgres.test_enqueue import SETTINGS
 from tests.contract.stores.upgrade.filled_store import as_json, contents
 from tests.contract.stores.upgrade.make import FIXTURES
 
-VERSIONS = ["positional"]
+BEFORE = "positional"
+"""Before the first release: the last that wrote fields by their places."""
+RELEASED = [release.version for release in releases()]
 
 
 def fixture(name: str) -> bytes:
@@ -71,18 +76,24 @@ class InDatabase:
             other.execute(f"SET search_path = holdfast; {statement}")
 
 
-@pytest.fixture(
-    params=[(place, name) for place in (InFile, InDatabase) for name in VERSIONS],
-    ids=lambda pair: f"{pair[0].__name__}-{pair[1]}",
-)
-def place(request, tmp_path):
-    kind, name = request.param
-    yield kind(name, tmp_path)
-    if kind is InDatabase:  # an older schema may be left in it
-        postgres_server().sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+def placed(names):
+    """A fixture of each of these stores, in a file and in a database."""
+
+    def make(request, tmp_path):
+        kind, name = request.param
+        yield kind(name, tmp_path)
+        if kind is InDatabase:  # an older schema may be left in it
+            postgres_server().sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+
+    pairs = [(kind, name) for kind in (InFile, InDatabase) for name in names]
+    return pytest.fixture(make, params=pairs, ids=[f"{kind.__name__}-{name}" for kind, name in pairs])
 
 
-async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place):
+place = placed([BEFORE])
+any_place = placed([BEFORE, *RELEASED])
+
+
+async def everything_is_there(place):
     client = StoreClient(place.open())
     await client.store.tend()
     found = as_json(await contents(client))
@@ -94,6 +105,28 @@ async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(plac
     assert await place.check() == []
 
 
+async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(any_place):
+    await everything_is_there(any_place)
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_what_a_release_exported_is_taken_in_and_comes_out_again(version, tmp_path):
+    file, store = tmp_path / "all.ndjson", f"sqlite:///{tmp_path}/new.db"
+    file.write_bytes(fixture(f"{version}.ndjson"))
+    taken = CliRunner().invoke(main, ["import", str(file), "--store", store])
+    assert taken.exit_code == 0, taken.output
+    assert maintenance.check(tmp_path / "new.db") == []
+    again = CliRunner().invoke(main, ["export", "--store", store]).stdout_bytes.splitlines()
+    before, after = (
+        {line for line in lines if line.startswith(b'{"job"')} for lines in (file.read_bytes().splitlines(), again)
+    )
+    changed = {json.loads(line)["job"]["id"] for line in before - after}
+    assert changed == {
+        job["id"] for line in before if (job := json.loads(line)["job"])["state"] == "leased"
+    }  # which are ready again
+    assert len(after) == len(before) > 50
+
+
 async def test_what_a_database_has_set_for_its_sessions_changes_nothing(tmp_path):
     place, server = InDatabase("positional", tmp_path), postgres_server()
     more = {"default_transaction_deferrable": "on", "idle_in_transaction_session_timeout": "5ms", "statement_timeout": "10s"}
@@ -101,7 +134,7 @@ async def test_what_a_database_has_set_for_its_sessions_changes_nothing(tmp_path
         for name, value in (SETTINGS | more).items():
             if name != "role":
                 server.sql(f"ALTER DATABASE holdfast SET {name} = {value if name == 'search_path' else repr(value)}")
-        await test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place)
+        await everything_is_there(place)
         client = StoreClient(place.open())
         await client.store.tend()
         await client.put_all([new("new", unique_key=f"k{n}", tags=("a", "b")) for n in range(3)])
@@ -155,4 +188,4 @@ async def test_a_step_that_is_cut_off_has_changed_nothing_and_is_done_anew_with_
             await store.close()
     with pytest.raises((UnfitPlace, StoreUnavailable), match=r"has schema [63] and not"):
         await place.check()
-    await test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place)
+    await everything_is_there(place)

@@ -3,6 +3,8 @@
 --
 -- Nodes of the previous version can't read the new format, so this step does not permit a rolling restart: such a node is refused from here on, and
 -- one that is connected can't start a batch any more, because it reads a column that is dropped here.
+-- rewrites: job, kept_answer, ended, schedule
+-- locks: queue, job, schedule, kept_answer, ended, enqueue_bounds
 
 SET LOCAL statement_timeout = 0;
 LOCK TABLE queue, job, schedule, kept_answer, ended IN ACCESS EXCLUSIVE MODE;

@@ -1,5 +1,5 @@
 -- Queues that do not exist and that rows refer to: the table, how many rows, and the first job among them.
-SELECT 'queue', s.queue, 'is not there; of table', s.kind, s.jobs, 'rows name it, the first of job', s.first FROM (
+SELECT 'queue', s.queue, 'is not there; rows in table', s.kind, 'that name it:', s.jobs, '(the first of job', s.first || ')' FROM (
   SELECT 'job' AS kind, queue, count(*) AS jobs, min(id) AS first FROM job GROUP BY queue
   UNION ALL SELECT 'ready' AS kind, queue, count(*) AS jobs, min(job) AS first FROM ready GROUP BY queue
   UNION ALL SELECT 'held' AS kind, queue, count(*) AS jobs, min(job) AS first FROM held GROUP BY queue

@@ -2,6 +2,8 @@
 -- ended brings the size of its result.
 --
 -- A node of a version before would move jobs without counting these bytes.
+-- rewrites: queue
+-- locks: queue
 
 ALTER TABLE queue ADD COLUMN history_bytes bigint NOT NULL DEFAULT 0;
 UPDATE queue q SET history_bytes = h.bytes FROM (
@@ -47,4 +49,4 @@ CREATE VIEW ended_job AS
          NULL::bigint AS until, NULL::text AS request, NULL::boolean AS cancel, s.ended_at, s.reason, coalesce(octet_length(s.result), 0) AS result_size
   FROM ended s JOIN job j ON j.id = s.job;
 
-UPDATE schema_version SET min_compatible = 8;
+UPDATE schema_version SET min_compatible = 9;

@@ -1,5 +1,6 @@
 -- The history of a queue (its concluded and cancelled jobs) is bounded in bytes, too: the tally counts its payloads and results, and a job that has
 -- ended brings the size of its result.
+-- rewrites: queue
 
 ALTER TABLE queue ADD COLUMN history_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE queue SET history_bytes = (
