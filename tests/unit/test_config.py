@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.config import ENV_PREFIX, Config, ConfigError, load
+from holdfast.config import ENV_PREFIX, Config, load
+from holdfast.setting_values import ConfigError
 
 TEXTS = {
     "audit_retention": ("12h", "1m", "3660d"),
