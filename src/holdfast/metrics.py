@@ -282,6 +282,7 @@ def tls_families(
 
 
 def span_families(counts: dict[str, int], front: str) -> Iterator[Metric]:
+    """What became of the spans of traces."""
     spans = CounterMetricFamily(
         "holdfast_trace_spans", "Ended spans of traces, by outcome: exported, failed or dropped.", labels=["front", "outcome"]
     )
