@@ -52,7 +52,7 @@ PARTS = {
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "examples/index",
         "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "testing", "transactional-enqueue",
     ],
-    "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "page"],
+    "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
     "Reference": [
         "protocol", "reference/api", "channel", "python", "shell", "reference/commands", "configuration", "reference/settings", "reference/metrics",
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",

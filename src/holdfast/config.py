@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from holdfast import limits, units
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
+from holdfast.setting_values import ConfigError, value_of
 from holdfast.sockets import addresses_of, is_loopback
 from holdfast.tls import Certificate, CertificateFiles, ClientAuth
 
@@ -27,10 +29,6 @@ FRONTS_MAX = 64
 DIALECTS = ("dqid", "cqueue", "couchqueue")
 
 Origin = Literal["default", "file", "environment", "flag"]
-
-
-class ConfigError(Exception):
-    """A setting has no sense; the message names it, its source and its bound."""
 
 
 def _setting(default: Any, help_text: str, **meta: Any) -> Any:
@@ -106,6 +104,18 @@ class Config:
         "How long concluded and cancelled jobs are kept, unless the queue says otherwise.",
         low=0,
         high=limits.RETENTION_MS_MAX,
+    )
+    retention_jobs: int = _setting(
+        limits.RETENTION_JOBS_DEFAULT,
+        "How many concluded and cancelled jobs of a queue are kept; the oldest are removed.",
+        low=0,
+        high=limits.CAPACITY_JOBS_MAX,
+    )
+    retention_bytes: int = _setting(
+        limits.RETENTION_BYTES_DEFAULT,
+        "How many bytes of payloads and results of concluded and cancelled jobs of a queue are kept.",
+        low=0,
+        high=limits.CAPACITY_BYTES_MAX,
     )
     worker_silence_ms: int = _setting(
         limits.WORKER_SILENCE_MS_DEFAULT,
@@ -187,6 +197,10 @@ class Config:
         high=3_600,
     )
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
+    traces: str = _setting(
+        "off",
+        "Share of the traces that begin here and are exported by OTLP, from 0 to 1; off records none. Needs holdfast-queue[otel].",
+    )
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
     log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
 
@@ -213,6 +227,8 @@ class Config:
             )
         if self.backup_to and self.store_path() is None:
             return "backup_to needs a store in a file; jobs in memory have no backup."
+        if self.trace_ratio() is not None and find_spec("opentelemetry") is None:
+            return "traces needs the extra otel: pip install 'holdfast-queue[otel]' beside the server."
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             return f"{given} needs {missing} beside it: the certificate and its key."
@@ -246,7 +262,18 @@ class Config:
             max_attempts=self.max_attempts,
             max_crashes=self.max_crashes,
             retention_ms=self.retention_ms,
+            retention_jobs=self.retention_jobs,
+            retention_bytes=self.retention_bytes,
         )
+
+    def trace_ratio(self) -> float | None:
+        """The share of traces that are recorded, of those that begin here; None if none are. Raises `ValueError`."""
+        if self.traces == "off":
+            return None
+        ratio = float(self.traces)
+        if not 0 <= ratio <= 1:
+            raise ValueError(self.traces)
+        return ratio
 
     def audit_retention_ms(self) -> int:
         """How long entries of the audit log are kept; raises `ValueError` if that is not a duration within its bounds."""
@@ -320,7 +347,7 @@ def load(flags: dict[str, Any], file: Path | None) -> Loaded:
             given, origin = from_file[name], "file"
         else:
             given = setting.default
-        values[name] = _value(setting, given, _told(name, origin, file))
+        values[name] = value_of(setting, given, _told(name, origin, file))
         origins[name] = origin  # type: ignore[assignment]
     values["host"] = _host(values["host"], _told("host", origins["host"], file))
     config = Config(**values)
@@ -368,46 +395,6 @@ def _read(file: Path) -> dict[str, Any]:
     return values
 
 
-def _value(setting: Any, given: Any, told: str) -> Any:
-    """One value of the right type, within its bounds."""
-    reader = {int: _number, bool: _truth, str: _text}.get(setting.type, _texts)
-    return reader(given, told, setting.metadata)
-
-
-def _number(given: Any, told: str, meta: Any) -> int:
-    try:
-        if isinstance(given, bool | float):
-            raise ValueError
-        number = int(given)
-    except (ValueError, TypeError):
-        raise ConfigError(f"{told} must be a whole number, not {given!r}.") from None
-    if not meta["low"] <= number <= meta["high"]:
-        raise ConfigError(f"{told} must be from {meta['low']} to {meta['high']}, not {number}.")
-    return number
-
-
-def _truth(given: Any, told: str, _: Any) -> bool:
-    text = str(given).lower()
-    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-        raise ConfigError(f"{told} must be true or false, not {given!r}.")
-    return text in ("true", "yes", "on", "1")
-
-
-def _text(given: Any, told: str, meta: Any) -> str:
-    if not isinstance(given, str):
-        raise ConfigError(f"{told} must be a text, not {given!r}.")
-    if "choices" in meta and given not in meta["choices"]:
-        raise ConfigError(f"{told} must be one of {', '.join(meta['choices'])}, not {given!r}.")
-    return given
-
-
-def _texts(given: Any, told: str, _: Any) -> tuple[str, ...]:
-    parts = given.split(",") if isinstance(given, str) else given
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ConfigError(f"{told} must be a list of texts, not {given!r}.")
-    return tuple(part.strip() for part in parts if part.strip())
-
-
 def store_outside(store: str, replicas: int = 0) -> Config:
     """A store that a command opens by itself, without its server; raises `ConfigError` where `store` names none."""
     config = Config(store=store, replicas=replicas)
@@ -449,6 +436,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
 def _check_written(config: Config, told: dict[str, str]) -> None:
     """A value that is a text and stands for another type."""
     for name, read, wanted in (
+        ("traces", config.trace_ratio, "off, or a share from 0 to 1 such as 0.01"),
         ("beanstalk", config.beanstalk_address, "HOST:PORT, such as 127.0.0.1:11300"),
         ("backup_every", config.backup_every_ms, "from 1m to 366d, such as 15m, 1h or 1d"),
         ("audit_retention", config.audit_retention_ms, "from 1m to 3660d, such as 12h or 90d"),

@@ -22,6 +22,8 @@ SCHEDULE_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}\Z")
 TYPE_CHARS = 128
 TAGS = 32
 TAG_CHARS = 128
+META_BYTES = 4_096  # of one job, names and values together
+META_NAME_CHARS = 128
 KEY_CHARS = 256  # unique_key and group_key
 WORKER_CHARS = 256
 REQUEST_ID_CHARS = 128  # the same bound for Idempotency-Key, request_id and X-Request-Id
@@ -134,6 +136,8 @@ LINGER_S = 2  # after the last answer of a connection, to receive surplus input:
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000
 RETENTION_MS_MAX = 3_660 * 86_400_000
+RETENTION_JOBS_DEFAULT = 10_000_000  # of one queue: some 2.5 GB without payloads and results
+RETENTION_BYTES_DEFAULT = 4 << 30  # as much as waits at most
 IDEMPOTENCY_MS = 86_400_000  # a key is kept for as long as its job and at least this long
 RETRY_BASE_MS_DEFAULT = 5_000
 RETRY_MAX_MS_DEFAULT = 3_600_000
@@ -325,6 +329,9 @@ MISSING_LOOK_S = (
 )
 UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
 INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the end of the year 9999, the last that RFC 3339 can write
+SPANS_WAITING = 2_048  # ended spans of one front process that wait to be exported: about 2 kB each; more are dropped
+SPAN_LINKS = 16  # of a commit to the other requests of its batch
+SPANS_LAST_S = 2.0  # that a front which ends waits for its last spans to be exported
 LOG_WAITING_BYTES = (
     1 << 20
 )  # of log lines that are not read, in each process: some thousand lines; then they are dropped and counted

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from holdfast.limits import LOG_LAST_S, LOG_WAITING_BYTES
+from holdfast.trace_context import trace_id
 
 
 @contextlib.contextmanager
@@ -108,6 +109,13 @@ def settle(within_s: float = LOG_LAST_S) -> None:
 atexit.register(settle)
 
 
+def _with_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A line of a request that is recorded has the id of its trace."""
+    if (trace := trace_id()) is not None:
+        event["trace_id"] = trace
+    return event
+
+
 def configure(level: str, style: str) -> None:
     """Set up logging for this process; `auto` is console on a terminal and JSON elsewhere."""
     if style == "auto":
@@ -115,6 +123,7 @@ def configure(level: str, style: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     first: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -5,7 +5,7 @@ fronts each sends its numbers to the keeper once a second, so that any front ans
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Protocol
 
@@ -29,6 +29,7 @@ _Samples = tuple[str, tuple[list[tuple[str, float]], ...]]
 _QUEUE_FAMILIES = (
     ("holdfast_jobs", "gauge", "Jobs by queue and state."),
     ("holdfast_queue_bytes", "gauge", "Payload of unfinished jobs."),
+    ("holdfast_queue_history_bytes", "gauge", "Payloads and results of concluded and cancelled jobs."),
     ("holdfast_queue_capacity_jobs", "gauge", "How many unfinished jobs fit."),
     ("holdfast_oldest_ready_seconds", "gauge", "How long the job that is next in line has been ready; 0 without one."),
     ("holdfast_queue_paused", "gauge", "1 while the queue is paused."),
@@ -96,6 +97,7 @@ class FrontMetrics:
         self.channels: ChannelNumbers | None = None
         self.connections: ConnectionLimit | None = None
         self.certificate: Certificate | None = None
+        self.spans: Callable[[], dict[str, int]] | None = None
         self.handshakes_failed: list[tuple[str, dict[str, int]]] = []  # by door
         self._counted: dict[str, int] = {}
 
@@ -122,6 +124,8 @@ class FrontMetrics:
             registry.register(_Once(_channel_families(self.channels, self._front)))
         if self.connections is not None:
             registry.register(_Once(_connection_families(self.connections, self._front)))
+        if self.spans is not None:
+            registry.register(_Once(_span_families(self.spans(), self._front)))
         if self.certificate is not None:
             one = self.certificate
             registry.register(_Once(tls_families(self._front, one.expires_at, one.reloads, self.handshakes_failed)))
@@ -277,6 +281,15 @@ def tls_families(
     yield from (expires, reloads, handshakes)
 
 
+def _span_families(counts: dict[str, int], front: str) -> Iterator[Metric]:
+    spans = CounterMetricFamily(
+        "holdfast_trace_spans", "Ended spans of traces, by outcome: exported, failed or dropped.", labels=["front", "outcome"]
+    )
+    for outcome, count in counts.items():
+        spans.add_metric([front, outcome], count)
+    yield spans
+
+
 def _tube_families(numbers: TubeNumbers, front: str) -> Iterator[Metric]:
     commands = CounterMetricFamily(
         "holdfast_beanstalk_commands", "Commands of the beanstalkd protocol.", labels=["front", "command"]
@@ -328,6 +341,7 @@ def _of_queue(queue: QueueStats) -> _Samples:
     return info.name, (
         [(f',state="{state}"', getattr(tally, state)) for state in _STATES],
         [("", tally.bytes)],
+        [("", tally.history_bytes)],
         [("", info.policy.capacity_jobs)],
         [("", (queue.oldest_ready_ms or 0) / 1000)],
         [("", info.paused)],
@@ -348,6 +362,7 @@ def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
     return OTHER, (
         [(f',state="{state}"', rest(state)) for state in _STATES],
         [("", rest("bytes"))],
+        [("", rest("history_bytes"))],
         [],
         [("", max([stats.oldest_left_out_ms or 0, *ages]) / 1000)],
         [],

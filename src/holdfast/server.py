@@ -12,14 +12,13 @@ ends at once. When the keeper or another front dies, the server ends with 1 and 
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,11 +52,13 @@ from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, calm_collector, forget_foreign_variables, has_ended, open_descriptors
+from holdfast.signals import signals_held_back
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
     from holdfast.keeper.postgres_backend import PostgresBackend
+    from holdfast.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +94,7 @@ class Front:
         self._engine: Engine | None = None
         self._channels: Channels | None = None
         self._told = asyncio.Event()
+        self._telemetry: Telemetry | None = None
         self._first_signal: float | None = None
         self._drained_by = 0.0
         self._others: list[subprocess.Popen[bytes]] = []
@@ -107,6 +109,10 @@ class Front:
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        if (ratio := self._config.trace_ratio()) is not None:
+            from holdfast import telemetry  # noqa: PLC0415  (what it is made with is an extra, and costs 0.3 s of a start)
+
+            self._telemetry = telemetry.start(ratio, self._number)
         link = await self._connected()
         if link is None:
             return 0 if self.problem is None else 1
@@ -117,7 +123,7 @@ class Front:
 
     async def _connected(self) -> "KeeperLink | PostgresBackend | None":
         """The backend, as soon as it is ready; None if we are asked to stop before."""
-        connecting = asyncio.create_task(_connect_backend(self._config, self._link_socket, self.end))
+        connecting = asyncio.create_task(_connect_backend(self._config, self._link_socket, self.end, self._telemetry))
         await self._done_or_told(connecting)
         if not self.draining:
             return await connecting
@@ -163,7 +169,7 @@ class Front:
             await link.close()
             return 0 if self.problem is None else 1
         certificate = self._certificate
-        app, metrics, self._channels = application(engine, config, self._number, certificate)
+        app, metrics, self._channels = application(engine, config, self._number, certificate, self._telemetry)
         metrics.loop_busy.start()
         self._http = http_server(app, config, certificate)
         metrics.handshakes_failed.append(("http", self._http.handshakes_failed))
@@ -188,6 +194,8 @@ class Front:
                 task.cancel()
             metrics.loop_busy.stop()
             await link.close()
+            if self._telemetry is not None:
+                self._telemetry.stop()
         return 0 if self.problem is None else 1
 
     def _serving(self, link: "KeeperLink | PostgresBackend") -> None:
@@ -259,22 +267,27 @@ class Front:
 
 
 async def _connect_backend(
-    config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]
+    config: Config, sock: socket.socket | None, on_lost: Callable[[str], None], telemetry: "Telemetry | None" = None
 ) -> "KeeperLink | PostgresBackend":
     """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
     if sock is None:
         from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
 
-        here = PostgresBackend(config, on_lost)
+        here = PostgresBackend(config, on_lost) if telemetry is None else telemetry.postgres_backend(config, on_lost)
         await here.connect()
         return here
-    link = KeeperLink(lambda: on_lost(_KEEPER_DIED))
+    gone = partial(on_lost, _KEEPER_DIED)
+    link = KeeperLink(gone) if telemetry is None else telemetry.keeper_link(gone)
     await link.connect(sock)
     return link
 
 
 def application(
-    engine: Engine, config: Config, number: int = 0, certificate: Certificate | None = None
+    engine: Engine,
+    config: Config,
+    number: int = 0,
+    certificate: Certificate | None = None,
+    telemetry: "Telemetry | None" = None,
 ) -> tuple[App, FrontMetrics, Channels]:
     """All doors of one front over its engine."""
     metrics = FrontMetrics(engine, number)
@@ -292,7 +305,10 @@ def application(
     metrics.certificate = certificate
     by_cookie = partial(login.by_cookie, engine.keyring) if config.web else None
     state = AppState(engine, metrics, config.root_path, "/web" if config.web else "/docs", config.environment, certificate)
-    return build(state, guard, channels, dialects, limit, config.body_timeout_s, by_cookie), metrics, channels
+    kind = App
+    if telemetry is not None:
+        kind, metrics.spans = telemetry.app(), telemetry.counts
+    return build(state, guard, channels, dialects, limit, config.body_timeout_s, by_cookie, kind), metrics, channels
 
 
 def http_server(app: App, config: Config, certificate: Certificate | None = None) -> HttpServer:
@@ -337,7 +353,7 @@ def serve(config: Config) -> int:
     for ours, theirs in pairs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-    with _signals_held_back():
+    with signals_held_back():
         keeper = _start_keeper(config, [theirs for _, theirs in pairs]) if pairs else None
         others = [_start_front(config, number, listener, ours, tubes) for number, (ours, _) in enumerate(pairs) if number > 0]
     for number, (ours, theirs) in enumerate(pairs):
@@ -389,20 +405,6 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Block signals while processes are started, and deliver them afterwards; none is lost.
-
-    Started processes inherit this, and unblock signals once they have handlers: a Ctrl-C goes to all of them, and is ours to
-    handle.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":

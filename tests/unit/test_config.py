@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from holdfast.config import ENV_PREFIX, Config, ConfigError, load
+from holdfast.config import ENV_PREFIX, Config, load
+from holdfast.setting_values import ConfigError
 
 TEXTS = {
     "audit_retention": ("12h", "1m", "3660d"),
+    "traces": ("0", "0.01", "1"),
     "backup_to": ("one", "two", "three"),
     "backup_every": ("15m", "1m", "366d"),
     "beanstalk": ("127.0.0.1:11300", "[::1]:11301", "localhost:0"),
@@ -227,11 +229,34 @@ def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path):
             load({}, missing)
 
 
+@pytest.mark.parametrize("given", ["on", "", "-0.1", "1.1", "nan", "1%"])
+def test_a_share_of_traces_is_off_or_a_number_from_0_to_1(given):
+    with pytest.raises(ConfigError, match=r"^--traces must be off, or a share from 0 to 1 such as 0\.01, not "):
+        load({"traces": given}, None)
+
+
+def test_traces_without_their_extra_are_refused_with_what_to_install(monkeypatch):
+    assert Config(traces="0.5").what_is_missing() is None
+    monkeypatch.setattr("holdfast.config.find_spec", lambda _: None)
+    assert "holdfast-queue[otel]" in Config(traces="0.5").what_is_missing()
+    assert Config().what_is_missing() is None
+
+
 # What the settings become
 
 
 def test_the_capacity_and_lease_settings_are_the_policy_of_every_queue_that_sets_none():
-    policy = Config(size=3, capacity_bytes=4, lease_ms=5, max_attempts=6, max_crashes=7, retention_ms=8).policy()
+    config = Config(
+        size=3,
+        capacity_bytes=4,
+        lease_ms=5,
+        max_attempts=6,
+        max_crashes=7,
+        retention_ms=8,
+        retention_jobs=9,
+        retention_bytes=10,
+    )
+    policy = config.policy()
     given = (
         policy.capacity_jobs,
         policy.capacity_bytes,
@@ -239,8 +264,10 @@ def test_the_capacity_and_lease_settings_are_the_policy_of_every_queue_that_sets
         policy.max_attempts,
         policy.max_crashes,
         policy.retention_ms,
+        policy.retention_jobs,
+        policy.retention_bytes,
     )
-    assert given == (3, 4, 5, 6, 7, 8)
+    assert given == (3, 4, 5, 6, 7, 8, 9, 10)
 
 
 @pytest.mark.parametrize(

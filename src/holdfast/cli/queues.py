@@ -28,7 +28,17 @@ _MORE = {name.upper(): partial(lambda state, queue: getattr(queue.jobs, state), 
     for name in QueueSettings.__annotations__
 }
 _PURGED = [state for state in Counts.__struct_fields__ if state != "leased"]
-_WIDE = ("CONCLUDED", "CANCELLED", "BYTES", "CAPACITY_BYTES", "LEASE_MS", "MAX_ATTEMPTS", "RETENTION_MS", "CREATED_AT")
+_WIDE = (
+    "CONCLUDED",
+    "CANCELLED",
+    "BYTES",
+    "CAPACITY_BYTES",
+    "LEASE_MS",
+    "MAX_ATTEMPTS",
+    "RETENTION_MS",
+    "HISTORY_BYTES",
+    "CREATED_AT",
+)
 
 
 @click.group("queue")

@@ -12,8 +12,9 @@ import click
 import msgspec
 import structlog
 
-from holdfast.config import Config, ConfigError, load
+from holdfast.config import Config, load
 from holdfast.errors import StoreUnavailable
+from holdfast.setting_values import ConfigError
 from holdfast.stores.sqlite import upgrade as file
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore

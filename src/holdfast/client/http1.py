@@ -6,6 +6,7 @@ import httptools
 
 from holdfast.client.origin import Origin
 from holdfast.client.retry import Answer, Call, Lost, StreamRefused
+from holdfast.client.traces import traceparent_line
 
 CONNECT_S = 5.0
 KEEP_ALIVE_S = 60.0  # shorter than the server's 75, so that it is rarely the server that closes first
@@ -30,7 +31,7 @@ def request_bytes(origin: Origin, call: Call, lines: str) -> RequestBytes:
     length = f"Content-Length: {len(body or b'')}\r\n" if body is not None or call.method in _WITH_BODY else ""
     return RequestBytes(
         f"{call.method} {origin.prefix}{call.path} HTTP/1.1\r\nHost: {origin.authority}\r\nAccept-Encoding: identity\r\n"
-        f"{lines}{call.headers}{length}\r\n".encode("latin-1")
+        f"{lines}{call.headers}{traceparent_line()}{length}\r\n".encode("latin-1")
         + (body or b"")
     )
 

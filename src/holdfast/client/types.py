@@ -40,6 +40,14 @@ class JobOptions(TypedDict, total=False):
     group_limit: int
     tags: list[str]
     retry: Retry
+    meta: dict[str, str]
+
+
+class PutOptions(JobOptions, total=False):
+    """The same, and what is done if the unique key is taken: `refuse`, `existing`, `replace` or `debounce`."""
+
+    on_conflict: str
+    debounce_max_ms: int
 
 
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -59,6 +67,9 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     group_limit: int | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
+    meta: dict[str, str] | UnsetType = UNSET
+    on_conflict: str | UnsetType = UNSET
+    debounce_max_ms: int | UnsetType = UNSET
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -69,12 +80,15 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and has been removed since."""
+    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and has been removed since. `duplicate`: it had the
+    unique key before, and stands in the place of the new job.
+    """
 
     id: int
     queue: str
     state: str
     gone: bool = False
+    duplicate: bool = False
     priority: int
     attempt: int = 0
     max_attempts: int
@@ -83,10 +97,9 @@ class Receipt(msgspec.Struct, kw_only=True):
 
 
 class Enqueued(Receipt, kw_only=True):
-    """A stored job. `duplicate`: it was enqueued before under the same idempotency key."""
+    """A stored job. `duplicate`: it was enqueued before under the same idempotency key, or had the unique key."""
 
     durability: Durability
-    duplicate: bool = False
 
 
 class EnqueuedMany(msgspec.Struct, kw_only=True):
@@ -167,6 +180,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     only_worker: str | None = None
     follows: int | None = None
     tags: list[str] = []
+    meta: dict[str, str] = {}
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -300,6 +314,8 @@ class QueueSettings(TypedDict, total=False):
     max_crashes: int
     max_running: int | None
     retention_ms: int | None
+    retention_jobs: int | None
+    retention_bytes: int | None
     retry: Retry
 
 
@@ -311,6 +327,7 @@ class Queue(msgspec.Struct, kw_only=True):
     created_at: datetime
     jobs: Counts
     bytes: int
+    history_bytes: int = 0
     settings: dict[str, Any]
     set: list[str] = []
 

@@ -191,7 +191,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             queue.tally.move(None, new, after.size)
             self.freed.add(name)  # a smaller payload makes room
         elif old is not new:
-            queue.tally.move(old, new, (after or before).size)  # type: ignore[union-attr]
+            some = after or before
+            queue.tally.move(old, new, some.size, some.result_size)  # type: ignore[union-attr]
         if new is READY:
             self.arrived.add(name)
         elif old is not None and new is not LEASED:

@@ -17,6 +17,7 @@ Invariants
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -41,22 +42,19 @@ from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
 from holdfast.messages.commands import LeaseJobs
-from holdfast.messages.events import Committed
+from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers
 from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
-_FEW_COMMANDS = (
-    8  # of a batch that grants jobs to who waits: where more come together fronts and keeper get more done side by side
-)
+_FEW_COMMANDS = 8  # of a batch that grants jobs to who waits: with more, fronts and keeper get more done side by side
 _TRIES = 8  # of a batch that conflicts with other nodes
 _PAUSE_S = 0.02
 _MANY_COUNTS = 2_000  # verbs × queues of one transaction: counting them takes some milliseconds
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 Waiting = tuple[Command[Answer], Sink, object]
-
 
 _UNDECIDED = Refused(InternalError.code, "A defect in Holdfast: this was not decided.")
 _ENDING = Refused(StoreUnavailable.code, "The store has failed; the server is ending.")
@@ -94,6 +92,8 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
+        self.timed = 0  # fronts that want to know when commits were
+        self._commit_was: Commit | None = None  # the one whose answers are delivered
         self.couriers: list[Courier] = []
         self._outages = Outages(store, clock)
         self.aside = SetAside()
@@ -163,9 +163,7 @@ class Committer:
 
     async def run(self) -> None:
         """Commit batch after batch until cancelled while idle, or until the store breaks (`StoreBroken` is raised)."""
-        loop = (
-            asyncio.get_running_loop()
-        )  # once: each `asyncio.Event` would ask for it whenever it waits, which costs a system call
+        loop = asyncio.get_running_loop()  # once: each `asyncio.Event` would ask for it at each wait, a system call
         while True:
             while self._waiting and self.broken is None:
                 await self._commit(self._take())
@@ -208,8 +206,11 @@ class Committer:
             self._answer(taken, [Granted([], self._clock.now())] * len(taken), None)  # as a transaction would
             return
         self._grants = grants and len(commands) <= _FEW_COMMANDS
+        began_ns = time.time_ns() if self.timed else 0
         try:
             results, news = await self._attempt(commands)
+            if began_ns:
+                self._commit_was = Commit(self._totals.batches, began_ns, time.time_ns(), len(commands))
         except OutcomeLost as error:
             unknown = Refused(
                 OutcomeUnknown.code, f"It is not known whether this was committed: {error}.", {"retry_after_ms": 1_000}
@@ -242,8 +243,9 @@ class Committer:
 
     def _answer(self, taken: list[Waiting], results: list[Answer], news: Committed | None) -> None:
         """Deliver all answers, and then the news."""
+        commit, self._commit_was = self._commit_was, None
         for courier in self.couriers:
-            courier.hold()
+            courier.hold(commit)
         later: list[Waiting] = []
         self._decided = []
         picked, self._picked = self._picked, []
@@ -262,9 +264,7 @@ class Committer:
             courier.send()
 
     def _log_defect(self, error: Exception, commands: Sequence[Command[Answer]]) -> None:
-        """Log a defect. Commands of ticks repeat each second, so theirs is logged when it begins or changes; those of callers
-        are always logged.
-        """
+        """Log a defect. One of a tick, which comes each second, is logged when it begins or changes."""
         alone = type(commands[0]).__name__ if len(commands) == 1 else ""
         ticked = any(command.phase is Phase.TIME or type(command) is ReapWorkers for command in commands)
         if ticked and not self._log_limits.setdefault(alone, LogLimit()).should_log(f"{type(error).__name__}: {error}"):
@@ -294,8 +294,8 @@ class Committer:
             await self._commit([one], grants=False)
 
     async def _apart(self, taken: list[Waiting], error: StorageFull | RowHeld) -> bool:
-        """Split the batch in two. On a full disk: commands that end leases first, as the reserve may suffice for them; for a
-        held row: halves, until the command that needs the row is alone. Returns False if it can't be split.
+        """Split the batch in two: on a full disk what ends leases comes first, for which the reserve may suffice; for a held row
+        halves, until the command that needs it is alone. False if it can't be split.
         """
         if isinstance(error, StorageFull):
             first = [one for one in taken if one[0].phase is Phase.END]
@@ -314,9 +314,7 @@ class Committer:
             sink.deliver(tag, _ENDING)
 
     async def _attempt(self, commands: list[Command[Answer]]) -> tuple[list[Answer], Committed | None]:
-        """Apply and commit; on a full disk once more without new jobs, using the reserve. Raises `StorageFull` if that fails
-        too.
-        """
+        """Apply and commit; on a full disk once more without new jobs, using the reserve, before `StorageFull` is raised."""
         accepting = self._store.accepting()
         try:
             return await self._apply(commands, accepting)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from holdfast.auth.scope import sees
-from holdfast.committer import enqueue
+from holdfast.committer import enqueue, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
@@ -37,7 +37,7 @@ class Conclude:
         job = self._held(command)
         if job is None:
             return await self._concluded_before(ref)
-        after = lifecycle.conclude(job, ref, batch.now)
+        after = lifecycle.conclude(job, ref, batch.now, len(command.result or b""))
         queue = batch.queues.get(job.queue) or await batch.own(job)
         then = await enqueue.put(batch, command.then, job) if command.then else []
         batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)
@@ -159,7 +159,7 @@ async def returning(batch: Batch, before: Job, after: Job) -> Job:
     if after.state not in (READY, SCHEDULED) or before.holds_unique_key:
         return after
     pair = (after.queue, after.extras.unique_key)
-    if await enqueue.holder_of(batch, pair) is not None:
+    if await unique.holder_of(batch, pair) is not None:
         return replace(after, extras=replace(after.extras, unique_key=None))
     batch.unique[pair] = after.id
     return after

@@ -8,7 +8,7 @@ from holdfast.errors import HoldfastError, Unavailable
 from holdfast.job import lifecycle
 from holdfast.job.job import Job, JobError
 from holdfast.job.queue import Queue
-from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
+from holdfast.limits import ID_MAX, IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
 from holdfast.messages import events
 from holdfast.messages.answers import Counted, Forgotten
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
@@ -96,20 +96,29 @@ async def _each(batch: Batch, jobs: list[Job], limit: int, do: Callable[[Batch, 
 
 
 async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
-    """Remove history past its queue's retention, a page of queues at a time, and then idempotency keys that nothing needs any more."""
+    """Remove history past its queue's retention (by time, number and bytes), oldest first and a page of queues at a time, and then
+    idempotency keys that nothing needs any more.
+    """
     left, left_bytes = command.limit, PURGE_BYTES
     names, go_on = await batch.tx.with_history(command.after, QUEUES_PER_TICK)
     for name in names:
         queue = await batch.queue(name)
-        if queue is None or queue.policy.retention_ms is None or not (queue.tally.concluded or queue.tally.cancelled):
+        if queue is None or not queue.tally.history:
             continue
-        found = await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left)
-        jobs = within(found, left_bytes)
+        age = queue.policy.retention_ms
+        if queue.has_surplus():
+            oldest = await batch.tx.forgettable(queue, ID_MAX, left)
+        elif age is not None:
+            oldest = await batch.tx.forgettable(queue, batch.now - age, left)
+        else:
+            continue
+        gone = queue.outlived(oldest, batch.now)
+        jobs = within(gone, left_bytes)
         for job in jobs:
             batch.change(events.FORGOTTEN, queue, job, None)
             left -= 1
-            left_bytes -= job.size
-        if left <= 0 or len(jobs) < len(found):
+            left_bytes -= job.stored_bytes
+        if left <= 0 or len(jobs) < len(gone):
             return Forgotten(command.limit, command.after)
     await batch.flush()
     left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
@@ -117,10 +126,10 @@ async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
 
 
 def within(jobs: list[Job], most_bytes: int) -> list[Job]:
-    """The longest prefix of these jobs, at least one, whose payloads do not exceed that size together."""
+    """The longest prefix of these jobs, at least one, whose payloads and results do not exceed that size together."""
     size = 0
     for count, job in enumerate(jobs):
-        size += job.size
+        size += job.stored_bytes
         if count and size > most_bytes:
             return jobs[:count]
     return jobs

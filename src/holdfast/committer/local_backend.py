@@ -143,12 +143,15 @@ class LocalBackend:
     def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":  # noqa: ARG002
         """Ask many; see `Backend`."""
         future: asyncio.Future[list[A | Refused]] = self._running_loop().create_future()
-        gathered = Gathered(future, len(requests))
+        gathered = self._gathered(future, len(requests))
         if not requests:
             future.set_result([])
         for place, request in enumerate(requests):
             self.request(request, gathered, place)
         return future
+
+    def _gathered(self, future: "asyncio.Future[list[Any]]", count: int) -> Gathered:
+        return Gathered(future, count)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -184,7 +184,8 @@ class App:
         except HoldfastError as error:
             return self.refuse(request, error)
         except Exception:
-            log.exception("a request raised", method=request.method, route=route.path)
+            known = request.headers[b"x-request-id"] = self.request_id(request.headers)  # which the answer has, too
+            log.exception("a request raised", method=request.method, route=route.path, request_id=known.decode("latin-1"))
             return self.refuse(request, InternalError())
 
     def _nothing_there(self, request: Request, path: str) -> Reply:

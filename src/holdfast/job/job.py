@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from holdfast import limits
+from holdfast.job.meta import Meta
 from holdfast.job.retry import RetryPolicy
 
 _TOKEN_CHARS = 100  # of a lease: checked first, as callers may send anything
@@ -48,6 +49,15 @@ class UniqueWhile(enum.StrEnum):
     UNFINISHED = "unfinished"  # scheduled, ready or leased
 
 
+class OnConflict(enum.StrEnum):
+    """What is done with a new job whose unique key is taken."""
+
+    REFUSE = "refuse"
+    EXISTING = "existing"  # its producer gets the job that has the key
+    REPLACE = "replace"  # the waiting job that has the key gets its content and options
+    DEBOUNCE = "debounce"  # the same, and its delay begins again
+
+
 class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Counters that beanstalkd reports for a job: releases, buries and kicks, its last delay in seconds, and the timeouts
     before its last kick. Counted when beanstalkd's verbs are used.
@@ -79,6 +89,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     beanstalk: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
+    meta: Meta = ()
 
 
 NO_EXTRAS = Extras()
@@ -105,7 +116,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
-    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds."""
+    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds.
+
+    `debounce_max_ms`: a job is never debounced to later than so long after it was enqueued.
+    """
 
     queue: str
     payload: bytes
@@ -116,6 +130,8 @@ class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     run_at: int | None = None
     max_attempts: int | None = None
     extras: Extras = NO_EXTRAS
+    on_conflict: OnConflict = OnConflict.REFUSE
+    debounce_max_ms: int | None = None
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):
@@ -175,6 +191,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
       * `failures` and `crashes` count attempts that were spent: a released one is in neither.
       * `held` is true only of a ready job that waits for its group.
       * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is recognized.
+      * `result_size` is 0 unless the job has ended.
     """
 
     id: int
@@ -195,6 +212,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ended_at: int | None = None
     reason: str | None = None
     ended_by: Lease | None = None
+    result_size: int = 0
 
     def ref(self) -> LeaseRef:
         """The lease of the job, as its holder presents it."""
@@ -207,6 +225,11 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if lease is None or lease.fence != ref.fence or self.attempt != ref.attempt or self.id != ref.job:
             return False
         return lease.secret == ref.secret
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of its payload and its result."""
+        return self.size + self.result_size
 
     @property
     def holds_unique_key(self) -> bool:

@@ -4,11 +4,13 @@ Settings that a queue does not set follow the server's defaults, also when those
 value.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from holdfast import limits
-from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, State
+from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Job, State
 from holdfast.job.retry import RetryPolicy
 
 
@@ -23,6 +25,8 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     max_running: int | UnsetType | None = UNSET
     retention_ms: int | UnsetType | None = UNSET
     retry: RetryPolicy | UnsetType = UNSET
+    retention_jobs: int | UnsetType | None = UNSET
+    retention_bytes: int | UnsetType | None = UNSET
 
 
 class QueuePolicy(msgspec.Struct, frozen=True):
@@ -36,6 +40,8 @@ class QueuePolicy(msgspec.Struct, frozen=True):
     max_running: int | None = None
     retention_ms: int | None = limits.RETENTION_MS_DEFAULT
     retry: RetryPolicy = RetryPolicy()
+    retention_jobs: int | None = limits.RETENTION_JOBS_DEFAULT
+    retention_bytes: int | None = limits.RETENTION_BYTES_DEFAULT
 
     def with_settings(self, settings: QueueSettings) -> "QueuePolicy":
         """This policy, overridden by `settings`."""
@@ -44,7 +50,9 @@ class QueuePolicy(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, array_like=True):
-    """How many jobs of a queue are in each state, and the bytes of its unfinished payloads. Exact."""
+    """How many jobs of a queue are in each state, the bytes of its unfinished payloads, and those of the payloads and results of
+    its history. Exact.
+    """
 
     scheduled: int = 0
     ready: int = 0
@@ -53,14 +61,20 @@ class Tally(msgspec.Struct, array_like=True):
     dead: int = 0
     cancelled: int = 0
     bytes: int = 0
+    history_bytes: int = 0
 
     @property
     def unfinished(self) -> int:
         """Jobs that count against the capacity."""
         return self.scheduled + self.ready + self.leased
 
-    def move(self, before: State | None, after: State | None, size: int) -> None:
-        """Count one job from one state into another; None is "not there"."""
+    @property
+    def history(self) -> int:
+        """Jobs that are kept although they are done or cancelled."""
+        return self.concluded + self.cancelled
+
+    def move(self, before: State | None, after: State | None, size: int, result_size: int = 0) -> None:
+        """Count one job from one state into another; None is "not there". `result_size` is that of a job which ends, or has ended."""
         if before is READY and after is LEASED:  # the transitions of most jobs
             self.ready -= 1
             self.leased += 1
@@ -68,22 +82,24 @@ class Tally(msgspec.Struct, array_like=True):
             self.leased -= 1
             self.concluded += 1
             self.bytes -= size
+            self.history_bytes += size + result_size
         elif before is None and after is READY:
             self.ready += 1
             self.bytes += size
         else:
             if before is not None:
-                self._add(before, -1, size)
+                self._add(before, -1, size, result_size)
             if after is not None:
-                self._add(after, 1, size)
+                self._add(after, 1, size, result_size)
 
-    def _add(self, state: State, n: int, size: int) -> None:
+    def _add(self, state: State, n: int, size: int, result_size: int) -> None:
         if state is READY:
             self.ready += n
         elif state is LEASED:
             self.leased += n
         elif state is CONCLUDED:
             self.concluded += n
+            self.history_bytes += n * (size + result_size)
             return
         elif state is SCHEDULED:
             self.scheduled += n
@@ -92,6 +108,7 @@ class Tally(msgspec.Struct, array_like=True):
             return
         else:
             self.cancelled += n
+            self.history_bytes += n * (size + result_size)
             return
         self.bytes += n * size
 
@@ -118,6 +135,27 @@ class Queue(msgspec.Struct):
         tally, policy = self.tally, self.policy
         jobs_fit = jobs <= 0 or tally.unfinished + jobs <= policy.capacity_jobs
         return jobs_fit and (size <= 0 or tally.bytes + size <= policy.capacity_bytes)
+
+    def has_surplus(self) -> bool:
+        """Whether the history has more jobs or bytes than the queue is to keep."""
+        policy, tally = self.policy, self.tally
+        too_many = policy.retention_jobs is not None and tally.history > policy.retention_jobs
+        return too_many or (policy.retention_bytes is not None and tally.history_bytes > policy.retention_bytes)
+
+    def outlived(self, oldest: Sequence[Job], now: int) -> list[Job]:
+        """Of the oldest jobs of the history, in order, those that are to be forgotten: kept for long enough, or more than fit."""
+        policy, tally = self.policy, self.tally
+        ended_before = 0 if policy.retention_ms is None else now - policy.retention_ms
+        too_many = 0 if policy.retention_jobs is None else tally.history - policy.retention_jobs
+        too_large = 0 if policy.retention_bytes is None else tally.history_bytes - policy.retention_bytes
+        gone = []
+        for job in oldest:
+            if (job.ended_at or 0) >= ended_before and too_many <= 0 and too_large <= 0:
+                break
+            gone.append(job)
+            too_many -= 1
+            too_large -= job.stored_bytes
+        return gone
 
     def may_lease(self) -> int:
         """How many jobs may be leased now, of those that are ready."""

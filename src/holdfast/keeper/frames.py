@@ -15,7 +15,7 @@ from holdfast.messages import audit, beanstalk_commands, commands, key_commands,
 from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import PutJobs
 from holdfast.messages.commands import ConcludeLease, Enqueue
-from holdfast.messages.events import Committed
+from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Request, kinds_of
 from holdfast.messages.views import JobDetail, JobPage, SchedulePage
 
@@ -41,20 +41,24 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Asked(msgspec.Struct, array_like=True):
-    """From a front: numbered requests; whether it wants job events; its metrics, for the other fronts; cancelled queries."""
+    """From a front: numbered requests; whether it wants job events; its metrics, for the other fronts; cancelled queries; whether it
+    wants to know when commits were.
+    """
 
     requests: list[tuple[int, AnyRequest]] = []
     job_events: bool | None = None
     report: bytes | None = None
     left: list[int] = []
+    commits: bool = False
 
 
 class Answered(msgspec.Struct, array_like=True):
-    """From the keeper: results by the request's number, and what was committed since."""
+    """From the keeper: results by the request's number, and what was committed since; when the commit was, if that is wanted."""
 
     results: list[tuple[int, AnyAnswer]] = []
     news: list[Committed] = []
     hello: Hello | None = None
+    commit: Commit | None = None
 
 
 def frame(message: Asked | Answered) -> bytes | bytearray:

@@ -83,7 +83,7 @@ class KeeperLink:
     def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":
         """Submit many at once, of so many bytes together; the future is resolved when the last of them is committed."""
         future: asyncio.Future[list[A | Refused]] = self._running_loop().create_future()
-        gathered = Gathered(future, len(requests))
+        gathered = self._gathered(future, len(requests))
         if not requests:
             future.set_result([])
         elif self._gone or self._weight + weight >= FRAME_BYTES:
@@ -99,6 +99,9 @@ class KeeperLink:
             self._number = number
             self._soon()
         return future
+
+    def _gathered(self, future: "asyncio.Future[list[Any]]", count: int) -> Gathered:
+        return Gathered(future, count)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         assert self._loop is not None, "connected before it is asked"
@@ -154,7 +157,13 @@ class KeeperLink:
         if self._frames.transport is None or self._frames.transport.is_closing():
             return
         outgoing, self._outgoing, self._weight = self._outgoing, Asked([], left=[]), 0
-        if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None or outgoing.left:
+        if (
+            outgoing.requests
+            or outgoing.commits
+            or outgoing.job_events is not None
+            or outgoing.report is not None
+            or outgoing.left
+        ):
             try:
                 self._frames.transport.write(frame(outgoing))
             except UNSENDABLE:
@@ -166,7 +175,7 @@ class KeeperLink:
         for number, request in outgoing.requests:
             try:
                 self._frames.transport.write(
-                    frame(Asked([(number, request)], outgoing.job_events, outgoing.report, outgoing.left))
+                    frame(Asked([(number, request)], outgoing.job_events, outgoing.report, outgoing.left, outgoing.commits))
                 )
             except UNSENDABLE:
                 log.exception("a request could not be sent to the keeper", request=type(request).__name__)

@@ -31,7 +31,7 @@ from holdfast.keeper.settings import KeeperConfig
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX, LARGE_ANSWER_BYTES
 from holdfast.logs import configure, settle, structlog
 from holdfast.messages.commands import LeaseJobs
-from holdfast.messages.events import Committed
+from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Refused, Request
 from holdfast.messages.queries import GetJob, ListJobs, ListSchedules, OldestDead
 from holdfast.process import STOP_SIGNALS, calm_collector
@@ -72,7 +72,8 @@ class FrontConnection:
         self._held_back: list[tuple[int, Request[Answer]]] = []
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
-        self._wants_events = False
+        self._wants_events = self._wants_commits = False
+        self._commit: Commit | None = None  # the one whose answers follow
         self._loop = asyncio.get_running_loop()
         self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._hold_up)
         self._large = Pieces(self._frame_of, self._mind)
@@ -115,13 +116,16 @@ class FrontConnection:
             if not self._flushing:
                 self._soon()
 
-    def hold(self) -> None:
+    def hold(self, commit: Commit | None) -> None:
         """Answers and news of one commit follow: they leave with `send`."""
         self._flushing = True
+        if commit is not None and self._wants_commits:
+            self._outgoing.commit = self._commit = commit
 
     def send(self) -> None:
         """Send what has been collected, if anything."""
         self._flushing = False
+        self._commit = None
         outgoing = self._outgoing
         if outgoing.results or outgoing.news or outgoing.hello is not None:
             self.flush()
@@ -133,7 +137,7 @@ class FrontConnection:
 
     def flush(self) -> None:
         """Send what has been collected."""
-        outgoing, self._outgoing, self._weight = self._outgoing, Answered([], []), 0
+        outgoing, self._outgoing, self._weight = self._outgoing, Answered([], [], None, self._commit), 0
         transport = self.frames.transport
         if transport is None or transport.is_closing():
             return
@@ -193,11 +197,8 @@ class FrontConnection:
 
     def _take(self, asked: Asked) -> None:
         self._unheard = 0
-        if asked.job_events is not None and asked.job_events is not self._wants_events:
-            self._wants_events = asked.job_events
-            self._backend.want_job_events(asked.job_events)
-        if asked.report is not None:
-            self._backend.reports[self._number] = asked.report
+        if asked.job_events is not None or asked.report is not None or asked.commits:
+            self._hear(asked)
         if self._unread:
             self._take_some(asked.requests)
         else:
@@ -223,6 +224,17 @@ class FrontConnection:
             else:
                 self._held_back.append(one)
 
+    def _hear(self, asked: Asked) -> None:
+        """What the front wants to be told, and its metrics."""
+        if asked.job_events is not None and asked.job_events is not self._wants_events:
+            self._wants_events = asked.job_events
+            self._backend.want_job_events(asked.job_events)
+        if asked.commits and not self._wants_commits:
+            self._wants_commits = True
+            self._backend.committer.timed += 1
+        if asked.report is not None:
+            self._backend.reports[self._number] = asked.report
+
     def _take_some(self, requests: list[tuple[int, Request[Answer]]]) -> None:
         """Begin what brings little, while the front is behind with reading."""
         for number, request in requests:
@@ -247,6 +259,7 @@ class FrontConnection:
     def _lost(self) -> None:
         if self._wants_events:
             self._backend.want_job_events(False)
+        self._backend.committer.timed -= self._wants_commits
         for reading in self._reading.values():
             reading.cancel()
         self._backend.committer.forget(self)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from holdfast.limits import PARKED_POLLS
 from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
-from holdfast.messages.events import Committed
+from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import A, Answer, Refused, Request
 from holdfast.messages.views import Durability
 
@@ -40,8 +40,8 @@ Waited = Callable[[], Iterable[str]]
 class Courier(Protocol):
     """Who carries the answers and the news of a commit away together."""
 
-    def hold(self) -> None:
-        """They follow; none of them need leave before `send`."""
+    def hold(self, commit: Commit | None) -> None:
+        """They follow; none of them need leave before `send`. `commit`: when it was, if anybody wants that."""
         ...
 
     def send(self) -> None:
@@ -107,6 +107,11 @@ class Gathered(LocalSink):
         self._future = future
         self._results: list[Any] = [None] * count
         self._missing = count
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all answers have come."""
+        return not self._missing
 
     def deliver(self, tag: object, result: Answer) -> None:
         """Accept the answer for one place; with the last one all are done."""

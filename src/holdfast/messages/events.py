@@ -45,6 +45,15 @@ class JobEvent(msgspec.Struct, frozen=True, array_like=True):
     at: int
 
 
+class Commit(msgspec.Struct, frozen=True, array_like=True):
+    """When a transaction of so many commands began and ended, in nanoseconds since 1970; `number` counts them since the start."""
+
+    number: int
+    began_ns: int
+    ended_ns: int
+    commands: int
+
+
 class Committed(msgspec.Struct, frozen=True, array_like=True):
     """One batch is stored. `ready`: queues that now have this many jobs to lease; `freed`: queues with new room; `interests`:
     how they changed, if they did; `stop` and `lost`: leases, by fence, whose holder is asked to stop, and that have expired;

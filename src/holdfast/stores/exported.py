@@ -226,17 +226,18 @@ def job_of(line: JobLine) -> Whole:
     for name in ("lease", "result", "then"):
         if getattr(line, name) not in (None, UNSET) and line.state not in (ENDED if name != "lease" else (LEASED, *ENDED)):
             raise ValueError(f"job.{name} does not belong to a job that is {line.state}")
+    result = _bytes(line.result)
     job = Job(
         line.id, line.queue, line.state, line.priority, line.attempt, line.failures, line.crashes, line.max_attempts, len(payload),
         line.created_at, line.ready_at, NO_EXTRAS if line.extras is UNSET else formats.extras_of(bytes(line.extras).decode()), False,
-        lease if leased else None, line.leased_at, line.ended_at, line.reason, None if leased else lease,
+        lease if leased else None, line.leased_at, line.ended_at, line.reason, None if leased else lease, len(result or b""),
     )  # fmt: skip
     errors = [
         JobError(one.attempt, one.at, one.worker, one.kind, one.reason, secrets.token_bytes(_SECRET_BYTES), one.leased_at)
         for one in line.errors
     ]
     then = [] if line.then is UNSET else formats.receipts_of(bytes(line.then), BULK_JOBS)
-    return Whole(job, Content(line.type, line.content_type, payload), _bytes(line.progress), _bytes(line.result), errors, then)
+    return Whole(job, Content(line.type, line.content_type, payload), _bytes(line.progress), result, errors, then)
 
 
 def _text(value: bytes) -> str | None:

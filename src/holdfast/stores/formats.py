@@ -9,7 +9,7 @@ is a step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. 
 PostgreSQL's step 4 are read by those steps only (`positional.py`).
 
     column                        what it holds                            read by SQL
-    job.extras                    Extras; NULL for most jobs               tags, group and unique key: listings, checks, any_job
+    job.extras                    Extras; NULL for most jobs               tags, meta, group and unique key: listings, checks, any_job
     queue.settings                what was set of QueueSettings            capacity and attempts: `holdfast.enqueue`
     queue.ready_floors            priority → number (PostgreSQL)           written by `holdfast.enqueue`
     interest.match                "*" or an object of patterns             -
@@ -41,6 +41,7 @@ ReadyFloors = dict[int, int]
 T = TypeVar("T")
 _ALIKE = 1_000  # different values of a column that are remembered
 _SHORT = 1_000  # characters of one that is cached, so that all together have a bound in bytes: an interest may have 130,000
+_UNIQUE = '"traceparent"'  # extras that hardly any other job has, so that they are not cached
 _FEW_TAGS = 8  # the same for extras that are written: they are short but for their tags
 _TOGETHER = 1_000  # receipts that one entry describes
 _LEASE_MS_MAX = 4_294_967_295_000  # of a beanstalkd client, whose time to run is a number of seconds of 32 bits
@@ -70,6 +71,7 @@ class _Extras(_Kept):
     worker: str | None = None
     beanstalk: _Counters | None = None
     follows: Number | None = None
+    meta: dict[str, str] = {}
 
 
 class _Receipt(_Kept):
@@ -137,7 +139,7 @@ _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 def _remembered(read: Callable[[Any], T]) -> Callable[[Any], T]:
     """Read a column, and remember what was read of texts that are short."""
     known = lru_cache(maxsize=_ALIKE)(read)
-    return lambda text: known(text) if len(text) <= _SHORT else read(text)
+    return lambda text: known(text) if len(text) <= _SHORT and _UNIQUE not in text else read(text)
 
 
 @_remembered
@@ -148,7 +150,7 @@ def extras_of(text: str) -> Extras:
 
 def extras_text(extras: Extras) -> str | None:
     """The column for extras: nothing for most jobs."""
-    return _known_extras_text(extras) if len(extras.tags) <= _FEW_TAGS else _written_extras(extras)
+    return _known_extras_text(extras) if len(extras.tags) <= _FEW_TAGS and not extras.meta else _written_extras(extras)
 
 
 def _written_extras(extras: Extras) -> str | None:
@@ -175,6 +177,8 @@ def _extras_from(kept: _Extras) -> Extras:
         if counters is None
         else BeanstalkCounters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         kept.follows,
+        None,
+        tuple(kept.meta.items()),
     )
 
 
@@ -200,6 +204,7 @@ def _kept_extras(extras: Extras) -> _Extras:
         if counters is None
         else _Counters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         extras.follows,
+        dict(extras.meta),
     )
 
 

@@ -25,6 +25,7 @@ Row = Sequence[Any]
 JOB_NAMES = (
     "id", "queue", "state", "priority", "attempt", "failures", "crashes", "max_attempts", "size", "created_at", "ready_at", "extras",
     "held", "fence", "secret", "worker", "leased_at", "until", "request", "cancel", "ended_at", "reason",
+    "result_size",
 )  # fmt: skip
 JOB_COLUMNS = len(JOB_NAMES)
 EXTRAS_PLACE = JOB_NAMES.index("extras")
@@ -44,7 +45,7 @@ def job_of(row: Row, queue: str) -> Job:
     """A job from the first columns of a row; raises one of `UNREADABLE` if it is damaged."""
     (
         job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at, extras,
-        held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason,
+        held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason, result_size,
     ) = row[:JOB_COLUMNS]  # fmt: skip
     if (
         not 0
@@ -73,6 +74,7 @@ def job_of(row: Row, queue: str) -> Job:
         ended_at,
         reason,
         None if leased else lease,
+        result_size,
     )
 
 
@@ -143,12 +145,12 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
     if extras is NO_EXTRAS and keys is not None:
         extras = Extras(unique_key=keys[0], group_key=keys[1], worker=keys[2])
     job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at = raw[:EXTRAS_PLACE]
-    held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason = raw[EXTRAS_PLACE + 1 :]
+    held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason, result_size = raw[EXTRAS_PLACE + 1 :]
     lease = None if fence is None else Lease(fence, secret, worker or "", leased_at, until or 0, request, bool(cancel))
     leased = state == "leased"
     return Job(
         job_id, queue, _STATES.get(state, State.DEAD), priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at,
-        replace(extras, unreadable=why), bool(held), lease if leased else None, leased_at, ended_at, reason, None if leased else lease,
+        replace(extras, unreadable=why), bool(held), lease if leased else None, leased_at, ended_at, reason, None if leased else lease, result_size,
     )  # fmt: skip
 
 
@@ -243,7 +245,7 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
     """A queue with its tally. One with unreadable settings accepts jobs by the defaults and grants no leases: it is paused
     until its settings are set again.
     """
-    tally, until = Tally(*row[5:12]), row[3] if row[3] > 1 else 0
+    tally, until = Tally(*row[5:13]), row[3] if row[3] > 1 else 0
     try:
         settings = formats.settings_of(row[2])
     except UNREADABLE as error:

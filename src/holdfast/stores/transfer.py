@@ -38,7 +38,7 @@ class Table(msgspec.Struct, frozen=True):
 TABLES = (
     Table(
         "queue",
-        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes"),
+        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes", "history_bytes"),
     ),
     Table(
         "job",

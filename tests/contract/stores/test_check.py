@@ -31,7 +31,7 @@ async def filled(place):
         await client.put()
     ended, leased, failed = [granted.job for granted in await client.lease(limit=3)]
     await client.put_all([NewJob("q", b"\xff[", content_type="text/plain")])
-    await client.do(ConcludeLease(ended.ref(), b'{"ok":1}', [new("other")]))
+    await client.do(ConcludeLease(ended.ref(), b"[1,2]", [new("other")]))
     await client.do(ExtendLease(leased.ref(), 60_000, b"[1]"))
     await client.do(FailLease(failed.ref(), "no", True, 3_600_000))
     await client.close()

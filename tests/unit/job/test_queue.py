@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import asdict, astuple
 
-from holdfast.job.job import UNFINISHED, State
+from holdfast.job.job import HISTORY, UNFINISHED, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.retry import RetryPolicy
 
@@ -19,6 +19,8 @@ OTHER = QueuePolicy(
     max_running=6,
     retention_ms=7,
     retry=RetryPolicy(base_ms=8),
+    retention_jobs=9,
+    retention_bytes=10,
 )
 
 
@@ -27,33 +29,38 @@ def queue(tally: Tally, paused: bool = False, **policy) -> Queue:
 
 
 moves = st.lists(
-    st.tuples(st.sampled_from([None, *State]), st.sampled_from([None, *State]), st.integers(0, 1 << 40)), max_size=40
+    st.tuples(
+        st.sampled_from([None, *State]), st.sampled_from([None, *State]), st.integers(0, 1 << 40), st.integers(0, 1 << 20)
+    ),
+    max_size=40,
 )
 
 
 @given(moves)
 def test_a_tally_counts_each_move_out_of_one_state_and_into_the_other(moves):
-    tally, counts, size_of_unfinished = Tally(), dict.fromkeys(State, 0), 0
-    for before, after, size in moves:
-        tally.move(before, after, size)
+    tally, counts, size_of_unfinished, size_of_history = Tally(), dict.fromkeys(State, 0), 0, 0
+    for before, after, size, result in moves:
+        tally.move(before, after, size, result)
         if before is not None:
             counts[before] -= 1
             size_of_unfinished -= size * (before in UNFINISHED)
+            size_of_history -= (size + result) * (before in HISTORY)
         if after is not None:
             counts[after] += 1
             size_of_unfinished += size * (after in UNFINISHED)
+            size_of_history += (size + result) * (after in HISTORY)
     assert {state: getattr(tally, state.value) for state in State} == counts
-    assert tally.bytes == size_of_unfinished
+    assert (tally.bytes, tally.history_bytes) == (size_of_unfinished, size_of_history)
     assert tally.unfinished == sum(counts[state] for state in UNFINISHED)
 
 
 @given(moves)
 def test_what_moves_there_and_back_leaves_the_tally_as_it_was(moves):
     tally = Tally()
-    for before, after, size in moves:
-        tally.move(before, after, size)
-    for before, after, size in reversed(moves):
-        tally.move(after, before, size)
+    for before, after, size, result in moves:
+        tally.move(before, after, size, result)
+    for before, after, size, result in reversed(moves):
+        tally.move(after, before, size, result)
     assert astuple(tally) == astuple(Tally())
 
 
@@ -102,7 +109,7 @@ def test_each_setting_of_a_queue_stands_over_the_servers_default_and_over_nothin
     assert asdict(QueuePolicy().with_settings(settings)) == asdict(QueuePolicy()) | {name: getattr(OTHER, name)}
 
 
-@pytest.mark.parametrize("name", ["max_running", "retention_ms"])
+@pytest.mark.parametrize("name", ["max_running", "retention_ms", "retention_jobs", "retention_bytes"])
 def test_a_setting_of_null_lifts_the_bound_where_the_default_has_one(name):
     assert getattr(OTHER.with_settings(QueueSettings(**{name: None})), name) is None
 

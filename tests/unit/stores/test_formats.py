@@ -19,7 +19,7 @@ from holdfast.stores import formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (7, 4)
+SCHEMAS = (11, 9)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -37,11 +37,14 @@ EXTRAS: dict[str | None, Extras] = {
     '{"beanstalk":{}}': Extras(beanstalk=BeanstalkCounters()),
     '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(beanstalk=BeanstalkCounters(1, 2, 3, 4, 5)),
     '{"follows":7}': Extras(follows=7),
+    '{"meta":{"tenant":"7","b":"grün \\"x\\""}}': Extras(meta=(("tenant", "7"), ("b", 'grün "x"'))),
     (
         '{"lease_ms":1,"retry":{"base_ms":1,"factor":1.5,"max_ms":2,"jitter":0.0},"unique_key":"u","unique_while":"queued","group_key":"g",'
-        '"group_limit":3,"tags":["t"],"worker":"w","beanstalk":{"kicks":1},"follows":9007199254740991}'
+        '"group_limit":3,"tags":["t"],"worker":"w","beanstalk":{"kicks":1},"follows":9007199254740991,'
+        '"meta":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}'
     ): Extras(
-        1, RetryPolicy(1, 1.5, 2, 0.0), "u", UniqueWhile.QUEUED, "g", 3, ("t",), "w", BeanstalkCounters(kicks=1), ID_MAX
+        1, RetryPolicy(1, 1.5, 2, 0.0), "u", UniqueWhile.QUEUED, "g", 3, ("t",), "w", BeanstalkCounters(kicks=1), ID_MAX,
+        meta=(("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),),
     ),
 }  # fmt: skip
 SETTINGS: dict[str, QueueSettings] = {
@@ -49,8 +52,8 @@ SETTINGS: dict[str, QueueSettings] = {
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (
         '{"capacity_jobs":1,"capacity_bytes":2,"lease_ms":3,"max_attempts":4,"max_crashes":5,"max_running":6,"retention_ms":7,'
-        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5}}'
-    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5)),
+        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5},"retention_jobs":11,"retention_bytes":12}'
+    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5), 11, 12),
 }
 RECEIPTS: dict[bytes, list[Receipt]] = {
     b"[]": [],

@@ -86,6 +86,11 @@ class HeldJob:
         return self.job.attempt
 
     @property
+    def traceparent(self) -> str | None:
+        """The trace that it belongs to (W3C Trace Context): current while its handler runs, where `opentelemetry-api` is installed."""
+        return self.job.meta.get("traceparent")
+
+    @property
     def noted(self) -> Any:
         """The progress that an earlier attempt noted last; None without one."""
         return self.job.progress

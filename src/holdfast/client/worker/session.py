@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from holdfast.client.types import Job, Release
+from holdfast.client import traces
+from holdfast.client.types import Fail, Job, Release
 from holdfast.client.worker.conclusions import Conclusions, Verdict
 from holdfast.client.worker.connectivity import Reach, about, attempt_over, log
 from holdfast.client.worker.held_job import HeldJob
@@ -108,6 +109,8 @@ class Session:
                     if not poll.done():
                         poll.cancel()  # `JobSource.stop` asks again
                         await asyncio.gather(poll, return_exceptions=True)
+                    elif not poll.cancelled():
+                        poll.exception()  # it is known, also where this task is cancelled just now
                 if poll.cancelled():
                     return
                 self._begin(poll.result())
@@ -164,7 +167,10 @@ class Session:
         try:
             if held.cut_off:
                 raise asyncio.CancelledError
-            verdict = await self._runner.run(self._find(held.type), held)
+            with traces.processing(held.job) as span:
+                verdict = await self._runner.run(self._find(held.type), held)
+                if isinstance(verdict, Fail):
+                    traces.failed(span, str(verdict.reason))
         except asyncio.CancelledError as error:
             verdict = Release(token=held.token) if held.cut_off or self._cancelled() else told(error, held.token)
             if not held.lost:

@@ -21,7 +21,9 @@ class DurabilityOut(msgspec.Struct, frozen=True):
 
 
 class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
-    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since."""
+    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since. `duplicate`: it had the
+    unique key before, and `on_conflict` says that it stands in the place of a new job.
+    """
 
     id: Id
     queue: QueueName
@@ -32,13 +34,13 @@ class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
     created_at: Instant
     ready_at: Instant
     gone: bool | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
-    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key."""
+    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key, or had the unique key."""
 
     durability: DurabilityOut
-    duplicate: bool | UnsetType = UNSET
 
 
 class BulkOut(msgspec.Struct, kw_only=True):
@@ -206,6 +208,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     only_worker: of_a_job.OnlyWorker | UnsetType = UNSET
     follows: of_a_job.Follows | UnsetType = UNSET
     tags: tuple[str, ...] = ()
+    meta: of_a_job.Named | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[ReceiptOut] | UnsetType = UNSET
@@ -312,6 +315,8 @@ class SettingsOut(msgspec.Struct):
     max_crashes: int
     max_running: int | None
     retention_ms: int | None
+    retention_jobs: int | None
+    retention_bytes: int | None
     retry: RetryPolicy
 
 
@@ -323,6 +328,7 @@ class QueueOut(msgspec.Struct, kw_only=True):
     created_at: Instant
     jobs: CountsOut
     bytes: int
+    history_bytes: int
     settings: SettingsOut
     set: list[str]
 
@@ -365,6 +371,7 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     paused: bool
     jobs: CountsOut
     bytes: int
+    history_bytes: int
     capacity_jobs: int
     capacity_bytes: int
     oldest_ready_ms: int | None
@@ -450,31 +457,3 @@ class AuditOut(msgspec.Struct):
     kept: int
     kept_bytes: int
     removed: int
-
-
-class KeyOut(msgspec.Struct, kw_only=True):
-    """An access key. `secret` only in the answer that made it; `old_until`: when the secret before the last one ends."""
-
-    id: str
-    name: str
-    abilities: tuple[str, ...]
-    queues: tuple[str, ...]
-    sees_payloads: bool
-    note: str
-    created_at: Instant
-    expires_at: Instant | None
-    used_at: Instant | None
-    old_until: Instant | UnsetType = UNSET
-    requests_per_s: int | UnsetType = UNSET
-    parked: int | UnsetType = UNSET
-    secret: str | UnsetType = UNSET
-
-    def __repr__(self) -> str:
-        """Without its secret."""
-        return f"KeyOut({self.id!r}, {self.name!r})"
-
-
-class KeysOut(msgspec.Struct):
-    """All access keys."""
-
-    keys: list[KeyOut]

@@ -62,10 +62,11 @@ def build(
     limit: ConnectionLimit | None = None,
     body_s: float = BODY_S,
     by_cookie: ByCookie | None = None,
+    kind: type[App] = App,
 ) -> App:
     """All doors of one front."""
     state.routes = [*ROUTES, *chain.from_iterable(dialect.rows() for dialect in dialects)]
-    return App(
+    return kind(
         Router(state.routes, _READ_ONLY),
         state,
         guard,

@@ -23,11 +23,14 @@ from holdfast.limits import ONE_TURN_BODY_BYTES
 from holdfast.messages.answers import Enqueued
 from holdfast.messages.commands import ExtendLease, FailLease, ReleaseLease
 from holdfast.messages.frame import Answer
+from holdfast.trace_context import HEADER
 
 _put = partial(post, tags=["producing"], is_hot=True)
 _end = partial(post, tags=["consuming"], status=200, is_hot=True)
 _of_lease = partial(_end, needs_body=False, more=[TOKEN])
-_AGAIN = "The same idempotency key and body as before: the first answer again"
+_AGAIN = (
+    "Nothing new: the same idempotency key and body as before, and the first answer again; or the job that has the unique key"
+)
 
 
 @_put(
@@ -68,7 +71,7 @@ async def enqueue(request: Request, state: AppState) -> Reply:
     if enqueued.gone:
         return Reply(200, body)
     location = (b"location", state.location % enqueued.jobs[0].id)
-    return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
+    return Reply(200 if enqueued.duplicate or enqueued.existing else 201, body, extra=(location,))
 
 
 @_put(
@@ -95,7 +98,8 @@ async def bulk(request: Request, state: AppState) -> Reply:
         await asyncio.sleep(0)
     enqueued = await _enqueued(request, state, jobs, key, wait_ms, at="jobs")
     body = replies.encode(replies.bulk_out(enqueued, state.durability))
-    return Reply(200 if enqueued.duplicate else 201, body)
+    nothing_new = enqueued.duplicate or len(enqueued.existing) == len(enqueued.jobs)
+    return Reply(200 if nothing_new else 201, body)
 
 
 def _enqueued(
@@ -105,6 +109,8 @@ def _enqueued(
     nobody.
     """
     request.body = b""  # the jobs have what they need of it
+    if HEADER in request.headers:
+        bodies.trace(jobs, request.headers)
     if not wait_ms:
         return state.engine.enqueue(jobs, key, 0, at)
     patience = Patience()

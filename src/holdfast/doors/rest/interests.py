@@ -65,6 +65,7 @@ async def publish(request: Request, state: AppState, data: PublishIn) -> Reply:
     if data.scope not in ("any", "all"):
         raise breach("scope", 'must be "any" or "all"')
     given = bodies.event_job(data)
+    bodies.trace([given], request.headers)
     key = bodies.idempotency("", request.headers.get(b"idempotency-key") or None, b"publish", request.body)
     published = await state.engine.publish(given, key, data.require_interest, data.scope == "all")
     shown = PublishedOut(

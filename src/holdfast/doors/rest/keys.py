@@ -2,17 +2,45 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from holdfast import limits
 from holdfast.auth.keys import Key, KeyChanges, abilities_of
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import KeyOut, KeysOut
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import KeyEditIn, KeyIn, RotateIn
+from holdfast.doors.rest.types import Instant, KeyEditIn, KeyIn, RotateIn
 from holdfast.http.route import Route, delete, get, patch, post
 
 KeyId = Annotated[str, Meta(description="The key's id or its name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+
+
+class KeyOut(msgspec.Struct, kw_only=True):
+    """An access key. `secret` only in the answer that made it; `old_until`: when the secret before the last one ends."""
+
+    id: str
+    name: str
+    abilities: tuple[str, ...]
+    queues: tuple[str, ...]
+    sees_payloads: bool
+    note: str
+    created_at: Instant
+    expires_at: Instant | None
+    used_at: Instant | None
+    old_until: Instant | UnsetType = UNSET
+    requests_per_s: int | UnsetType = UNSET
+    parked: int | UnsetType = UNSET
+    secret: str | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        """Without its secret."""
+        return f"KeyOut({self.id!r}, {self.name!r})"
+
+
+class KeysOut(msgspec.Struct):
+    """All access keys."""
+
+    keys: list[KeyOut]
 
 
 @post("/v1/keys", tags=["keys"], summary="Create an access key")

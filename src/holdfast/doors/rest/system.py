@@ -76,6 +76,7 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
         paused=queue.info.paused,
         jobs=replies.counts_out(queue.info.tally),
         bytes=queue.info.tally.bytes,
+        history_bytes=queue.info.tally.history_bytes,
         capacity_jobs=queue.info.policy.capacity_jobs,
         capacity_bytes=queue.info.policy.capacity_bytes,
         oldest_ready_ms=queue.oldest_ready_ms,

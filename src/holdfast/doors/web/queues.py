@@ -29,8 +29,10 @@ SETTINGS = (
     ("max_attempts", "Max attempts", "Failures and crashes together, until a job is dead."),
     ("max_crashes", "Max crashes", "Crashes until a job is dead."),
     ("retention_ms", "Retention", "How long concluded and cancelled jobs are kept, such as 24h; “none” is for ever."),
+    ("retention_jobs", "Retention, jobs", "How many of them are kept; the oldest are removed. “none” is without a bound."),
+    ("retention_bytes", "Retention, bytes", "Of their payloads and results, such as 512 MiB; “none” is without a bound."),
 )
-_WITHOUT_BOUND = frozenset(("max_running", "retention_ms"))
+_WITHOUT_BOUND = frozenset(("max_running", "retention_ms", "retention_jobs", "retention_bytes"))
 _RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest delay"), ("jitter", "Jitter, 0 to 1"))
 _LEASES = 200  # that are read, for who runs what
 _HOLDERS = 20

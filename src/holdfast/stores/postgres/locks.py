@@ -25,7 +25,7 @@ from holdfast.stores.unreadable import FOUND
 
 BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
 _HASTY = f"{BEGIN}; SET LOCAL lock_timeout = '{HASTY_MS}ms'"
-_QUEUE_COLUMNS = 12
+_QUEUE_COLUMNS = 13
 _UNASKED = 64  # ids reserved if the batch does not say how many it needs
 _AHEAD = 256
 
@@ -125,16 +125,16 @@ class Locks:
     async def _old(self, now: int, after: str, limit: int) -> list[int]:
         """Queues of a page with history to drop; they are noted for `with_history`."""
         every = [rows.queue_of(row, self._cache.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
-        page = [queue for queue in every if queue.id not in self._held.queues]
+        page = [queue for queue in every if queue.id not in self._held.queues and queue.tally.history]
+        found = [queue.id for queue in page if queue.has_surplus()]
         before = {
             queue.id: now - queue.policy.retention_ms
             for queue in page
-            if queue.policy.retention_ms is not None and (queue.tally.concluded or queue.tally.cancelled)
+            if queue.policy.retention_ms is not None and queue.id not in found
         }
-        found = []
         if before:
             asked = (list(before), list(before.values()))
-            found = [row[0] for row in await self._db.fetch(SQL["queues_with_history"], *asked)]
+            found += [row[0] for row in await self._db.fetch(SQL["queues_with_history"], *asked)]
         names = [queue.name for queue in page if queue.id in found]
         self._history = (names, every[-1].name if len(every) == limit else "")
         return found

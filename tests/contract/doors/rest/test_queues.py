@@ -10,6 +10,8 @@ DEFAULTS = {
     "max_crashes": 5,
     "max_running": None,
     "retention_ms": 86_400_000,
+    "retention_jobs": 10_000_000,
+    "retention_bytes": 4 << 30,
     "retry": {"base_ms": 5_000, "factor": 2.0, "max_ms": 3_600_000, "jitter": 0.1},
 }
 
@@ -78,6 +80,10 @@ BOUNDS = [
     ("max_running", 0, -1, "from 0 to"),
     ("max_running", None, "1", "Expected `int`"),
     ("retention_ms", 0, -1, "from 0 to 316224000000"),
+    ("retention_jobs", 0, -1, "from 0 to 1000000000000"),
+    ("retention_jobs", None, 10**12 + 1, "from 0 to 1000000000000"),
+    ("retention_bytes", 0, -1, "from 0 to 1125899906842624"),
+    ("retention_bytes", None, (1 << 50) + 1, "from 0 to 1125899906842624"),
     ("retention_ms", None, 316_224_000_001, "from 0 to 316224000000"),
     ("retry.jitter", {"jitter": 1}, {"jitter": 1.5}, "from 0 to 1"),
     ("retry.factor", {"factor": 1}, {"factor": 0}, "from 1 to 100"),
@@ -218,6 +224,16 @@ def test_history_is_kept_for_as_long_as_the_queue_says(api, queue, queues):
     api.until("holdfast_jobs", 0, queue=queue, state="concluded")
     assert api.counts(queue) == {}
     assert api.counts(kept) == {"concluded": 1}
+
+
+def test_history_is_kept_up_to_as_many_bytes_as_the_queue_says_and_the_queue_shows_how_many_there_are(api, queue):
+    api.set(queue, retention_bytes=15)
+    for n in range(4):
+        api.push(queue, n)
+        api.ended("conclude", api.take(queue), result="12")
+    api.until("holdfast_queue_history_bytes", 15, queue=queue)
+    assert api.get(f"/v1/queues/{queue}").json()["history_bytes"] == 15
+    assert api.counts(queue) == {"concluded": 3}
 
 
 def test_the_scale_of_a_queue_says_how_many_workers_it_needs(api, queue):

@@ -104,6 +104,7 @@ def test_jobs_are_counted_by_queue_and_state_and_verb(api, queue, worked):
     for verb, count in worked.items():
         assert of(found, "holdfast_job_events_total", queue=queue, event=verb) == count
     assert of(found, "holdfast_queue_bytes", queue=queue) == 7
+    assert of(found, "holdfast_queue_history_bytes", queue=queue) == stats_of(api, queue)["history_bytes"] > 0
     assert of(found, "holdfast_queue_capacity_jobs", queue=queue) == 1_000_000
     assert 0 <= of(found, "holdfast_oldest_ready_seconds", queue=queue) < 60
     assert of(found, "holdfast_queue_paused", queue=queue) == 0

@@ -114,7 +114,7 @@ class StoreClient:
         for info in page.queues:
             counted = Tally()
             for job in await self.walk(queue=info.name):
-                counted.move(None, job.state, job.size)
+                counted.move(None, job.state, job.size, job.result_size)
             assert info.tally == counted, f"{info.name} counts {info.tally} and has {counted}"
 
     async def close(self) -> None:

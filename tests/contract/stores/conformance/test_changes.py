@@ -212,7 +212,7 @@ async def test_a_change_without_content_leaves_the_content_alone(store):
 
 
 async def test_result_followers_error_and_progress_are_kept_with_the_change_that_brought_them(store):
-    leased, concluded = JOBS["leased"], JOBS["concluded"]
+    leased, concluded = JOBS["leased"], replace(JOBS["concluded"], result_size=11)
     error = JobError(2, NOW - 9, "w0", "failed", "no luck", b"z" * 16)
     then = [Receipt(5, "q", State.READY, 1, 2, NOW, NOW), Receipt(6, "r", State.SCHEDULED, 1, 2, NOW, NOW + 9)]
     await put(store, READY)

@@ -40,7 +40,7 @@ async def test_a_concluded_job_keeps_its_result_and_who_ended_it_when(client):
     detail = await client.detail(job.id)
     assert detail.result == b'{"ok": true}'
     assert (detail.job.ended_at, detail.job.leased_at, detail.job.ended_by.worker) == (client.now, client.now - 30, "me")
-    assert await client.tally() == Tally(concluded=1)
+    assert await client.tally() == Tally(concluded=1, history_bytes=13)
 
 
 async def test_a_job_concluded_without_result_has_none(client):
@@ -112,7 +112,7 @@ async def test_the_same_conclude_twice_in_one_transaction_ends_the_job_once(clie
     job = await client.take()
     first, again = await client.together(*(ConcludeLease(job.ref(), b"1", [new()]) for _ in range(2)))
     assert first == again
-    assert await client.tally() == Tally(ready=1, concluded=1, bytes=1)
+    assert await client.tally() == Tally(ready=1, concluded=1, bytes=1, history_bytes=2)
 
 
 async def test_a_conclude_by_another_secret_is_not_taken_for_a_repetition(client):

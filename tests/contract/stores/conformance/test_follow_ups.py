@@ -30,7 +30,7 @@ async def test_a_follow_up_takes_the_room_of_the_job_that_it_follows(client, new
     with pytest.raises(PayloadTooLarge):
         await client.do(ConcludeLease(job.ref(), None, [new(payload=b"12345")]))
     await client.do(ConcludeLease(job.ref(), None, [new(payload=b"4321")]))
-    assert await client.tally() == Tally(ready=1, concluded=1, bytes=4)
+    assert await client.tally() == Tally(ready=1, concluded=1, bytes=4, history_bytes=4)
 
 
 async def test_a_follow_up_takes_the_unique_key_of_the_job_that_it_follows_and_keeps_it(client, new):
@@ -60,7 +60,7 @@ async def test_a_chain_of_follow_ups_never_forks_however_often_its_answers_are_l
         calls = [ConcludeLease(job.ref(), None, [new("c", payload=b"%d" % step)]) for _ in range(3)]
         await client.together(*calls[:2])
         await client.do(calls[2])
-    assert await client.tally("c") == Tally(ready=1, concluded=5, bytes=1)
+    assert await client.tally("c") == Tally(ready=1, concluded=5, bytes=1, history_bytes=5)
 
 
 async def test_a_deleted_jobs_conclude_is_not_repeated(client):
@@ -72,3 +72,12 @@ async def test_a_deleted_jobs_conclude_is_not_repeated(client):
         await client.do(ConcludeLease(job.ref()))
     with pytest.raises(JobNotFound):
         await client.job(1)
+
+
+async def test_follow_ups_without_meta_get_that_of_the_job_that_they_follow(client, new):
+    await client.put(meta=(("trace", "1"),))
+    held = await client.take()
+    outcome = await client.do(ConcludeLease(held.ref(), None, [new("s"), new("s", meta=(("own", "2"),))]))
+    inherited, own = [(await client.job(receipt.id)).extras for receipt in outcome.then]
+    assert (inherited.meta, own.meta) == ((("trace", "1"),), (("own", "2"),))
+    assert (inherited.follows, own.follows) == (1, 1)

@@ -5,7 +5,8 @@ import pytest
 from holdfast.errors import JobNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings, Tally
-from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, SetQueue
+from holdfast.limits import PURGE_BYTES
+from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, PurgeQueue, RetryJob, SetQueue, SettleJob
 from holdfast.messages.time_commands import ForgetHistory
 
 DAY = 86_400_000
@@ -103,3 +104,73 @@ async def test_retention_is_that_of_the_queue_as_it_is_now(client):
     client.clock.advance(5_000)
     await client.do(SetQueue("q", QueueSettings(retention_ms=4_999), whole=True))
     assert await forget(client) == 1
+
+
+async def test_a_history_has_at_most_so_many_bytes_of_payloads_and_results_and_the_oldest_go_first(client):
+    await client.do(SetQueue("q", QueueSettings(retention_bytes=100), whole=True))
+    ended = []
+    for size in (30, 30, 30, 60):
+        await client.put(payload=b"1" * 20)
+        job = await client.take()
+        await client.do(ConcludeLease(job.ref(), b"1" * (size - 20)))
+        ended.append(job.id)
+        client.clock.advance(1)
+    assert (await client.tally()).history_bytes == 150
+    assert await forget(client) == 2
+    assert {job.id for job in await client.walk()} == {ended[2], ended[3]}
+    assert await client.tally() == Tally(concluded=2, history_bytes=90)
+    assert await forget(client) == 0
+
+
+@pytest.mark.parametrize("bound", [{"retention_bytes": 3}, {"retention_jobs": 3}])
+async def test_a_bound_of_a_history_counts_what_is_done_and_what_is_cancelled_and_spares_the_dead(client, bound):
+    await client.do(SetQueue("q", QueueSettings(**bound), whole=True))
+    ended = []
+    for way in ("concluded", "dead", "cancelled", "concluded", "dead", "cancelled", "concluded"):
+        ended.append(await end(client, way))
+        client.clock.advance(1)
+    await client.put()
+    assert await forget(client) == 2
+    assert {job.id for job in await client.walk()} == {ended[1], ended[3], ended[4], ended[5], ended[6], ended[6] + 1}
+    assert await client.tally() == Tally(ready=1, concluded=2, dead=2, cancelled=1, bytes=1, history_bytes=3)
+
+
+@pytest.mark.parametrize("bound", [{"retention_bytes": 0}, {"retention_jobs": 0}])
+async def test_a_history_that_may_hold_nothing_is_emptied_in_bounded_parts(client, bound):
+    await client.do(SetQueue("q", QueueSettings(retention_ms=None, **bound), whole=True))
+    for _ in range(7):
+        await end(client, "concluded")
+    assert [await forget(client, 3) for _ in range(4)] == [3, 3, 1, 0]
+    assert await client.tally() == Tally()
+
+
+async def test_one_queue_s_full_history_leaves_the_others_alone_and_time_still_counts(client):
+    await client.do(SetQueue("full", QueueSettings(retention_jobs=1), whole=True))
+    await client.do(SetQueue("aged", QueueSettings(retention_ms=10), whole=True))
+    for queue in ("full", "full", "aged", "rest"):
+        await end(client, "concluded", queue)
+    assert await forget(client) == 1
+    client.clock.advance(11)
+    assert await forget(client) == 1
+    assert sorted(job.queue for job in await client.walk()) == ["full", "rest"]
+
+
+async def test_what_a_settled_job_was_told_counts_only_while_the_job_is_history(client):
+    settled, buried = (await client.put()).id, (await client.put()).id
+    await client.do(SettleJob(settled, True, "by hand", b"12345"))
+    await client.do(SettleJob(buried, False, "never", b"12345"))
+    assert await client.tally() == Tally(concluded=1, dead=1, history_bytes=6)
+    await client.do(RetryJob(buried))
+    await client.do(CancelJob(buried))
+    assert await client.tally() == Tally(concluded=1, cancelled=1, history_bytes=7)
+    await client.do(DeleteJob(settled))
+    assert await client.tally() == Tally(cancelled=1, history_bytes=1)
+
+
+async def test_a_purge_frees_results_in_bounded_parts_too(client):
+    for _ in range(5):
+        await client.put(payload=b"")
+        await client.do(ConcludeLease((await client.take()).ref(), b"1" * (PURGE_BYTES // 4)))
+    first = await client.do(PurgeQueue("q", (State.CONCLUDED,), 0, 100))
+    assert (first.count, first.more) == (4, True)
+    assert await client.tally() == Tally(concluded=1, history_bytes=PURGE_BYTES // 4)

@@ -136,9 +136,9 @@ async def test_other_queues_of_the_same_transaction_are_counted_rightly_although
     await client.put()
     job = await client.take()
     await client.together(ConcludeLease(job.ref()), DeleteQueue("gone"), Enqueue([new(), new("gone")]))
-    assert await client.tally() == Tally(ready=1, concluded=1, bytes=1)
+    assert await client.tally() == Tally(ready=1, concluded=1, bytes=1, history_bytes=1)
     await client.put()
-    assert await client.tally() == Tally(ready=2, concluded=1, bytes=2)
+    assert await client.tally() == Tally(ready=2, concluded=1, bytes=2, history_bytes=1)
     assert await client.tally("gone") == Tally(ready=1, bytes=1)
 
 

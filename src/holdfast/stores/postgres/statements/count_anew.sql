@@ -11,4 +11,6 @@ SELECT
      SELECT job FROM scheduled WHERE queue = $1 UNION ALL SELECT job FROM ready WHERE queue = $1
      UNION ALL SELECT job FROM held WHERE queue = $1 UNION ALL SELECT job FROM ready_for WHERE queue = $1
      UNION ALL SELECT job FROM leased WHERE queue = $1
-   ) w JOIN job j ON j.id = w.job WHERE j.size BETWEEN 0 AND 9007199254740991)
+   ) w JOIN job j ON j.id = w.job WHERE j.size BETWEEN 0 AND 9007199254740991),
+  (SELECT coalesce(sum(j.size + coalesce(octet_length(s.result), 0)), 0)::bigint FROM ended s JOIN job j ON j.id = s.job
+   WHERE s.queue = $1 AND s.state IN ('concluded', 'cancelled') AND j.size BETWEEN 0 AND 9007199254740991)

@@ -2,7 +2,7 @@
 -- batch that leases from a queue or enqueues into it holds. The parameters have a row for each queue and priority: no ready job is
 -- below $3, so that the dead rows in front of it are skipped; $4 is how many jobs the queue may lease.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
-       s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text,
+       s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text, 0,
        j.type, j.content_type,
        CASE WHEN sum(j.size) OVER (ORDER BY s.queue, s.place) - j.size < 16777216 THEN j.payload END
 FROM (SELECT r.*, h.most, row_number() OVER (PARTITION BY r.queue ORDER BY r.priority, r.job) AS place

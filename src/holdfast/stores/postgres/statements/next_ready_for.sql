@@ -1,6 +1,6 @@
 -- The first ready jobs for one worker only: $1 worker, $2 queue, $3 how many.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
-       s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text,
+       s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text, 0,
        j.type, j.content_type,
        CASE WHEN sum(j.size) OVER (ORDER BY s.line, s.queue, s.priority, s.job) - j.size < 16777216 THEN j.payload END, s.line
 FROM (SELECT r.*, h.worker AS line FROM unnest($1::text[], $2::int[], $3::int[]) h(worker, queue, most)

@@ -11,11 +11,13 @@ WITH counted AS (
     (SELECT coalesce(sum(j.size), 0) FROM (
        SELECT job FROM scheduled WHERE queue = q.id UNION ALL SELECT job FROM ready WHERE queue = q.id
        UNION ALL SELECT job FROM held WHERE queue = q.id UNION ALL SELECT job FROM ready_for WHERE queue = q.id UNION ALL SELECT job FROM leased WHERE queue = q.id
-     ) w JOIN job j ON j.id = w.job WHERE j.size BETWEEN 0 AND 9007199254740991) AS bytes
+     ) w JOIN job j ON j.id = w.job WHERE j.size BETWEEN 0 AND 9007199254740991) AS bytes,
+    (SELECT coalesce(sum(j.size + coalesce(length(s.result), 0)), 0) FROM ended s JOIN job j ON j.id = s.job
+     WHERE s.queue = q.id AND s.state IN ('concluded', 'cancelled') AND j.size BETWEEN 0 AND 9007199254740991) AS history_bytes
   FROM queue q
 )
-SELECT 'queue', q.name, 'counts', q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes,
-       'but has', c.scheduled, c.ready, c.leased, c.concluded, c.dead, c.cancelled, c.bytes
+SELECT 'queue', q.name, 'counts', q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes, q.history_bytes,
+       'but has', c.scheduled, c.ready, c.leased, c.concluded, c.dead, c.cancelled, c.bytes, c.history_bytes
 FROM queue q JOIN counted c ON c.id = q.id
-WHERE (q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes)
-   IS NOT (c.scheduled, c.ready, c.leased, c.concluded, c.dead, c.cancelled, c.bytes) LIMIT 20
+WHERE (q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes, q.history_bytes)
+   IS NOT (c.scheduled, c.ready, c.leased, c.concluded, c.dead, c.cancelled, c.bytes, c.history_bytes) LIMIT 20

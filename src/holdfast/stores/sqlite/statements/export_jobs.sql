@@ -8,11 +8,11 @@ UNION ALL
 SELECT v.* FROM job k CROSS JOIN ready_job v ON v.queue = k.queue AND v.priority = k.priority AND v.id = k.id WHERE k.id BETWEEN ?1 AND ?2
 UNION ALL
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at,
-       s.ready_at, k.extras, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       s.ready_at, k.extras, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
 FROM job k CROSS JOIN held s ON s.queue = k.queue AND s.group_key = CASE WHEN json_valid(k.extras) THEN json_extract(k.extras, '$.group_key') END AND s.job = k.id
 WHERE k.id BETWEEN ?1 AND ?2 AND k.extras IS NOT NULL
 UNION ALL
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at,
-       s.ready_at, k.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       s.ready_at, k.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
 FROM job k CROSS JOIN ready_for s ON s.queue = k.queue AND s.priority = k.priority AND s.job = k.id
 WHERE k.id BETWEEN ?1 AND ?2 AND k.extras IS NOT NULL

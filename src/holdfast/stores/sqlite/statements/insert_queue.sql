@@ -1,2 +1,2 @@
-INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes)
-VALUES (?, ?, 0, ?, 0, 0, 0, 0, 0, 0, 0) RETURNING id
+INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, history_bytes)
+VALUES (?, ?, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0) RETURNING id

@@ -1,5 +1,5 @@
 -- Ready jobs for workers that are no longer registered.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
-       s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
 FROM ready_for s CROSS JOIN job j ON j.id = s.job
 WHERE NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.worker) LIMIT ?

@@ -1,1 +1,1 @@
-UPDATE queue SET scheduled = ?, ready = ?, leased = ?, concluded = ?, dead = ?, cancelled = ?, bytes = ? WHERE id = ?
+UPDATE queue SET scheduled = ?, ready = ?, leased = ?, concluded = ?, dead = ?, cancelled = ?, bytes = ?, history_bytes = ? WHERE id = ?
