@@ -2,10 +2,9 @@
 -- ended brings the size of its result.
 --
 -- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a queue's settings `retention_jobs` and
--- `retention_bytes`, a job's extras `traceparent` and `meta`.
+-- `retention_bytes`, a job's extras `meta`.
 --
 -- A node of a version before would move jobs without counting these bytes.
--- rewrites: queue
 -- locks: queue
 
 ALTER TABLE queue ADD COLUMN history_bytes bigint NOT NULL DEFAULT 0;

@@ -2,8 +2,7 @@
 -- ended brings the size of its result.
 --
 -- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a queue's settings `retention_jobs` and
--- `retention_bytes`, a job's extras `traceparent` and `meta`.
--- rewrites: queue
+-- `retention_bytes`, a job's extras `meta`.
 
 ALTER TABLE queue ADD COLUMN history_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE queue SET history_bytes = (
