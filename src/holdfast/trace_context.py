@@ -1,6 +1,6 @@
 """The trace that a request or a job belongs to, as W3C Trace Context writes it: `00-TRACE-SPAN-FLAGS`.
 
-A job keeps the `traceparent` that it was enqueued with, and who leases it gets it, whether or not this server records spans itself.
+A job keeps the `traceparent` that it was enqueued with in its `meta`, and who leases it gets it, whether or not this server records spans itself.
 What records them is set here if that is wanted (`telemetry.py`); nothing else of a server knows OpenTelemetry.
 """
 
@@ -36,6 +36,11 @@ def traceparent_of(headers: dict[bytes, bytes]) -> str | None:
     """The traceparent of a request; None if it has none, or one that is invalid, which is ignored as the standard wants it."""
     given = headers.get(HEADER)
     return given.decode() if given is not None and _is_traceparent(given) else None
+
+
+def is_traceparent(text: str) -> bool:
+    """Whether this is one, and valid."""
+    return _is_traceparent(text.encode()) is not None
 
 
 def trace_id() -> str | None:

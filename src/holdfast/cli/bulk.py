@@ -1,4 +1,4 @@
-"""`holdfast job retry|cancel|promote|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
+"""`holdfast job retry|cancel|promote|release|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
 
 Filters are evaluated first, then one job is changed after the other: a job whose state no longer fits the verb is skipped and
 counted. A filter is the server's own, except `--older` and `--error`, for which each job found is read.
@@ -17,6 +17,7 @@ from holdfast.cli.context import (
     REFUSED,
     Duration,
     JobId,
+    Pair,
     Words,
     confirmed,
     destroying,
@@ -38,8 +39,8 @@ Act = Callable[[Client, int, dict[str, Any]], tuple[Any, str]]
 """Changes one job; gives what there is to show, and the same in words."""
 
 
-_UNTOLD = ("text", "last_error")
-"""Filters whose value is not for the audit log: it may be a part of a payload or of an error."""
+_UNTOLD = ("text", "last_error", "meta")
+"""Filters whose value is not for the audit log: it may be a part of a payload or of an error, or name a customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
         ),
         click.option("--type", "kind", type=Words(), help="Only of this type."),
         click.option("--tag", type=Words(), help="Only with this tag."),
+        click.option("--meta", type=Pair(), multiple=True, help="Only with this name and value, such as tenant=7; repeatable."),
         click.option("--text", type=Words(), help="Only with this text in the payload or an error."),
         click.option("--error", "last_error", type=Words(), help="Only with this text in the last error."),
         click.option(
@@ -89,7 +91,8 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
 def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[str, ...] = ()) -> click.Command:
     def run(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
         filters = {
-            name: given.pop(name) for name in ("queue", "states", "kind", "tag", "text", "last_error", "older_ms", "limit")
+            name: given.pop(name)
+            for name in ("queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "limit")
         }
         if job_ids and any(value not in (None, ()) for value in filters.values()):
             raise click.UsageError("Give ids of jobs, or filters, and not both")
@@ -122,7 +125,7 @@ def _act_on_all(
     verb: Verb, client: Client, filters: dict[str, Any], given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
 ) -> None:
     states = filters.pop("states")
-    if not states and all(value is None for name, value in filters.items() if name != "limit"):
+    if not states and all(value in (None, ()) for name, value in filters.items() if name != "limit"):
         raise click.UsageError("Give ids of jobs, or filters such as --queue and --state")
     states = states or verb.usual
     if not states:
@@ -131,8 +134,8 @@ def _act_on_all(
     if not found:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif confirmed(f"{verb.name} {_count(found)} ({', '.join(states)})", yes, dry_run):
-        words = [f"{name} {value}" for name, value in filters.items() if value is not None and name not in _UNTOLD]
-        words += [f"by {name}" for name in _UNTOLD if filters[name] is not None]
+        words = [f"{name} {value}" for name, value in filters.items() if value not in (None, ()) and name not in _UNTOLD]
+        words += [f"by {name}" for name in _UNTOLD if filters[name]]
         with client.as_one(f"jobs that are {' or '.join(states)}: {', '.join(words)}", filters["queue"] or ""):
             _act(verb, client, found, given, as_json)
     elif dry_run:
@@ -176,6 +179,7 @@ def _found(
     queue: str | None,
     kind: str | None,
     tag: str | None,
+    meta: tuple[tuple[str, str], ...],
     text: str | None,
     last_error: str | None,
     older_ms: int | None,
@@ -185,7 +189,10 @@ def _found(
     before = None if older_ms is None else datetime.now(UTC) - timedelta(milliseconds=older_ms)
     left = limit
     for state in states:
-        jobs = client.jobs(queue=queue, state=state, type=kind, tag=tag, text=text or last_error, payload=False, page=1_000)
+        search = text or last_error
+        jobs = client.jobs(
+            queue=queue, state=state, type=kind, tag=tag, text=search, meta=dict(meta), payload=False, page=1_000
+        )
         for job in jobs:
             if left == 0:
                 return
@@ -242,6 +249,14 @@ _CANCEL = Verb(
 _PROMOTE = Verb(
     "promote", "Run scheduled jobs now.", ("scheduled",), ("scheduled",), lambda client, job, _: _stands(client.promote(job))
 )
+_RELEASE = Verb(
+    "release",
+    "Take running jobs back from their workers: they are ready again, and the attempt does not count.",
+    ("leased",),
+    ("leased",),
+    lambda client, job, _: _stands(client.release_lease(job, client.job(job).attempt)),
+    asks=True,
+)
 _ENDED = ("concluded", "dead", "cancelled")
 _MOVE = Verb(
     "move",
@@ -280,6 +295,7 @@ BULK = [
     ),
     _command(_CANCEL),
     _command(_PROMOTE),
+    _command(_RELEASE, lines=("holdfast job release 42 43", "holdfast job release --queue mail --type newsletter --dry-run")),
     _command(
         _MOVE,
         click.option("--to", "target", required=True, help="Target queue.", shell_complete=queue_names),

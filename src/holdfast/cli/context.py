@@ -59,6 +59,21 @@ class Words(click.ParamType[str]):
         return str(value)
 
 
+class Pair(click.ParamType[tuple[str, str]]):
+    """`NAME=VALUE`."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The two."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not name or not equals:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, text
+
+
 class JobId(click.ParamType[int]):
     """The number of a job, in digits: what Python would take for a number as well (`1_0`, `+1`) may be a slip, and names another job."""
 

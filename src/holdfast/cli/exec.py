@@ -25,7 +25,7 @@ from typing import IO, Any
 import msgspec
 
 from holdfast.cli import orphan_reaper
-from holdfast.cli.output import moment
+from holdfast.cli.output import json_text, moment
 from holdfast.client.worker import DoNotRetry, Failed, GiveBack, HeldJob
 from holdfast.limits import PAYLOAD_BYTES, REASON_CHARS
 
@@ -252,6 +252,7 @@ def _fields(held: HeldJob) -> dict[str, str]:
         "CRASHES": job.crashes,
         "PRIORITY": job.priority,
         "TAGS": ",".join(job.tags),
+        "META": json_text(job.meta),
         "CREATED_AT": moment(job.created_at),
         "CONTENT_TYPE": job.content_type or "application/json",
         "UNIQUE_KEY": job.unique_key or "",

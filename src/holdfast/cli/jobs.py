@@ -14,6 +14,7 @@ from holdfast.cli.context import (
     ENDED_OTHERWISE,
     Duration,
     JobId,
+    Pair,
     Words,
     examples,
     given_changes,
@@ -29,7 +30,7 @@ from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.tail import tail
 from holdfast.client import Client, NewJob, NotConcluded
 from holdfast.client.contents import NULL
-from holdfast.client.types import Counts, Job, JobOptions
+from holdfast.client.types import Counts, Job, PutOptions
 from holdfast.errors import HoldfastError, OutcomeUnknown
 from holdfast.limits import BULK_JOBS
 from holdfast.units import counted, is_or_are
@@ -68,8 +69,17 @@ for each in (tail, *BULK):
 @click.option("--delay", "delay_ms", type=Duration(), help="Run it after this delay, such as 10m.")
 @click.option("--max-attempts", type=int, help="Max attempts before the job is dead.")
 @click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["refuse", "existing", "replace", "debounce"]),
+    help="What to do if the unique key is taken.  [default: refuse]",
+)
+@click.option(
+    "--debounce-max", "debounce_max_ms", type=Duration(), help="Put it off at most so long after it was first enqueued."
+)
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
+@click.option("--meta", type=Pair(), multiple=True, help="Name and value that go with the job, such as tenant=7; repeatable.")
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second job.")
 @click.option("--ndjson", is_flag=True, help="Read one payload per line from standard input.")
 @click.option("--content-type", help="Media type of a payload that is not JSON; it is stored unchanged.")
@@ -79,8 +89,9 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
     """Enqueue a job. PAYLOAD is JSON, by default null; - reads it from standard input."""
     ndjson, timeout_ms, key = given.pop("ndjson"), given.pop("timeout_ms"), given.pop("idempotency_key")
     content_type, given["type"] = given.pop("content_type"), given.pop("kind")
-    said = {name: list(value) if name == "tags" else value for name, value in given.items() if value not in (None, ())}
-    options = cast("JobOptions", said)
+    made = {"tags": list, "meta": dict}
+    said = {name: made.get(name, _same)(value) for name, value in given.items() if value not in (None, ())}
+    options = cast("PutOptions", said)
     if ndjson:
         if payload is not None or timeout_ms is not None or content_type is not None:
             raise click.UsageError("--ndjson reads the payloads from standard input, as JSON, and waits for none of them")
@@ -98,7 +109,11 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
         _await(client, receipt.id, timeout_ms, as_json)
 
 
-def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None, as_json: bool) -> None:
+def _same(value: Any) -> Any:
+    return value
+
+
+def _push_lines(client: Client, queue: str, options: PutOptions, key: str | None, as_json: bool) -> None:
     """Chunk by chunk, each printed once it is stored: after an interruption a message says how far it came, and how to
     continue.
 
@@ -179,12 +194,21 @@ def _whole(job: Job, as_json: bool) -> None:
 @click.option("--type", "kind", type=Words(), help="Only of this type.")
 @click.option("--tag", type=Words(), help="Only with this tag.")
 @click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
+@click.option("--meta", type=Pair(), multiple=True, help="Only with this name and value, such as tenant=7; repeatable.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking
-def listed(client: Client, as_json: bool, columns: Columns, limit: int, kind: str | None, **filters: Any) -> None:
+def listed(
+    client: Client,
+    as_json: bool,
+    columns: Columns,
+    limit: int,
+    kind: str | None,
+    meta: tuple[tuple[str, str], ...],
+    **filters: Any,
+) -> None:
     """List jobs: running ones first, then waiting ones in the order in which they will run."""
-    jobs = client.jobs(type=kind, page=min(limit, 1_000), **filters)
+    jobs = client.jobs(type=kind, meta=dict(meta), page=min(limit, 1_000), **filters)
     table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, columns)
 
 
@@ -220,5 +244,5 @@ def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
-    """Edit a scheduled or ready job: payload, type, priority, delay_ms or run_at, max_attempts, tags. Values are JSON."""
+    """Edit a scheduled or ready job: payload, type, priority, delay_ms or run_at, max_attempts, tags, meta. Values are JSON."""
     _whole(client.edit(job_id, **given_changes(changes)), as_json)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names, schedule_names
-from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, show, talking, whole
+from holdfast.cli.context import Duration, Pair, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.schedules import Schedule
@@ -69,6 +69,7 @@ def info(client: Client, schedule: str, as_json: bool) -> None:
 @click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the jobs by; repeatable.")
+@click.option("--meta", type=Pair(), multiple=True, help="Name and value that go with the jobs, such as tenant=7; repeatable.")
 @click.option("--missed", type=click.Choice(["skip", "one", "all"]), help="Which missed runs to make up.  [default: one]")
 @click.option(
     "--overlap/--no-overlap", default=None, help="Allow overlap: run also while the last job is unfinished.  [default: overlap]"
@@ -77,7 +78,9 @@ def info(client: Client, schedule: str, as_json: bool) -> None:
 @talking
 def change(client: Client, schedule: str, payload: str | None, tags: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Create or replace a schedule. An option that is left out gets its default. Counts stay."""
-    fields = {name: value for name, value in given.items() if value is not None}
+    fields = {name: value for name, value in given.items() if value not in (None, ())}
+    if "meta" in fields:
+        fields["meta"] = dict(fields["meta"])
     if payload is not None:
         fields["payload"] = given_json(payload, "--payload")
     if tags:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from holdfast.client.contents import encode
-from holdfast.client.types import JobOptions, NewJob
+from holdfast.client.types import JobOptions, NewJob, PutOptions
 from holdfast.limits import BULK_JOBS
 
 CHUNK_BYTES = 8 << 20  # well below the bound of a whole body, which is 16 MiB more than that of a payload
 
 
-def job_body(payload: Any, options: JobOptions) -> bytes:
+def job_body(payload: Any, options: PutOptions) -> bytes:
     """One job for the queue that the path names."""
     return encode({"payload": payload, **options})
 
@@ -20,15 +20,16 @@ def event_body(data: Any, scope: str, require_interest: bool, options: JobOption
     return encode({"data": data, "scope": scope, "require_interest": require_interest, **options})
 
 
-def raw_query(options: JobOptions) -> dict[str, Any]:
+def raw_query(options: PutOptions) -> dict[str, Any]:
     """The options of a job whose body is its payload, as query parameters."""
     query: dict[str, Any] = dict(options)
     if "tags" in query:
         tags = list(query["tags"])
         plain = all(tag and "," not in tag and not tag.startswith("[") for tag in tags)
         query["tags"] = ",".join(tags) if plain else encode(tags).decode()
-    if "retry" in query:
-        query["retry"] = encode(query["retry"]).decode()
+    for name in ("retry", "meta"):
+        if name in query:
+            query[name] = encode(query[name]).decode()
     if "run_at" in query:
         query["run_at"] = query["run_at"].isoformat()
     return query

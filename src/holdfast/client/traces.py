@@ -3,6 +3,7 @@
 A program that does not has not imported it, so that this costs one look.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from holdfast.client.types import Job
 
 _API = "opentelemetry.trace"
+_is_traceparent = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z").match
 
 
 def traceparent_line() -> str:
@@ -28,8 +30,8 @@ def traceparent_line() -> str:
 def processing(job: Job) -> Iterator[Any]:
     """The span of a handler, current within: a child of what enqueued the job, or of its lease. None without a trace."""
     trace: Any = sys.modules.get(_API)
-    given = job.traceparent
-    if trace is None or given is None:
+    given = job.meta.get("traceparent", "") if trace is not None else ""
+    if trace is None or not _is_traceparent(given):
         yield None
         return
     parent = trace.SpanContext(int(given[3:35], 16), int(given[36:52], 16), True, trace.TraceFlags(int(given[53:], 16)))

@@ -40,6 +40,14 @@ class JobOptions(TypedDict, total=False):
     group_limit: int
     tags: list[str]
     retry: Retry
+    meta: dict[str, str]
+
+
+class PutOptions(JobOptions, total=False):
+    """The same, and what is done if the unique key is taken: `refuse`, `existing`, `replace` or `debounce`."""
+
+    on_conflict: str
+    debounce_max_ms: int
 
 
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -59,6 +67,9 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     group_limit: int | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
+    meta: dict[str, str] | UnsetType = UNSET
+    on_conflict: str | UnsetType = UNSET
+    debounce_max_ms: int | UnsetType = UNSET
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -69,12 +80,15 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and has been removed since."""
+    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and has been removed since. `duplicate`: it had the
+    unique key before, and stands in the place of the new job.
+    """
 
     id: int
     queue: str
     state: str
     gone: bool = False
+    duplicate: bool = False
     priority: int
     attempt: int = 0
     max_attempts: int
@@ -83,10 +97,9 @@ class Receipt(msgspec.Struct, kw_only=True):
 
 
 class Enqueued(Receipt, kw_only=True):
-    """A stored job. `duplicate`: it was enqueued before under the same idempotency key."""
+    """A stored job. `duplicate`: it was enqueued before under the same idempotency key, or had the unique key."""
 
     durability: Durability
-    duplicate: bool = False
 
 
 class EnqueuedMany(msgspec.Struct, kw_only=True):
@@ -166,8 +179,8 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     group_limit: int | None = None
     only_worker: str | None = None
     follows: int | None = None
-    traceparent: str | None = None
     tags: list[str] = []
+    meta: dict[str, str] = {}
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -418,57 +431,3 @@ class Event(msgspec.Struct, kw_only=True):
     state: str | None = None
     at: datetime | None = None
     missed: int | None = None
-
-
-class AuditEntry(msgspec.Struct, kw_only=True):
-    """One entry of the audit log: who did what by hand. `outcome`: `done`, `going_on`, or the code of the refusal; `done` and
-    `refused` count the items.
-    """
-
-    id: int
-    at: datetime
-    action: str
-    queue: str | None = None
-    target: str | None = None
-    note: str | None = None
-    outcome: str
-    done: int
-    refused: int
-    who: str | None = None
-    address: str | None = None
-    door: str | None = None
-    run: str | None = None
-
-
-class AuditPage(msgspec.Struct):
-    """A page of the audit log."""
-
-    entries: list[AuditEntry]
-    next_cursor: str | None = None
-
-
-class AccessKey(msgspec.Struct, kw_only=True):
-    """An access key. `secret` is only in the answer that created it, and is not shown by `repr`."""
-
-    id: str
-    name: str
-    abilities: list[str]
-    queues: list[str]
-    sees_payloads: bool = True
-    note: str = ""
-    created_at: datetime
-    expires_at: datetime | None = None
-    used_at: datetime | None = None
-    old_until: datetime | None = None
-    requests_per_s: int | None = None
-    parked: int | None = None
-    secret: str | None = None
-
-    def __repr__(self) -> str:
-        return f"AccessKey({self.id!r}, {self.name!r}, can={','.join(self.abilities)}, queues={','.join(self.queues)})"
-
-
-class AccessKeys(msgspec.Struct):
-    """All access keys."""
-
-    keys: list[AccessKey]

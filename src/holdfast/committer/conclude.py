@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from holdfast.auth.scope import sees
-from holdfast.committer import enqueue
+from holdfast.committer import enqueue, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
@@ -159,7 +159,7 @@ async def returning(batch: Batch, before: Job, after: Job) -> Job:
     if after.state not in (READY, SCHEDULED) or before.holds_unique_key:
         return after
     pair = (after.queue, after.extras.unique_key)
-    if await enqueue.holder_of(batch, pair) is not None:
+    if await unique.holder_of(batch, pair) is not None:
         return replace(after, extras=replace(after.extras, unique_key=None))
     batch.unique[pair] = after.id
     return after

@@ -1,22 +1,23 @@
 """New jobs: bounds, uniqueness and idempotency, then the jobs themselves. All of a command's jobs, or none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
+from holdfast.committer import unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
     InvalidRequest,
-    NotUnique,
     PayloadTooLarge,
     QueueFull,
     StaleInterests,
     StorageFull,
 )
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
+from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, OnConflict, Receipt
+from holdfast.job.meta import inherited
 from holdfast.job.queue import Queue
 from holdfast.job.registry import takes_from
 from holdfast.limits import FAN_OUT, FAN_OUT_BYTES, PRIORITY_DEFAULT
@@ -51,11 +52,12 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
         raise StaleInterests
     jobs = await _for_workers(batch, command.jobs) if command.to_workers else command.jobs
     free = await _free(batch, jobs) if command.skip_held else jobs
-    receipts = await put(batch, free)
+    existing: list[int] = []
+    receipts = await put(batch, free, existing=existing)
     if key is not None:
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, receipts)
         batch.keeping.append((key, answer))
-    return Enqueued(receipts, held=sorted({job.queue for job in jobs} - {job.queue for job in free}))
+    return Enqueued(receipts, held=sorted({job.queue for job in jobs} - {job.queue for job in free}), existing=existing)
 
 
 async def _free(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
@@ -63,7 +65,7 @@ async def _free(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
     return [
         job
         for job in jobs
-        if job.extras.unique_key is None or await holder_of(batch, (job.queue, job.extras.unique_key)) is None
+        if job.extras.unique_key is None or await unique.holder_of(batch, (job.queue, job.extras.unique_key)) is None
     ]
 
 
@@ -88,35 +90,56 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
     return copies
 
 
-async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> list[Receipt]:
+async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None, existing: list[int] | None = None) -> list[Receipt]:
     """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
-    `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs.
+    `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the ids of
+    jobs that had the unique key of a new one, and stand in its place.
     """
     if not batch.accepting:
         raise StorageFull(
             "The disk is full, or has reached its watermark (disk_watermark_bytes): new jobs are refused.",
             retry_after_ms=10 * _RETRY_AFTER_MS,
         )
-    missing: set[str] = set()
-    for new in jobs:
-        name = new.queue
-        if name not in batch.queues and name not in missing and await batch.queue(name) is None:
-            missing.add(name)
-    _check_room(batch, jobs, ending)
-    keyed = [(new.queue, new.extras.unique_key) for new in jobs if new.extras.unique_key is not None]
-    if keyed:
-        await _check_unique(batch, keyed, ending)
+    missing = await _missing(batch, jobs)
+    instead = await unique.resolve(batch, jobs, ending)
+    _check_room(batch, jobs, ending, instead)
     for new in jobs:
         if missing and new.queue in missing:
             missing.remove(new.queue)
             await batch.queue_begun(new.queue)
         if ending is not None:
-            trace = new.extras.traceparent or ending.extras.traceparent
-            new.extras = replace(new.extras, follows=ending.id, traceparent=trace)
-    await batch.tx.reserve(job_ids=len(jobs))
-    first = batch.tx.take_job_ids(len(jobs))
+            new.extras = replace(new.extras, follows=ending.id, meta=inherited(new.extras.meta, ending.extras.meta))
+    count = len(jobs) - len(instead)
+    await batch.tx.reserve(job_ids=count)
+    first = batch.tx.take_job_ids(count)
+    if instead:
+        return await _put_some(batch, jobs, iter(range(first, first + count)), instead, [] if existing is None else existing)
     return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
+
+
+async def _put_some(
+    batch: Batch, jobs: list[NewJob], ids: Iterator[int], instead: dict[int, Job | int], existing: list[int]
+) -> list[Receipt]:
+    """Enqueue those of the jobs in whose place nothing stands."""
+    receipts: list[Receipt] = []
+    for place, new in enumerate(jobs):
+        if place in instead:
+            receipts.append(await unique.give_way(batch, new, instead[place], receipts))
+            existing.append(receipts[-1].id)
+        else:
+            receipts.append(_put_one(batch, batch.queues[new.queue], new, next(ids)))
+    return receipts
+
+
+async def _missing(batch: Batch, jobs: list[NewJob]) -> set[str]:
+    """Of the queues that these jobs are for, those that do not exist."""
+    missing: set[str] = set()
+    for new in jobs:
+        name = new.queue
+        if name not in batch.queues and name not in missing and await batch.queue(name) is None:
+            missing.add(name)
+    return missing
 
 
 def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
@@ -128,19 +151,18 @@ def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
     if job.extras is not NO_EXTRAS and job.holds_unique_key:
         batch.unique[queue.name, job.extras.unique_key or ""] = job_id
     batch.change(events.ENQUEUED, queue, None, job, Content(new.type, new.content_type, new.payload))
-    return receipt(job)
+    return unique.receipt(job)
 
 
-def receipt(job: Job) -> Receipt:
-    """The producer's receipt for its job."""
-    return Receipt(job.id, job.queue, job.state, job.priority, job.max_attempts, job.created_at, job.ready_at)
-
-
-def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
+def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None, instead: dict[int, Job | int]) -> None:
     wanted: dict[str, tuple[int, int]] = {} if ending is None else {ending.queue: (-1, -ending.size)}
-    for new in jobs:
+    for place, new in enumerate(jobs):
         count, size = wanted.get(new.queue, (0, 0))
-        wanted[new.queue] = (count + 1, size + len(new.payload))
+        taken = instead.get(place) if instead else None
+        if taken is None:
+            wanted[new.queue] = (count + 1, size + len(new.payload))
+        elif isinstance(taken, Job) and new.on_conflict is not OnConflict.EXISTING:
+            wanted[new.queue] = (count, size + len(new.payload) - taken.size)
     for name, (count, size) in wanted.items():
         queue = batch.queues.get(name) or batch.queue_imagined(name)
         if not queue.has_room(count, size):
@@ -168,33 +190,3 @@ def _check_could_fit(queue: Queue, jobs: list[NewJob]) -> None:
                 queue=queue.name,
                 limit_bytes=bound,
             )
-
-
-async def _check_unique(batch: Batch, keyed: list[tuple[str, str]], ending: Job | None) -> None:
-    seen: set[tuple[str, str]] = set()
-    for pair in keyed:
-        holder = await holder_of(batch, pair)
-        if ending is not None and holder == ending.id:
-            holder = None
-        if holder is not None or pair in seen:
-            raise NotUnique(
-                f"Job {holder} holds the unique key {pair[1]!r} in queue {pair[0]}."
-                if holder
-                else f"The unique key {pair[1]!r} is given twice in this call.",
-                queue=pair[0],
-                unique_key=pair[1],
-                job_id=holder,
-            )
-        seen.add(pair)
-
-
-async def holder_of(batch: Batch, pair: tuple[str, str]) -> int | None:
-    """The job that has a (queue, unique key) pair, as this batch has left it."""
-    if pair in batch.unique:
-        holder = batch.unique[pair]
-    else:
-        holder = batch.unique[pair] = (await batch.tx.unique_holders([pair])).get(pair)
-    if holder is None:
-        return None
-    job = await batch.latest(holder)
-    return holder if job is not None and job.holds_unique_key and job.extras.unique_key == pair[1] else None

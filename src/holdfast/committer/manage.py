@@ -3,8 +3,9 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.committer import enqueue, expiry, groups
+from holdfast.committer import enqueue, expiry, groups, unique
 from holdfast.committer.batch import Batch
+from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State, without_parent
@@ -26,6 +27,7 @@ from holdfast.messages.commands import (
     SetInterest,
     SetQueue,
     SettleJob,
+    TakeBackLease,
 )
 from holdfast.messages.views import QueueInfo
 
@@ -60,7 +62,7 @@ async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
         )
     if job.extras.unique_key is not None:
         pair = (job.queue, job.extras.unique_key)
-        holder = await enqueue.holder_of(batch, pair)
+        holder = await unique.holder_of(batch, pair)
         if holder is not None:
             raise NotUnique(
                 f"Job {holder} holds the unique key {pair[1]!r}.", queue=queue.name, unique_key=pair[1], job_id=holder
@@ -95,6 +97,16 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
     return await _changed(batch, after)
 
 
+async def take_back(batch: Batch, command: TakeBackLease) -> Changed:
+    """Take a leased job back from its worker."""
+    job, queue = await job_here(batch, command.id)
+    after = await returning(batch, job, lifecycle.take_back(job, batch.now, command.attempt))
+    batch.change(events.RELEASED, queue, job, after)
+    assert job.lease is not None, "only a lease can be taken back"
+    batch.lost.append(job.lease.fence)
+    return await _changed(batch, after)
+
+
 async def settle(batch: Batch, command: SettleJob) -> Changed:
     """End a job that is not leased, by the decision of an operator."""
     job, queue = await job_here(batch, command.id)
@@ -108,7 +120,7 @@ async def edit(batch: Batch, command: EditJob) -> Changed:
     job, queue = await job_here(batch, command.id)
     ready_at = command.run_at if command.delay_ms is None else batch.now + command.delay_ms
     size = len(command.content.payload) if command.content is not None else None
-    after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags)
+    after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags, command.meta)
     if after.size > job.size and not queue.has_room(0, after.size - job.size):
         raise QueueFull(f"The queue {queue.name} has no room for the larger payload.", queue=queue.name, retry_after_ms=1_000)
     batch.change(events.EDITED, queue, job, after, content=await _edited(batch, command))

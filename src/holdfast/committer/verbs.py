@@ -44,6 +44,7 @@ from holdfast.messages.commands import (
     SetSchedule,
     SettleJob,
     ShortenLease,
+    TakeBackLease,
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
@@ -109,6 +110,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     RetryJob: Verb(manage.retry, prefetch.job),
     CancelJob: Verb(manage.cancel, prefetch.job),
     PromoteJob: Verb(manage.promote, prefetch.job),
+    TakeBackLease: Verb(manage.take_back, prefetch.job),
     DeleteJob: Verb(manage.delete, prefetch.job),
     EditJob: Verb(manage.edit, prefetch.job),
     MoveJob: Verb(manage.move, prefetch.move),

@@ -92,6 +92,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.RetryJob: _JOB,
     commands.CancelJob: _JOB,
     commands.PromoteJob: _JOB,
+    commands.TakeBackLease: _JOB,
     commands.DeleteJob: _JOB,
     commands.EditJob: _JOB,
     commands.SettleJob: _JOB,

@@ -6,10 +6,12 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge, breach
-from holdfast.job.job import NO_EXTRAS, PURGEABLE, Extras, NewJob, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, PURGEABLE, Extras, NewJob, OnConflict, UniqueWhile
+from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
+_REFUSE = OnConflict.REFUSE
 _KNOWN_NAMES = 1_000  # numbers of queues that need not be checked again
 _known_names: set[str] = set()
 
@@ -91,6 +93,8 @@ def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
         number(at + "max_attempts", new.max_attempts, 1, limits.ATTEMPTS_MAX)
     if new.delay_ms is not None or new.run_at is not None:
         when(at, new.delay_ms, new.run_at)
+    if new.on_conflict is not _REFUSE or new.debounce_max_ms is not None:
+        on_conflict(new, at)
     if new.extras is not NO_EXTRAS and new.extras != NO_EXTRAS:
         _extras(new.extras, at)
 
@@ -117,12 +121,37 @@ def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
         raise breach(at + "run_at", "must be at most 9999-12-31T23:59:59.999Z")
 
 
+def on_conflict(new: NewJob, at: str) -> None:
+    """What is to be done if the unique key is taken."""
+    debounces = new.on_conflict is OnConflict.DEBOUNCE
+    if new.extras.unique_key is None:
+        raise breach(at + "on_conflict", "needs a unique_key")
+    if debounces and not new.delay_ms:
+        raise breach(at + "on_conflict", "debounce needs a delay_ms, from which the job is put off each time")
+    if new.debounce_max_ms is not None and not debounces:
+        raise breach(at + "debounce_max_ms", 'needs an on_conflict of "debounce"')
+    number(at + "debounce_max_ms", new.debounce_max_ms, 1, limits.DELAY_MS_MAX)
+
+
 def tags(field: str, values: tuple[str, ...]) -> None:
     """A bounded number of bounded tags."""
     if len(values) > limits.TAGS:
         raise breach(field, f"must have at most {limits.TAGS} entries")
     for index, tag in enumerate(values):
         text(f"{field}[{index}]", tag, limits.TAG_CHARS)
+
+
+def meta(field: str, pairs: Meta) -> None:
+    """Names and values of a job, bounded together."""
+    size = 0
+    for name, value in pairs:
+        size += len(name.encode()) + len(value.encode())
+        if not 1 <= len(name) <= limits.META_NAME_CHARS:
+            raise breach(field, f"must have names of 1 to {limits.META_NAME_CHARS} characters")
+        if "\0" in name or "\0" in value:
+            raise breach(field, "must not hold a NUL character")
+    if size > limits.META_BYTES:
+        raise breach(field, f"must have at most {limits.META_BYTES} bytes, names and values together")
 
 
 def _extras(extras: Extras, at: str) -> None:
@@ -137,6 +166,7 @@ def _extras(extras: Extras, at: str) -> None:
     if extras.group_limit != 1 and extras.group_key is None:
         raise breach(at + "group_limit", "needs a group_key")
     tags(at + "tags", extras.tags)
+    meta(at + "meta", extras.meta)
     if extras.retry is not None:
         retry(extras.retry, at + "retry")
 

@@ -54,6 +54,7 @@ from holdfast.messages.commands import (
     SetInterest,
     SetQueue,
     SettleJob,
+    TakeBackLease,
 )
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command
@@ -62,7 +63,7 @@ from holdfast.routing.interests import Match, Share
 from holdfast.units import counted
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
-JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
+JobVerb = RetryJob | CancelJob | PromoteJob | TakeBackLease | DeleteJob | EditJob | SettleJob
 
 
 class Engine(Pipeline):
@@ -302,7 +303,7 @@ class Engine(Pipeline):
     # Managing
 
     async def change_job(self, command: JobVerb) -> Changed:
-        """Retry, cancel, promote, edit, settle or delete one job."""
+        """Retry, cancel, promote, edit, settle or delete one job, or take back its lease."""
         async with self.audited(command):
             weight = self._check_change(command)
         changed = await self.manage(command, weight)
@@ -319,6 +320,7 @@ class Engine(Pipeline):
             checks.when("", command.delay_ms, command.run_at)
             checks.text("type", command.type, limits.TYPE_CHARS)
             checks.tags("tags", command.tags or ())
+            checks.meta("meta", command.meta or ())
             if command.content is not None:
                 weight = len(command.content.payload)
                 checks.payload("payload", weight, self.payload_bytes)

@@ -343,6 +343,7 @@ class Reader:
         checks.text("text", query.text, limits.REASON_CHARS)
         checks.text("type", query.type, limits.TYPE_CHARS)
         checks.text("tag", query.tag, limits.TAG_CHARS)
+        checks.meta("meta", query.meta)
         if query.queue is not None:
             checks.name_of_queue("queue", query.queue)
         if query.text is not None and self._hides_payloads():

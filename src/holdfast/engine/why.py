@@ -12,7 +12,12 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     if job.state is State.LEASED and job.lease is not None:
         holder = job.lease.worker or "an unnamed worker"
         left = max(0, job.lease.until - now)
-        return [("running", f"Running: attempt {job.attempt} is leased by {holder}; the lease expires in {left / 1000:.1f} s.")]
+        running = f"Running: attempt {job.attempt} is leased by {holder}; the lease expires in {left / 1000:.1f} s."
+        if not facts.silent:
+            return [("running", running)]
+        seconds = limits.WORKER_SILENT_MS // 1_000
+        gone = f"Its worker has sent no heartbeat for more than {seconds} s, and may be gone: the lease can be taken back."
+        return [("worker_silent", gone), ("running", running)]
     if job.state in ENDED:
         return [(job.state.value, f"{job.state.value.capitalize()}{_because(job.reason)}.")]
     found: list[tuple[str, str]] = []

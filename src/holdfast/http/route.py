@@ -89,6 +89,7 @@ class Route:
     names: tuple[str, ...] = field(init=False)
     parameters: tuple[Parameter, ...] = field(init=False)
     whole: frozenset[str] = field(init=False)
+    named: frozenset[str] = field(init=False)  # parameters that are several: `meta` is all of `meta.NAME=VALUE`
     _wants: frozenset[str] = field(init=False)
     _arguments: dict[str, str] = field(init=False)  # of the handler, by the name that the request has for them
     _read: Any = field(init=False, default=None)
@@ -108,6 +109,7 @@ class Route:
         own = [_parameter(name, hints[name], given[name].default, self.names) for name in self._arguments.values()]
         self.parameters = (*own, *self.more)
         self.whole = frozenset(one.name for one in own if int in _kinds(one.kind))
+        self.named = frozenset(one.name for one in own if any(get_origin(kind) is dict for kind in _kinds(one.kind)))
         if own:
             rows = [(one.name, one.kind, *(() if one.default is ... else (one.default,))) for one in own]
             self._read = msgspec.defstruct("Parameters", rows, kw_only=True)
@@ -150,7 +152,12 @@ class Route:
         known = {one.name for one in self.parameters if one.place == "query"}
         values: dict[str, Any] = {}
         for name, text in query.items():
-            if name in known:
+            group, dot, rest = name.partition(".")
+            if group in self.named:
+                if not dot:
+                    raise breach(name, f"is given as {name}.NAME=VALUE")
+                values.setdefault(group, {})[rest] = text
+            elif name in known:
                 values[name] = whole(name, text) if name in self.whole and self.is_strict else text
             elif self.is_strict:
                 raise breach(name, "is not a query parameter of this route")

@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from holdfast import limits
+from holdfast.job.meta import Meta
 from holdfast.job.retry import RetryPolicy
 
 _TOKEN_CHARS = 100  # of a lease: checked first, as callers may send anything
@@ -48,6 +49,15 @@ class UniqueWhile(enum.StrEnum):
     UNFINISHED = "unfinished"  # scheduled, ready or leased
 
 
+class OnConflict(enum.StrEnum):
+    """What is done with a new job whose unique key is taken."""
+
+    REFUSE = "refuse"
+    EXISTING = "existing"  # its producer gets the job that has the key
+    REPLACE = "replace"  # the waiting job that has the key gets its content and options
+    DEBOUNCE = "debounce"  # the same, and its delay begins again
+
+
 class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Counters that beanstalkd reports for a job: releases, buries and kicks, its last delay in seconds, and the timeouts
     before its last kick. Counted when beanstalkd's verbs are used.
@@ -64,7 +74,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
     `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
-    whose conclude enqueued it. `traceparent` is the trace that it was enqueued in. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
+    whose conclude enqueued it. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
     set aside or repaired.
     """
 
@@ -79,7 +89,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     beanstalk: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
-    traceparent: str | None = None
+    meta: Meta = ()
 
 
 NO_EXTRAS = Extras()
@@ -106,7 +116,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
-    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds."""
+    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds.
+
+    `debounce_max_ms`: a job is never debounced to later than so long after it was enqueued.
+    """
 
     queue: str
     payload: bytes
@@ -117,6 +130,8 @@ class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     run_at: int | None = None
     max_attempts: int | None = None
     extras: Extras = NO_EXTRAS
+    on_conflict: OnConflict = OnConflict.REFUSE
+    debounce_max_ms: int | None = None
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):

@@ -36,8 +36,10 @@ from holdfast.job.job import (
     Lease,
     LeaseRef,
     NewJob,
+    OnConflict,
     State,
 )
+from holdfast.job.meta import Meta
 from holdfast.limits import ID_MAX, PRIORITY_MAX
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
@@ -168,6 +170,19 @@ def lapse(job: Job, now: int) -> Job:
     return _again(job, now, 0)
 
 
+def take_back(job: Job, now: int, attempt: int | None) -> Job:
+    """An operator takes the lease back: its holder has lost it, and the attempt does not count. Only of this attempt, if one is named."""
+    if job.lease is None:
+        raise _wrong(job, "have its lease taken back", "leased")
+    if attempt is not None and attempt != job.attempt:
+        raise WrongState(
+            f"Job {job.id} is in attempt {job.attempt} by now, not in attempt {attempt}.", job_id=job.id, state=job.state.value
+        )
+    if job.lease.cancel_requested:
+        return _ended(job, State.CANCELLED, CANCELLED, now)
+    return _again(job, now, 0)
+
+
 def due(job: Job, now: int) -> Job:
     """A scheduled job is due."""
     if job.state is not SCHEDULED or job.ready_at > now:
@@ -248,11 +263,14 @@ def edit(
     max_attempts: int | None,
     size: int | None,
     tags: tuple[str, ...] | None,
+    meta: Meta | None,
 ) -> Job:
     """Change a waiting job; None leaves a field as it is."""
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be edited", "scheduled or ready")
-    extras: Extras = _decided(job.extras) if tags is None else replace(job.extras, tags=tags, unreadable=None)
+    extras: Extras = _decided(job.extras)
+    if tags is not None or meta is not None:
+        extras = replace(extras, tags=extras.tags if tags is None else tags, meta=extras.meta if meta is None else meta)
     edited = replace(
         job,
         priority=job.priority if priority is None else priority,
@@ -261,6 +279,38 @@ def edit(
         extras=extras,
     )
     return edited if ready_at is None else _at(edited, max(ready_at, now), now)
+
+
+def overwrite(job: Job, new: NewJob, now: int, max_attempts: int) -> Job:
+    """A waiting job whose unique key a new one wants: it gets the new one's options and size, with none of its tries used, and keeps its id,
+    its group and its place in the line. Debounced, it also begins its delay again.
+    """
+    if job.state not in (SCHEDULED, READY):
+        raise _wrong(job, "be replaced", "scheduled or ready")
+    was = job.extras
+    kept = replace(
+        new.extras,
+        group_key=was.group_key,
+        group_limit=was.group_limit,
+        worker=was.worker,
+        follows=was.follows,
+        beanstalk=was.beanstalk,
+    )
+    changed = replace(
+        job,
+        priority=job.priority if new.priority is None else new.priority,
+        max_attempts=max_attempts,
+        failures=0,
+        crashes=0,
+        size=len(new.payload),
+        extras=kept,
+    )
+    if new.on_conflict is not OnConflict.DEBOUNCE:
+        return changed
+    until = now + (new.delay_ms or 0)
+    if new.debounce_max_ms is not None:
+        until = min(until, job.created_at + new.debounce_max_ms)
+    return changed if until <= now and job.state is READY else _at(changed, max(until, now), now)
 
 
 def orphan(job: Job, now: int) -> Job:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from msgspec import UNSET
 
 from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
+from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import GRANT_BYTES
@@ -13,7 +14,7 @@ from holdfast.messages.audit import Deed, Managed
 from holdfast.messages.frame import Command, Phase, Request
 from holdfast.messages.views import QueueInfo
 
-_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags")
+_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags", "meta")
 
 # Commands: producing and consuming ------------------------------------------------------------------------------------------------
 
@@ -154,6 +155,17 @@ class PromoteJob(Managed[Changed], frozen=True, tag=12):
         return Deed("job.promote", job=self.id)
 
 
+class TakeBackLease(Managed[Changed], frozen=True, tag=85):
+    """Take a leased job back from its worker, whose lease is lost; the attempt does not count. `attempt`: only if it is still that one."""
+
+    id: int
+    attempt: int | None = None
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.release_lease", job=self.id)
+
+
 class DeleteJob(Managed[Changed], frozen=True, tag=13):
     """Remove a job and everything stored about it. `unless_history`: a concluded or cancelled one is not found."""
 
@@ -176,6 +188,7 @@ class EditJob(Managed[Changed], frozen=True, tag=14):
     run_at: int | None = None
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
+    meta: Meta | None = None
 
     def deed(self) -> Deed:
         """What it does."""

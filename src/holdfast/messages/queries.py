@@ -1,6 +1,7 @@
 """Queries to a store or to the counters in memory. Times are in milliseconds."""
 
 from holdfast.job.job import State
+from holdfast.job.meta import Meta
 from holdfast.limits import LIST_LIMIT, STATS_QUEUES
 from holdfast.messages.frame import Query
 from holdfast.messages.views import (
@@ -46,6 +47,7 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     cursor: tuple[int, tuple[int | str, ...]] | None = None
     payload_up_to: int | None = None
     text_up_to: int | None = None
+    meta: Meta = ()
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):
@@ -143,6 +145,12 @@ class CountJobs(Query[JobCounts], frozen=True, tag=61):
     tag: str | None = None
     text: str | None = None
     text_up_to: int | None = None
+    meta: Meta = ()
+
+
+def is_narrowed(query: ListJobs | CountJobs) -> bool:
+    """Whether it has a filter for which each row is looked at."""
+    return query.type is not None or query.tag is not None or query.text is not None or bool(query.meta)
 
 
 class RecentFailures(Query[Failures], frozen=True, tag=62):

@@ -89,8 +89,8 @@ class QueuePage(Answer, frozen=True, tag=123):
 class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
-    `takers`: running workers of the queue with their times of registration, up to a limit; the engine adds how many are
-    `silent`.
+    `takers`: running workers of the queue with their times of registration, up to a limit; of a leased job its worker alone, if it is
+    registered. The engine adds how many are `silent`.
     """
 
     job: Job

@@ -9,7 +9,7 @@ is a step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. 
 PostgreSQL's step 4 are read by those steps only (`positional.py`).
 
     column                        what it holds                            read by SQL
-    job.extras                    Extras; NULL for most jobs               tags, group and unique key: listings, checks, any_job
+    job.extras                    Extras; NULL for most jobs               tags, meta, group and unique key: listings, checks, any_job
     queue.settings                what was set of QueueSettings            capacity and attempts: `holdfast.enqueue`
     queue.ready_floors            priority → number (PostgreSQL)           written by `holdfast.enqueue`
     interest.match                "*" or an object of patterns             -
@@ -71,7 +71,7 @@ class _Extras(_Kept):
     worker: str | None = None
     beanstalk: _Counters | None = None
     follows: Number | None = None
-    traceparent: Annotated[str, msgspec.Meta(min_length=55, max_length=55)] | None = None
+    meta: dict[str, str] = {}
 
 
 class _Receipt(_Kept):
@@ -150,9 +150,7 @@ def extras_of(text: str) -> Extras:
 
 def extras_text(extras: Extras) -> str | None:
     """The column for extras: nothing for most jobs."""
-    if extras.traceparent is not None or len(extras.tags) > _FEW_TAGS:
-        return _written_extras(extras)
-    return _known_extras_text(extras)
+    return _known_extras_text(extras) if len(extras.tags) <= _FEW_TAGS and not extras.meta else _written_extras(extras)
 
 
 def _written_extras(extras: Extras) -> str | None:
@@ -179,7 +177,8 @@ def _extras_from(kept: _Extras) -> Extras:
         if counters is None
         else BeanstalkCounters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         kept.follows,
-        traceparent=kept.traceparent,
+        None,
+        tuple(kept.meta.items()),
     )
 
 
@@ -205,7 +204,7 @@ def _kept_extras(extras: Extras) -> _Extras:
         if counters is None
         else _Counters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         extras.follows,
-        extras.traceparent,
+        dict(extras.meta),
     )
 
 

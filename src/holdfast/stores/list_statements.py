@@ -1,6 +1,6 @@
 """The statements behind a listing: one shape, filled in for each state, its order and the filters in use, in the words of one database.
 
-The only place that composes SQL, because four optional filters over seven orders would be a hundred files. It composes only the
+The only place that composes SQL, because five optional filters over seven orders would be a hundred files. It composes only the
 fixed names below; values are always bound, as parameters that begin with a colon.
 """
 
@@ -22,6 +22,8 @@ class Dialect:
     no_bytes: str
     has_tag: str
     """Whether the tags in `j.extras` (JSON) contain :tag."""
+    has_meta: str
+    """Whether the names and values in `j.extras` (JSON) contain all of :meta (a JSON object)."""
     is_seen: str
     """Whether the row's queue is among those named by :names, or begins as one of :prefixes (both JSON)."""
     payload_has_text: str
@@ -113,6 +115,7 @@ def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
     return (
         "(:type IS NULL OR j.type = :type)",
         f"(:tag IS NULL OR (j.extras IS NOT NULL AND {dialect.has_tag}))",
+        f"(:meta IS NULL OR (j.extras IS NOT NULL AND {dialect.has_meta}))",
         f"(:text IS NULL OR {text})",
         *(
             (f"({dialect.is_seen}) IS TRUE",) if scoped else ()

@@ -16,13 +16,22 @@ from holdfast.limits import CHEAP_PAGE, CHEAP_READS_WAITING, DEAR_READS_WAITING,
 from holdfast.messages.audit import ListAudit
 from holdfast.messages.frame import Answer, Query
 from holdfast.messages.key_commands import ListKeys
-from holdfast.messages.queries import CountJobs, CountUrgent, GetInterests, ListJobs, ListSchedules, ListWorkers, RecentFailures
+from holdfast.messages.queries import (
+    CountJobs,
+    CountUrgent,
+    GetInterests,
+    ListJobs,
+    ListSchedules,
+    ListWorkers,
+    RecentFailures,
+    is_narrowed,
+)
 
 _DEAR = (CountUrgent, GetInterests, ListAudit, RecentFailures)
 
 
 def _is_filtered(query: ListJobs | CountJobs) -> bool:
-    return query.type is not None or query.tag is not None or query.text is not None or query.scope is not None
+    return is_narrowed(query) or query.scope is not None
 
 
 class Line(IntEnum):

@@ -47,6 +47,7 @@ from holdfast.messages.queries import (
     OldestDead,
     OldestReady,
     RecentFailures,
+    is_narrowed,
 )
 from holdfast.messages.views import (
     FailedJob,
@@ -252,7 +253,10 @@ class Reader:
         on_queue, workers = await self._row("workers_on", job.queue)
         if query.scope is not None and not on_queue:
             workers = await count_seen_workers(self._snapshot, query.scope)
-        takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
+        if job.lease is not None:
+            takers = await self._fetch("registered_at", job.lease.worker)
+        else:
+            takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
 
     async def _queue_id(self, name: str | None) -> int | None:
@@ -267,13 +271,13 @@ class Reader:
     async def _counts(self, query: CountJobs, _: int) -> JobCounts:
         queue_id = await self._queue_id(query.queue)
         wanted = set(State) if query.state is None else {query.state}
-        if query.type is None and query.tag is None and query.text is None:
+        if not is_narrowed(query):
             tallies = await self._tallies(queue_id, query.scope)
             return JobCounts({state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted})
         counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
         scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
         values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
-        values |= {"type": query.type, "tag": query.tag, "text": query.text} | scope_values(query)
+        values |= _filter_values(query)
         one, scoped = queue_id is not None, is_scoped(query)
         for section in SECTIONS:
             if section.state in wanted:
@@ -389,7 +393,7 @@ class Reader:
         limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
         filtered = _filtered(query)
         values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": scanned}
-        values |= {"type": query.type, "tag": query.tag, "text": query.text} | scope_values(query)
+        values |= _filter_values(query)
         values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
         bound = await self._bound(section, one, bool(key), values) if filtered else ()
         paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered, is_scoped(query))
@@ -435,4 +439,9 @@ class Reader:
 
 
 def _filtered(query: ListJobs) -> bool:
-    return query.type is not None or query.tag is not None or query.text is not None or is_scoped(query)
+    return is_narrowed(query) or is_scoped(query)
+
+
+def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
+    meta = rows.json_text(dict(query.meta)) if query.meta else None
+    return {"type": query.type, "tag": query.tag, "text": query.text, "meta": meta} | scope_values(query)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from holdfast import NewJob
 from holdfast.cli.jobs import commands
+from holdfast.errors import LeaseLost
 from tests.contract.cli.shell import HOLDFAST, call, environment
 from tests.contract.client.proxy import CUT, PASS, Proxy
 from tests.contract.client.test_contents import TAKEN, put
@@ -66,12 +67,47 @@ def test_age_limit_and_states_are_filters_too(holdfast, witness, queue, dead):
 
 
 @pytest.mark.parametrize("name", ["--queue", "--type", "--tag", "--text", "--error"])
-@pytest.mark.parametrize("verb", ["retry", "cancel", "promote", "delete", "move", "settle"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "promote", "release", "delete", "move", "settle"])
 def test_a_filter_that_is_empty_does_not_stand_for_all_jobs(verb, name):
     """As `--text "$TEXT"` is, where nobody has set the variable; no server has to be asked."""
     more = {"move": ["--to", "q"], "settle": ["--as", "done", "--reason", "r"], "delete": ["--state", "dead"]}.get(verb, [])
     said = CliRunner().invoke(commands, [verb, name, "", *more, "--yes", "--url", "http://127.0.0.1:1"])
     assert (said.exit_code, "it is empty" in said.output) == (2, True), said.output
+
+
+def test_a_push_says_what_to_do_if_its_key_is_taken(holdfast, witness, queue):
+    given = ("job", "push", queue, "--unique-key", "u", "--delay", "1h")
+    first = holdfast(*given, "1").stdout
+    assert holdfast(*given, "2", "--on-conflict", "existing").stdout == first
+    assert holdfast(*given, "3", "--on-conflict", "debounce", "--debounce-max", "2h").stdout == first
+    assert witness.job(int(first)).payload == 3
+    assert holdfast(*given, "4").returncode == 1
+
+
+def test_meta_is_given_and_filtered_by(holdfast, witness, queue):
+    first = holdfast("job", "push", queue, "--meta", "tenant=7", "--meta", "url=a=b").stdout.strip()
+    second = holdfast("job", "push", queue, "--meta", "tenant=8").stdout.strip()
+    assert witness.job(int(first)).meta == {"tenant": "7", "url": "a=b"}
+    assert json.loads(holdfast("job", "ls", "--queue", queue, "--meta", "url=a=b", "--json").stdout)["id"] == int(first)
+    assert holdfast("job", "cancel", "--meta", "tenant=8", "--yes").returncode == 0
+    assert states(witness, [int(first), int(second)]) == ["ready", "cancelled"]
+    wrong = holdfast("job", "ls", "--meta", "tenant")
+    assert (wrong.returncode, "'tenant' is not NAME=VALUE" in wrong.stderr) == (2, True)
+
+
+def test_leases_are_taken_back_by_id_and_by_filter(holdfast, witness, queue):
+    ids = [witness.enqueue(queue, n).id for n in range(3)]
+    held = {job.id: job.lease.token for job in witness.lease(queue, max=3)}
+    told = holdfast("job", "release", "--queue", queue, "--dry-run")
+    assert sorted(told.stdout.split()) == sorted(map(str, ids))
+    assert states(witness, ids) == ["leased"] * 3
+    assert holdfast("job", "release", ids[0], "--yes").stdout == f"{ids[0]} ready\n"
+    with pytest.raises(LeaseLost):
+        witness.extend(held[ids[0]])
+    assert holdfast("job", "release", "--queue", queue, "--yes").returncode == 0
+    assert states(witness, ids) == ["ready"] * 3
+    refused = holdfast("job", "release", ids[0], "--yes")
+    assert (refused.returncode, "[wrong_state" in refused.stderr) == (1, True)
 
 
 def test_jobs_are_moved_by_id_and_by_filter(holdfast, witness, queue):

@@ -148,6 +148,37 @@ def test_waiting_for_a_job_ends_with_it_or_with_the_time(client, queue):
     assert client.wait(put.id).state == "cancelled"
 
 
+def test_a_lease_is_taken_back_from_its_worker(client, queue):
+    put = client.enqueue(queue, 1)
+    (job,) = client.lease(queue)
+    assert (client.release_lease(put.id, job.attempt).state, client.job(put.id).failures) == ("ready", 0)
+    with pytest.raises(LeaseLost):
+        client.conclude(job.lease.token)
+    with pytest.raises(WrongState):
+        client.release_lease(put.id)
+
+
+def test_a_conflict_is_solved_as_its_producer_asks(client, queue):
+    first = client.enqueue(queue, 1, unique_key="u")
+    assert not first.duplicate
+    same = client.enqueue(queue, 2, unique_key="u", on_conflict="existing")
+    assert (same.id, same.duplicate, client.job(first.id).payload) == (first.id, True, 1)
+    client.enqueue(queue, 3, unique_key="u", on_conflict="replace")
+    off = client.enqueue(queue, 4, unique_key="u", on_conflict="debounce", delay_ms=60_000, debounce_max_ms=90_000)
+    assert (off.state, client.job(first.id).payload) == ("scheduled", 4)
+    jobs = [NewJob(queue=queue, unique_key=key, on_conflict="existing") for key in ("u", "w")]
+    assert [receipt.duplicate for receipt in client.enqueue_many(jobs)] == [True, False]
+
+
+def test_meta_goes_with_a_job_to_its_worker_and_finds_it(client, queue):
+    mine = client.enqueue(queue, 1, meta={"tenant": "7", "a&b": "c=d"}).id
+    raw = client.enqueue(queue, b"x", content_type="text/plain", meta={"tenant": "8", "a,b": "[1]"}).id
+    assert [job.id for job in client.jobs(queue=queue, meta={"tenant": "7", "a&b": "c=d"})] == [mine]
+    assert [job.id for job in client.jobs(queue=queue, meta={"a,b": "[1]"})] == [raw]
+    assert client.edit(raw, meta={"tenant": "9"}).meta == {"tenant": "9"}
+    assert [job.meta for job in client.lease(queue, max=2)] == [{"tenant": "7", "a&b": "c=d"}, {"tenant": "9"}]
+
+
 def test_jobs_are_managed(client, queue):
     put = client.enqueue(queue, 1, delay_ms=60_000)
     assert client.why(put.id).reasons[0].code == "scheduled"

@@ -109,6 +109,13 @@ def test_a_job_is_managed_once_and_shown_as_it_is(through, witness, queue, troub
     assert getattr(through, verb)(put.id).state == state
 
 
+def test_a_lease_is_taken_back_once(through, witness, queue, trouble):
+    put = witness.enqueue(queue)
+    witness.lease(queue)
+    trouble()
+    assert through.release_lease(put.id, 1).state == "ready"
+
+
 def test_what_must_not_be_repeated_is_not(through, witness, queue, trouble):
     witness.set_schedule(queue, interval_ms=86_400_000, queue=queue)
     trouble()

@@ -79,7 +79,7 @@ async def filled(place):
     await client.put(unique_key="b", group_key="h", tags=("x",))
     await client.put(unique_key="c", group_key="h", tags=("x",))
     for n in range(3):
-        await client.put("other", tags=(f"{n}",))
+        await client.put("other", tags=(f"{n}",), meta=(("n", f"{n}"),))
     await client.close()
     assert await place.check() == []
 
@@ -114,6 +114,8 @@ async def test_a_job_whose_extras_are_spoiled_keeps_no_filter_from_finding_the_o
         page = await client.ask(ListJobs(100, queue=queue, tag=name))
         assert [one.job.id for one in page.jobs] == ([2, 3] if name == "x" else [int(name) + 4])
         assert sum((await client.ask(CountJobs(queue, tag=name))).counts.values()) == len(page.jobs)
+        page = await client.ask(ListJobs(100, queue=queue, meta=(("n", name),)))
+        assert [one.job.id for one in page.jobs] == ([] if name == "x" else [int(name) + 4])
     await client.close()
 
 

@@ -104,10 +104,10 @@ def test_a_request_without_a_trace_begins_one_which_its_job_keeps(traced, collec
         number, request_id = push(client, "q")
         (door,) = collector.wait_for("POST /v1/queues/{queue}/jobs", holdfast__request_id=request_id)
         assert door.parent == ""
-        assert client.get(f"/v1/jobs/{number}").json()["traceparent"][:-2] == f"00-{door.trace}-{door.id}-"
+        assert client.get(f"/v1/jobs/{number}").json()["meta"]["traceparent"][:-2] == f"00-{door.trace}-{door.id}-"
         job = lease(client, "q")
         (given,) = collector.wait_for("lease q")
-        assert job["traceparent"][:-2] == f"00-{door.trace}-{given.id}-"
+        assert job["meta"]["traceparent"][:-2] == f"00-{door.trace}-{given.id}-"
         asking = collector.wait_for("POST /v1/leases", http__response__status_code=200)
         assert given.links == [asking[-1].id]
 
@@ -116,7 +116,7 @@ def test_the_sampling_decision_of_the_caller_is_followed_and_what_is_not_recorde
     with traced.client() as client:
         push(client, "q", UNSAMPLED)
         push(client, "q", "00-" + "0" * 32 + "-b7ad6b7169203331-01")  # which is none, and is ignored
-        assert lease(client, "q")["traceparent"] == UNSAMPLED
+        assert lease(client, "q")["meta"]["traceparent"] == UNSAMPLED
         (door,) = collector.wait_for("POST /v1/queues/{queue}/jobs")
         assert door.trace != TRACE
         assert all(span.trace != TRACE for span in collector.spans)
@@ -147,7 +147,7 @@ def test_follow_ups_belong_to_the_trace_of_the_job_that_they_follow(traced):
         push(client, "q", GIVEN)
         token = lease(client, "q")["lease"]["token"]
         ended = client.post(f"/v1/leases/{token}/conclude", json={"then": [{"queue": "r", "payload": 2}]}).json()
-        assert client.get(f"/v1/jobs/{ended['then'][0]['id']}").json()["traceparent"] == GIVEN
+        assert client.get(f"/v1/jobs/{ended['then'][0]['id']}").json()["meta"]["traceparent"] == GIVEN
 
 
 def test_a_long_poll_is_granted_in_the_commit_that_its_trace_shows(traced, collector):
@@ -171,8 +171,8 @@ def test_without_traces_a_job_hands_its_traceparent_on_and_nothing_is_recorded(s
     with server.client() as client:
         push(client, "q", GIVEN)
         push(client, "q")
-        assert lease(client, "q")["traceparent"] == GIVEN
-        assert "traceparent" not in lease(client, "q")
+        assert lease(client, "q")["meta"]["traceparent"] == GIVEN
+        assert "meta" not in lease(client, "q")
         assert "holdfast_trace_spans" not in client.get("/metrics").text
     assert collector.spans == []
 

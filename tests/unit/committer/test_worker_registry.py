@@ -146,3 +146,20 @@ async def test_workers_that_have_been_silent_for_a_minute_are_not_counted_on(eng
     await engine.workers.remove(gone[1].id)
     clock.advance(61_000)
     assert "The one registered worker of a has sent no heartbeat" in (await engine.reading.why(1))[1][0][1]
+
+
+async def test_a_job_whose_worker_has_been_silent_for_a_minute_says_so(engine, new, clock):
+    holder = await engine.workers.register(("a",), "host")
+    await engine.enqueue([new("a"), new("a")])
+    leased = [await engine.lease(("a",), 1, worker, lease_ms=600_000) for worker in (holder.id, "nobody registered")]
+    mine, other = (granted.jobs[0].job.id for granted in leased)
+
+    async def why(job_id):
+        return [code for code, _ in (await engine.reading.why(job_id))[1]]
+
+    assert await why(mine) == ["running"]
+    clock.advance(60_001)
+    assert await why(mine) == ["worker_silent", "running"]
+    assert await why(other) == ["running"], "nobody knows when it was last heard of"
+    await engine.workers.beat(holder.id)
+    assert await why(mine) == ["running"]

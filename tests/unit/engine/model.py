@@ -7,7 +7,7 @@ both. Tokens are the engine's to make: the model is told them after a lease, and
 from collections import Counter
 from dataclasses import dataclass, field
 
-from holdfast.job.job import LeaseRef, NewJob, State, UniqueWhile
+from holdfast.job.job import LeaseRef, NewJob, OnConflict, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
@@ -41,6 +41,7 @@ class Row:
     attempt: int = 0
     failures: int = 0
     crashes: int = 0
+    created_at: int = 0
     until: int = 0
     ended_at: int = 0
     result_size: int = 0
@@ -260,6 +261,13 @@ class Model(Tubes, Routing):
         self.wait(row, self.now)
         return row.id
 
+    def TakeBackLease(self, command: c.TakeBackLease) -> object:  # noqa: N802
+        row = self.job(command.id, "leased")
+        if command.attempt not in (None, row.attempt):
+            raise No("wrong_state")
+        self.hand_back(row, self.now)
+        return row.id
+
     def SettleJob(self, command: c.SettleJob) -> object:  # noqa: N802
         row = self.job(command.id, *WAITING, "dead")
         row.result_size = len(command.result or b"")
@@ -310,17 +318,56 @@ class Model(Tubes, Routing):
 
     def _put_all(self, command: Put, jobs: list[NewJob], skip_held: bool = False) -> object:
         free = [new for new in jobs if not skip_held or self.holder(new.queue, new.extras.unique_key) is None]
+        held = [self._taken(new, free[:place]) for place, new in enumerate(free)]
         for queue in dict.fromkeys(new.queue for new in free):
-            mine = [new for new in free if new.queue == queue]
-            sizes = [len(new.payload) for new in mine]
-            self.need_room(queue, len(mine), sum(sizes), max(sizes))
-        keys = [(new.queue, new.extras.unique_key) for new in free if new.extras.unique_key is not None]
-        if len(set(keys)) < len(keys) or any(self.holder(*key) is not None for key in keys):
-            raise No("not_unique")
-        ids = [self._put(new) for new in free]
+            mine = [(new, row) for new, row in zip(free, held, strict=True) if new.queue == queue]
+            count = sum(row is None for _, row in mine)
+            overwrites = (OnConflict.REPLACE, OnConflict.DEBOUNCE)
+            size = sum(len(new.payload) for new, row in mine if row is None)
+            size += sum(
+                len(new.payload) - row.size for new, row in mine if isinstance(row, Row) and new.on_conflict in overwrites
+            )
+            self.need_room(queue, count, size, max(len(new.payload) for new, _ in mine))
+        ids: list[int] = []
+        for new, row in zip(free, held, strict=True):
+            ids.append(self._put(new) if row is None else self._give_way(new, row, ids))
         if command.key is not None:
             self.answers[command.key.scope, command.key.key] = (command.key.digest, ids)
         return ids, False, sorted({new.queue for new in jobs} - {new.queue for new in free})
+
+    def _taken(self, new: NewJob, before: list[NewJob]) -> "Row | int | None":
+        """Who has the unique key that a new job wants: a job, or the one of those before it at this place."""
+        pair = (new.queue, new.extras.unique_key)
+        if pair[1] is None:
+            return None
+        for place, earlier in enumerate(before):
+            if (earlier.queue, earlier.extras.unique_key) == pair:
+                if new.on_conflict is not OnConflict.EXISTING:
+                    raise No("not_unique")
+                return place
+        row = self.holder(*pair)
+        if row is None:
+            return None
+        refuses = new.on_conflict is OnConflict.REFUSE
+        if refuses or (new.on_conflict is not OnConflict.EXISTING and row.state not in WAITING):
+            raise No("not_unique")
+        return row
+
+    def _give_way(self, new: NewJob, row: "Row | int", ids: list[int]) -> int:
+        if isinstance(row, int):
+            return ids[row]
+        if new.on_conflict is not OnConflict.EXISTING:
+            row.size, row.failures, row.crashes = len(new.payload), 0, 0
+            row.priority = row.priority if new.priority is None else new.priority
+            row.max_attempts = new.max_attempts or self.policies[new.queue].max_attempts
+            row.key_while_queued = new.extras.unique_while is UniqueWhile.QUEUED
+        if new.on_conflict is OnConflict.DEBOUNCE:
+            until = self.now + (new.delay_ms or 0)
+            if new.debounce_max_ms is not None:
+                until = min(until, row.created_at + new.debounce_max_ms)
+            if until > self.now or row.state == "scheduled":
+                self.wait(row, max(until, self.now))
+        return row.id
 
     def _put(self, new: NewJob) -> int:
         self.last_id += 1
@@ -331,6 +378,7 @@ class Model(Tubes, Routing):
         key, group = extras.unique_key, extras.group_key
         size, limit = len(new.payload), extras.group_limit
         row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
+        row.created_at = self.now
         self.wait(row, self.now + (new.delay_ms or 0))
         self.jobs[row.id] = row
         return row.id
@@ -369,7 +417,17 @@ class Model(Tubes, Routing):
 
 _TIME = (ExpireLeases, PromoteDue, BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
-_JOBS = (c.SettleJob, c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
+_JOBS = (
+    c.SettleJob,
+    c.RetryJob,
+    c.CancelJob,
+    c.PromoteJob,
+    c.TakeBackLease,
+    c.DeleteJob,
+    c.EditJob,
+    c.PauseQueue,
+    c.PurgeQueue,
+)
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
 _HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)

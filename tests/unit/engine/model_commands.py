@@ -4,7 +4,7 @@ import random
 
 from msgspec.structs import replace
 
-from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, State, UniqueWhile
+from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
@@ -18,7 +18,7 @@ SETTINGS = {
 QUEUES = tuple(SETTINGS)
 STEP_MS = 10
 NEVER = LeaseRef(1, 1, 1, bytes(16))
-ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
+ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.TakeBackLease, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
 MATCHES = ("*", "*", "*", {"^a$": "^1$"}, {"^a$": "^[12]$"}, {"b": "^.*1"}, {"^a$": "^2$", "^b$": "^2$"}, None)
 EVENTS = (b'{"a":"1"}', b'{"a":"2"}', b'{"b":"21"}', b'{"a":"3","b":"2"}', b"{}")
 
@@ -68,13 +68,18 @@ class CommandMaker:
             group_key=group,
             group_limit=pick((1, 1, 2)) if group else 1,
         )
+        delay_ms = self.delay()
+        ways = [OnConflict.REFUSE, *OnConflict] if key else [OnConflict.REFUSE]
+        way = pick([way for way in ways if way is not OnConflict.DEBOUNCE or delay_ms])
         return NewJob(
             pick(QUEUES),
             self.payload(),
             priority=pick((None, 1, 2)),
-            delay_ms=self.delay(),
+            delay_ms=delay_ms,
             max_attempts=pick((None, 1, 2)),
             extras=extras,
+            on_conflict=way,
+            debounce_max_ms=pick((None, 4 * STEP_MS)) if way is OnConflict.DEBOUNCE else None,
         )
 
     def payload(self):

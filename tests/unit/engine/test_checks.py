@@ -13,6 +13,14 @@ from holdfast.messages.queries import ListJobs
 PAYLOAD = 2_000
 NOBODY = LeaseRef(1, 1, 1, b"s" * 16)
 
+META_REFUSED = [
+    (("n" * 129, ""),),
+    (("", "v"),),
+    (("n" * 128, "v" * 3_969),),
+    (("a", "v" * 4_000), ("b", "v" * 95)),
+    (("n", "a\0b"),),
+]
+
 # What a producer says: the field, what is taken, what is refused. Where a refusal is named otherwise, that name is last.
 OF_A_JOB = [
     ("queue", ["q", "q" * 200, "A.b_c:d-9"], ["", "q" * 201, "a b", "a/b", "ä", "a\n", "a\0"]),
@@ -29,6 +37,7 @@ OF_A_JOB = [
     ("group_limit", [1, limits.GROUP_LIMIT_MAX], [0, limits.GROUP_LIMIT_MAX + 1]),
     ("tags", [(), ("t",) * 32, ("t" * 128,)], [("t",) * 33]),
     ("tags[1]", [], [("t", "t" * 129), ("t", "a\0b")]),
+    ("meta", [(), (("n" * 128, "v" * 3_968),), (("ü" * 128, ""),)], META_REFUSED),
 ]
 RETRIES = [
     ("retry.base_ms", {"base_ms": 0}, {"base_ms": -1}),
@@ -211,6 +220,7 @@ EDITS = [
     ("run_at", {"run_at": limits.RUN_AT_MAX}, {"run_at": limits.RUN_AT_MAX + 1}),
     ("type", {"type": "t" * 128}, {"type": "t" * 129}),
     ("tags", {"tags": ("t",) * 32}, {"tags": ("t",) * 33}),
+    ("meta", {"meta": (("n", "v" * 4_095),)}, {"meta": (("n", "v" * 4_096),)}),
     ("payload", {"content": Content("", None, b"x" * PAYLOAD)}, {"content": Content("", None, b"x" * (PAYLOAD + 1))}),
     ("content_type", {"content": Content("", "c" * 256, b"")}, {"content": Content("", "c" * 257, b"")}),
 ]
@@ -234,6 +244,7 @@ PAGES = [
     ("limit", {"limit": limits.LIST_LIMIT}, {"limit": limits.LIST_LIMIT + 1}),
     ("type", {"type": "t" * 128}, {"type": "t" * 129}),
     ("tag", {"tag": "t" * 128}, {"tag": "t" * 129}),
+    ("meta", {"meta": (("n", "v" * 4_095),)}, {"meta": (("n", "v" * 4_096),)}),
     ("text", {"text": "t" * limits.REASON_CHARS}, {"text": "t" * (limits.REASON_CHARS + 1)}),
     ("queue", {"queue": "q"}, {"queue": "a b"}),
 ]

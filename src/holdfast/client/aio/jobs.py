@@ -17,7 +17,9 @@ _POLL_MS = 50_000
 
 
 class Jobs(AsyncCaller):
-    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `move`, `settle`, `delete`."""
+    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
+    `delete`.
+    """
 
     async def job(self, job_id: int) -> Job:
         """One job with its result, progress and errors. Raises `JobNotFound`."""
@@ -31,6 +33,7 @@ class Jobs(AsyncCaller):
         type: str | None = None,
         tag: str | None = None,
         text: str | None = None,
+        meta: dict[str, str] | None = None,
         payload: bool = True,
         page: int = 200,
     ) -> AsyncIterator[Job]:
@@ -38,7 +41,15 @@ class Jobs(AsyncCaller):
         cursor: str | None = None
         while True:
             got = await self.jobs_page(
-                queue=queue, state=state, type=type, tag=tag, text=text, payload=payload, limit=page, cursor=cursor
+                queue=queue,
+                state=state,
+                type=type,
+                tag=tag,
+                text=text,
+                meta=meta,
+                payload=payload,
+                limit=page,
+                cursor=cursor,
             )
             for job in got.jobs:
                 yield job
@@ -54,12 +65,14 @@ class Jobs(AsyncCaller):
         type: str | None = None,
         tag: str | None = None,
         text: str | None = None,
+        meta: dict[str, str] | None = None,
         payload: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
         filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text}
+        filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
         return await self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)
 
@@ -101,8 +114,18 @@ class Jobs(AsyncCaller):
         """Run a scheduled job now."""
         return await self._manage(job_id, "promote")
 
+    async def release_lease(self, job_id: int, attempt: int | None = None) -> Job:
+        """Take a leased job back from its worker: it is ready at once, and the attempt does not count.
+
+        The worker gets `LeaseLost` for what it says of the job from now on. `attempt`: only if the job is still in that one;
+        without it this call can't be repeated safely, and raises `OutcomeUnknown` if its answer is lost.
+        """
+        if attempt is None:
+            return await self._post(Job, path("/v1/jobs/{}/release-lease", job_id), repeatable=False)
+        return await self._manage(job_id, "release-lease", {"attempt": attempt})
+
     async def edit(self, job_id: int, /, **changes: Any) -> Job:
-        """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""
+        """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`, `meta`."""
         return await self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
 
     async def move(self, job_id: int, queue: str) -> Enqueued:

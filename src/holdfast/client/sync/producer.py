@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from holdfast.client.bodies import chunks, event_body, job_body, raw_query
 from holdfast.client.retry import LONG_DEADLINE_S, jobs_path, new_key, path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Published, Receipt
+from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Published, PutOptions, Receipt
 from holdfast.errors import HoldfastError
 
 
@@ -22,7 +22,7 @@ class Producer(Caller):
         content_type: str | None = None,
         idempotency_key: str | None = None,
         wait_ms: int | None = None,
-        **options: Unpack[JobOptions],
+        **options: Unpack[PutOptions],
     ) -> Enqueued:
         """Enqueue one job. When this returns, the job is stored as `durability` of the result says.
 

@@ -88,7 +88,7 @@ class HeldJob:
     @property
     def traceparent(self) -> str | None:
         """The trace that it belongs to (W3C Trace Context): current while its handler runs, where `opentelemetry-api` is installed."""
-        return self.job.traceparent
+        return self.job.meta.get("traceparent")
 
     @property
     def noted(self) -> Any:

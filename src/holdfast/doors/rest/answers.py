@@ -21,7 +21,9 @@ class DurabilityOut(msgspec.Struct, frozen=True):
 
 
 class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
-    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since."""
+    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since. `duplicate`: it had the
+    unique key before, and `on_conflict` says that it stands in the place of a new job.
+    """
 
     id: Id
     queue: QueueName
@@ -32,13 +34,13 @@ class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
     created_at: Instant
     ready_at: Instant
     gone: bool | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
-    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key."""
+    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key, or had the unique key."""
 
     durability: DurabilityOut
-    duplicate: bool | UnsetType = UNSET
 
 
 class BulkOut(msgspec.Struct, kw_only=True):
@@ -205,8 +207,8 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     group_limit: of_a_job.GroupLimit | UnsetType = UNSET
     only_worker: of_a_job.OnlyWorker | UnsetType = UNSET
     follows: of_a_job.Follows | UnsetType = UNSET
-    traceparent: of_a_job.Traceparent | UnsetType = UNSET
     tags: tuple[str, ...] = ()
+    meta: of_a_job.Named | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[ReceiptOut] | UnsetType = UNSET

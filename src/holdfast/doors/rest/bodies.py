@@ -11,12 +11,13 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
+from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
-from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, OnConflict, UniqueWhile
+from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
 from holdfast.trace_context import traceparent_of
@@ -33,6 +34,7 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _WIDE = 16
 _FLAT_BYTES = 2 * JSON_DEPTH + 1  # so few can't be nested deeper: each level opens and closes
 PLAINLY_JSON = frozenset((b"", b"application/json"))  # as headers have them; of others `is_json` has to decide
+_REFUSE = OnConflict.REFUSE
 _UNFINISHED = UniqueWhile.UNFINISHED  # on Python 3.11 to look a member up costs as much as a call
 
 
@@ -209,11 +211,11 @@ def millis(moment: datetime | None) -> int | None:
 def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
     """A job for the engine out of a JSON body."""
     if given.payload is UNSET:
-        return _new(queue, b"null", None, given)
+        return _conflicting(_new(queue, b"null", None, given), given)
     payload = bytes(given.payload)
     if _FLAT_BYTES < len(payload) <= ONE_TURN_BODY_BYTES:  # a larger one was checked when the body was decoded
         check_json(at + "payload", payload)
-    return _new(queue, payload, None, given)
+    return _conflicting(_new(queue, payload, None, given), given)
 
 
 def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
@@ -231,7 +233,7 @@ def trace(jobs: list[NewJob], headers: dict[bytes, bytes]) -> None:
     traceparent = traceparent_of(headers)
     if traceparent is not None:
         for job in jobs:
-            job.extras = msgspec.structs.replace(job.extras, traceparent=traceparent)
+            job.extras = msgspec.structs.replace(job.extras, meta=with_traceparent(job.extras.meta, traceparent))
 
 
 def event_job(given: PublishIn) -> NewJob:
@@ -251,23 +253,27 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
     """A job from a body that is not JSON, with its options in the query."""
     for name in query:
-        if name not in JobOptions.__struct_fields__:
-            near = duplicate_keys.nearest(JobOptions, "", name)
+        if name not in PutOptions.__struct_fields__:
+            near = duplicate_keys.nearest(PutOptions, "", name)
             raise breach(name, "is not an option of a job" + (f"; did you mean {near}?" if near else ""))
-    options = strict_numbers(query, JobOptions)
+    options = strict_numbers(query, PutOptions)
     if "tags" in options:
         options["tags"] = _tags(options["tags"])
-    if "retry" in options:
-        try:
-            options["retry"] = msgspec.json.decode(given_retry := options["retry"].encode(), type=RetryPolicy)
-            duplicate_keys.once(given_retry, duplicate_keys.KEYED, "retry")
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise breach("retry", f"must be a retry policy in JSON ({error})") from None
+    for name, kind, what in (
+        ("retry", RetryPolicy, "a retry policy in JSON"),
+        ("meta", dict[str, str], "an object of texts in JSON"),
+    ):
+        if name in options:
+            try:
+                options[name] = msgspec.json.decode(given_json := options[name].encode(), type=kind)
+                duplicate_keys.once(given_json, duplicate_keys.KEYED, name)
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise breach(name, f"must be {what} ({error})") from None
     try:
-        given = msgspec.convert(options, JobOptions)
+        given = msgspec.convert(options, PutOptions)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    return _new(queue, body, content_type or "application/octet-stream", given)
+    return _conflicting(_new(queue, body, content_type or "application/octet-stream", given), given)
 
 
 def _tags(text: str) -> list[str]:
@@ -280,6 +286,13 @@ def _tags(text: str) -> list[str]:
         raise breach("tags", f"must be comma-separated, or a JSON array of strings ({error})") from None
 
 
+def _conflicting(new: NewJob, given: PutOptions) -> NewJob:
+    """The same with what is to be done if its unique key is taken."""
+    if given.on_conflict is not _REFUSE or given.debounce_max_ms is not None:
+        new.on_conflict, new.debounce_max_ms = given.on_conflict, given.debounce_max_ms
+    return new
+
+
 def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:
     extras = NO_EXTRAS
     if (
@@ -287,12 +300,20 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.unique_key is not None
         or given.group_key is not None
         or given.tags
+        or given.meta
         or given.retry is not None
         or given.group_limit != 1
         or given.unique_while is not _UNFINISHED
     ):
         extras = Extras(
-            given.lease_ms, given.retry, given.unique_key, given.unique_while, given.group_key, given.group_limit, given.tags
+            given.lease_ms,
+            given.retry,
+            given.unique_key,
+            given.unique_while,
+            given.group_key,
+            given.group_limit,
+            given.tags,
+            meta=tuple(given.meta.items()) if given.meta else (),
         )
     return NewJob(
         queue,

@@ -28,7 +28,9 @@ from holdfast.trace_context import HEADER
 _put = partial(post, tags=["producing"], is_hot=True)
 _end = partial(post, tags=["consuming"], status=200, is_hot=True)
 _of_lease = partial(_end, needs_body=False, more=[TOKEN])
-_AGAIN = "The same idempotency key and body as before: the first answer again"
+_AGAIN = (
+    "Nothing new: the same idempotency key and body as before, and the first answer again; or the job that has the unique key"
+)
 
 
 @_put(
@@ -69,7 +71,7 @@ async def enqueue(request: Request, state: AppState) -> Reply:
     if enqueued.gone:
         return Reply(200, body)
     location = (b"location", state.location % enqueued.jobs[0].id)
-    return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
+    return Reply(200 if enqueued.duplicate or enqueued.existing else 201, body, extra=(location,))
 
 
 @_put(
@@ -96,7 +98,8 @@ async def bulk(request: Request, state: AppState) -> Reply:
         await asyncio.sleep(0)
     enqueued = await _enqueued(request, state, jobs, key, wait_ms, at="jobs")
     body = replies.encode(replies.bulk_out(enqueued, state.durability))
-    return Reply(200 if enqueued.duplicate else 201, body)
+    nothing_new = enqueued.duplicate or len(enqueued.existing) == len(enqueued.jobs)
+    return Reply(200 if nothing_new else 201, body)
 
 
 def _enqueued(

@@ -31,4 +31,6 @@ OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: i
 Follows = Annotated[int, bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
 Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
 Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
-Traceparent = Annotated[str, Meta(description="The trace that it was enqueued in (W3C Trace Context).")]
+Named = Annotated[
+    dict[str, str], Meta(description="Names and values that its producer gave it, and the traceparent of its trace.")
+]

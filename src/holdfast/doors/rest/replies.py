@@ -24,6 +24,7 @@ from holdfast.doors.rest.answers import (
     SettingsOut,
 )
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
+from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
 from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
@@ -95,13 +96,17 @@ def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
         ready_at=instant(receipt.ready_at),
         gone=True if enqueued.gone else UNSET,
         durability=kept_as(enqueued, durability),
-        duplicate=True if enqueued.duplicate else UNSET,
+        duplicate=True if enqueued.duplicate or enqueued.existing else UNSET,
     )
 
 
 def receipts_out(enqueued: Enqueued) -> list[ReceiptOut]:
     """The jobs of a bulk enqueue."""
-    return [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
+    shown = [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
+    for one in shown if enqueued.existing else ():
+        if one.id in enqueued.existing:
+            one.duplicate = True
+    return shown
 
 
 def bulk_out(enqueued: Enqueued, durability: DurabilityOut) -> BulkOut:
@@ -162,6 +167,8 @@ def job_out(job: Job, now: int) -> JobOut:
 
 def _with_extras(shown: JobOut, extras: Extras) -> None:
     shown.tags = extras.tags
+    if extras.meta:
+        shown.meta = dict(extras.meta)
     if extras.unique_key is not None:
         shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
     if extras.group_key is not None:
@@ -170,8 +177,6 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
         shown.follows = extras.follows
-    if extras.traceparent is not None:
-        shown.traceparent = extras.traceparent
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
@@ -203,8 +208,10 @@ def granted_out(granted: GrantedJob, now: int) -> JobOut:
     shown.worker = shown.lease_ms_left = UNSET
     if granted.progress is not None:
         shown.progress = Raw(granted.progress)
-    if shown.traceparent is not UNSET and trace_context.leased is not None:
-        shown.traceparent = trace_context.leased(job, shown.traceparent)
+    if trace_context.leased is not None and shown.meta is not UNSET:
+        traceparent = traceparent_in(job.extras.meta)
+        if traceparent is not None:
+            shown.meta[NAME] = trace_context.leased(job, traceparent)
     return shown
 
 

@@ -12,13 +12,13 @@ from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, ScaleOut, WhyOut
 from holdfast.doors.rest.parameters import JobId, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
+from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, SettleIn
 from holdfast.engine.engine import JobVerb
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, patch, post, put
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob, TakeBackLease
 from holdfast.messages.queries import ListJobs
 
 QueueCursor = Annotated[str, Meta(description="`next_cursor` of the page before.", max_length=limits.QUEUE_NAME_WRITTEN_CHARS)]
@@ -48,6 +48,9 @@ async def list_jobs(
     text: Annotated[
         str | None, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
+    meta: Annotated[
+        dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
+    ] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
@@ -56,7 +59,16 @@ async def list_jobs(
     if state_ is not None and state_ not in set(State):
         raise breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await state.engine.reading.jobs(
-        ListJobs(limit, queue, State(state_) if state_ else None, type, tag, text, cursor_of(cursor))
+        ListJobs(
+            limit,
+            queue,
+            State(state_) if state_ else None,
+            type,
+            tag,
+            text,
+            cursor_of(cursor),
+            meta=tuple((meta or {}).items()),
+        )
     )
     jobs = []
     for detail in page.jobs:
@@ -117,6 +129,14 @@ async def promote_job(state: AppState, job_id: JobId) -> JobOut:
     return await _changed(state, PromoteJob(job_id))
 
 
+@post("/v1/jobs/{job_id}/release-lease", tags=["jobs"], status=200, summary="Take a leased job back from its worker")
+async def release_lease(state: AppState, job_id: JobId, data: ReleaseLeaseIn | None = None) -> JobOut:
+    """It is ready again at once, and the attempt does not count. What its worker says of it from now on is refused with
+    `lease_lost`, so the work may be done twice: by this worker, which does not know yet, and by the next one.
+    """
+    return await _changed(state, TakeBackLease(job_id, (data or ReleaseLeaseIn()).attempt))
+
+
 @post("/v1/jobs/{job_id}/move", tags=["jobs"], status=200, summary="Move a job to another queue")
 async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
     """It is enqueued again there, with a new id and all of its attempts, and removed here, in one transaction. Not while it is
@@ -143,7 +163,18 @@ async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) 
     content = Content("", None, payload) if payload is not None else None
     run_at = bodies.millis(data.run_at)
     return await _changed(
-        state, EditJob(job_id, content, data.type, data.priority, data.delay_ms, run_at, data.max_attempts, data.tags)
+        state,
+        EditJob(
+            job_id,
+            content,
+            data.type,
+            data.priority,
+            data.delay_ms,
+            run_at,
+            data.max_attempts,
+            data.tags,
+            None if data.meta is None else tuple(data.meta.items()),
+        ),
     )
 
 
@@ -230,6 +261,7 @@ ROUTES: list[Route] = [
     retry_job,
     cancel_job,
     promote_job,
+    release_lease,
     move_job,
     settle_job,
     edit_job,

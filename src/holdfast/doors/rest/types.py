@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from holdfast import limits
 from holdfast.auth.keys import Ability
-from holdfast.job.job import PURGEABLE, UniqueWhile
+from holdfast.job.job import PURGEABLE, OnConflict, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed
 
@@ -41,6 +41,32 @@ LeaseMs = Annotated[int, bounds("How long a lease lives, in milliseconds.", mini
 Attempts = Annotated[int, bounds("How often it is tried before it is dead.", minimum=1, maximum=limits.ATTEMPTS_MAX)]
 Token = Annotated[str, bounds("The lease's token.", maxLength=100)]
 
+# Fields of a job that is shown.
+HandlerType = Annotated[str, Meta(description="Names the handler that runs it; may be empty.")]
+StateName = Annotated[str, Meta(description="scheduled, ready, leased, concluded, dead or cancelled.")]
+Attempt = Annotated[int, Meta(description="Leases granted so far; never shrinks.")]
+Failures = Annotated[int, Meta(description="Attempts that a worker reported as failed.")]
+Crashes = Annotated[int, Meta(description="Leases that expired, and attempts whose process was killed.")]
+EnqueuedAt = Annotated[str, bounds("When it was enqueued.", format="date-time")]
+ReadyAt = Annotated[str, bounds("From when it may run.", format="date-time")]
+Base64 = Annotated[str, Meta(description="A payload that is not JSON.")]
+ContentType = Annotated[str, Meta(description="The type of a payload that is not JSON.")]
+Hidden = Annotated[bool, Meta(description="True where the access key sees no payloads: what they say was left out.")]
+PayloadBytes = Annotated[int, Meta(description="The size of the payload.")]
+LeasedAt = Annotated[str, bounds("When its last lease began; not shown while it waits.", format="date-time")]
+EndedAt = Annotated[str, bounds("When it ended.", format="date-time")]
+EndReason = Annotated[str, Meta(description="Why it ended, such as attempts_exhausted.")]
+Holder = Annotated[str, Meta(description="Who holds it, or who concluded it.")]
+LeaseLeft = Annotated[int, Meta(description="How long its lease lives, in milliseconds; shown to others than its holder.")]
+CancelRequested = Annotated[bool, Meta(description="Its holder is asked to stop.")]
+UniqueKey = Annotated[str, Meta(description="No other job of its queue holds this key.")]
+GroupKey = Annotated[str, Meta(description="The group to which it belongs.")]
+GroupLimit = Annotated[int, Meta(description="How many of its group run at once, itself included.")]
+OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: its copy of an event for all.")]
+Follows = Annotated[int, bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
+Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
+Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
+
 
 class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """How a job is to be run; options that are left out follow the queue."""
@@ -65,9 +91,37 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
         bounds("Words to find it by.", maxItems=limits.TAGS),
     ] = ()
     retry: RetryPolicy | None = None
+    meta: (
+        Annotated[
+            dict[str, str],
+            bounds("Names and values that go with it, such as a tenant or a trace: at most 4,096 bytes in all. No secrets."),
+        ]
+        | None
+    ) = None
 
 
-class JobIn(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
+class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
+    """The options of a job, and what is done if its unique key is taken."""
+
+    on_conflict: Annotated[
+        OnConflict,
+        bounds(
+            "What is done if the unique key is taken. refuse: 409. existing: the answer is the job that has it. replace: that job, if it"
+            " waits, gets this payload and these options, and keeps its id, group and place. debounce: the same, and its delay begins again."
+        ),
+    ] = OnConflict.REFUSE
+    debounce_max_ms: (
+        Annotated[
+            int,
+            bounds(
+                "A job is never debounced to later than so long after it was enqueued.", minimum=1, maximum=limits.DELAY_MS_MAX
+            ),
+        ]
+        | None
+    ) = None
+
+
+class JobIn(PutOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """A job for the queue that the path names. Without a payload it is null."""
 
     payload: Json | UnsetType = UNSET
@@ -240,6 +294,7 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     max_attempts: Attempts | None = None
     tags: Annotated[tuple[str, ...], bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
+    meta: Annotated[dict[str, str], bounds("All of its names and values.")] | None = None
 
 
 class SettleIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -254,6 +309,12 @@ class MoveIn(msgspec.Struct, forbid_unknown_fields=True):
     """Where a job is to go."""
 
     queue: QueueName
+
+
+class ReleaseLeaseIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose lease to take back: with `attempt` only that attempt's, not that of a worker who has leased the job since."""
+
+    attempt: Annotated[int, Meta(ge=1, le=limits.ID_MAX)] | None = None
 
 
 class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):

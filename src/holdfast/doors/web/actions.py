@@ -18,7 +18,7 @@ from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.messages.audit import AuditEntry, Bulk
-from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob, TakeBackLease
 from holdfast.routing.interests import Match
 
 Given = Mapping[str, Any]
@@ -67,6 +67,10 @@ def _job(command: Callable[[int], Any]) -> Callable[[Engine, str, Given], Awaita
         return await engine.change_job(command(int(name)))
 
     return perform
+
+
+async def _take_back(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.change_job(TakeBackLease(int(name), **given))
 
 
 async def _edit(engine: Engine, name: str, given: Given) -> Any:
@@ -134,6 +138,7 @@ ACTIONS: dict[str, Action] = {
     "job.retry": Action(_job(RetryJob), "Job is ready again; its attempts are reset."),
     "job.cancel": Action(_job(CancelJob), "Job cancelled. If it is running, its worker is asked to stop."),
     "job.promote": Action(_job(PromoteJob), "Job is ready now."),
+    "job.release_lease": Action(_take_back, "Lease taken back: the job is ready for another worker."),
     "job.delete": Action(_job(DeleteJob), "Job deleted."),
     "job.edit": Action(_edit, "Job saved."),
     "job.settle": Action(_settle, "Job settled."),

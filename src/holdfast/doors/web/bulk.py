@@ -61,6 +61,14 @@ WAYS = {
             command=("POST", "/move"),
         ),
         Way(
+            "release",
+            "job.release_lease",
+            "Take leases back",
+            (State.LEASED,),
+            "are ready again",
+            command=("POST", "/release-lease"),
+        ),
+        Way(
             "cancel",
             "job.cancel",
             "Cancel",
@@ -154,7 +162,7 @@ def run_of(form: forms.Form) -> Run:
     target = form.text("target").strip()
     if target:
         checks.queue_name("target", target)
-    wanted = Filter.of({name: form.text(name) for name in ("queue", "state", "type", "tag", "text")})
+    wanted = Filter.of({name: form.text(name) for name in ("queue", "state", "type", "tag", "text", "meta")})
     return Run(
         way,
         wanted,
@@ -316,7 +324,7 @@ async def _run_on_filter(view: View, run: Run, refusals: list[str]) -> Run:
 
 async def _do(view: View, run: Run, details: list[JobDetail], refusals: list[str]) -> tuple[int, int]:
     """Run it on each of these; a refused one does not affect the others."""
-    given = {"to_queue": run.target} if run.way.name == "move" else {}
+    given: dict[str, object] = {"to_queue": run.target} if run.way.name == "move" else {}
     bulk = _bulk(run)
     count, wrong = 0, 0
     for some in _chunks([detail for detail in details if detail.job.queue != run.target]):
@@ -341,9 +349,11 @@ def _chunks(details: list[JobDetail]) -> Iterator[list[JobDetail]]:
         yield chunk
 
 
-async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: dict[str, str]) -> str:
+async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: dict[str, object]) -> str:
     """Why it was refused; nothing if it was done."""
     job = detail.job
+    if action == "job.release_lease":
+        given = {"attempt": job.attempt}  # as it was shown: who has leased it since keeps it
     try:
         await view.actions.act(action, str(job.id), job.queue, bulk=bulk, **given)
     except (OutcomeUnknown, InternalError):

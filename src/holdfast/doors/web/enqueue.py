@@ -8,7 +8,8 @@ import msgspec
 from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.web import formats, forms
-from holdfast.doors.web.jobs import EDITED_BYTES, copied_extras, json_of, tags_of
+from holdfast.doors.web.filters import shown_meta
+from holdfast.doors.web.jobs import EDITED_BYTES, copied_extras, json_of, meta_given, tags_of
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import breach
@@ -33,6 +34,7 @@ async def enqueue_form(view: View) -> Reply:
         "priority": "",
         "max_attempts": "",
         "tags": "",
+        "meta": "",
         "unique_key": "",
         "group_key": "",
         "group_limit": "",
@@ -59,6 +61,7 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
         "priority": job.priority,
         "max_attempts": job.max_attempts,
         "tags": ", ".join(job.extras.tags),
+        "meta": shown_meta(job.extras.meta),
         "unique_key": job.extras.unique_key or "",
         "group_key": job.extras.group_key or "",
         "group_limit": job.extras.group_limit if job.extras.group_key is not None else "",
@@ -101,6 +104,7 @@ def new_job(form: forms.Form, extras: Extras) -> NewJob:
             group_key=form.some("group_key"),
             group_limit=1 if limit is None else limit,
             tags=tags_of(form.text("tags")),
+            meta=meta_given(form, extras.meta),
         ),
     )
 

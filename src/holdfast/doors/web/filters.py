@@ -8,10 +8,28 @@ from holdfast import limits
 from holdfast.engine import checks
 from holdfast.errors import breach
 from holdfast.job.job import State
+from holdfast.job.meta import Meta
 from holdfast.messages.queries import CountJobs, ListJobs
 
 TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a scan of many jobs is short
 PAYLOAD_UP_TO = 4 << 10  # bytes: larger payloads have no excerpt in the list
+
+
+def meta_of(text: str) -> Meta:
+    """Names and values as they are typed: `NAME=VALUE`, one a line."""
+    pairs: dict[str, str] = {}
+    for typed in text.splitlines():
+        if typed.strip():
+            name, equals, value = typed.partition("=")
+            if not equals or not name.strip():
+                raise breach("meta", "must be written as NAME=VALUE")
+            pairs[name.strip()] = value.strip()
+    return tuple(pairs.items())
+
+
+def shown_meta(meta: Meta) -> str:
+    """The same as text."""
+    return "\n".join(f"{name}={value}" for name, value in meta)
 
 
 @dataclass(frozen=True)
@@ -23,6 +41,7 @@ class Filter:
     type: str | None = None
     tag: str | None = None
     text: str | None = None
+    meta: Meta = ()
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Filter":
@@ -35,28 +54,48 @@ class Filter:
             checks.name_of_queue("queue", queue)
         text = given.get("text") or None
         checks.text("text", text, 1_000)
-        return cls(queue, State(state) if state else None, given.get("type") or None, given.get("tag") or None, text)
+        return cls(
+            queue,
+            State(state) if state else None,
+            given.get("type") or None,
+            given.get("tag") or None,
+            text,
+            meta_of(given.get("meta", "")),
+        )
 
     def query(self) -> dict[str, str]:
         """As in a URL."""
         state = self.state.value if self.state is not None else None
-        given = {"queue": self.queue, "state": state, "type": self.type, "tag": self.tag, "text": self.text}
+        given = {
+            "queue": self.queue,
+            "state": state,
+            "type": self.type,
+            "tag": self.tag,
+            "text": self.text,
+            "meta": shown_meta(self.meta),
+        }
         return {name: value for name, value in given.items() if value}
+
+    def asked(self) -> dict[str, str]:
+        """As the API is asked."""
+        return {name: value for name, value in self.query().items() if name != "meta"} | {
+            f"meta.{name}": value for name, value in self.meta
+        }
 
     def listing(self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0) -> ListJobs:
         """The question for a page of them."""
         return ListJobs(
-            limit, self.queue, state or self.state, self.type, self.tag, self.text, cursor, payload_up_to, TEXT_UP_TO
+            limit, self.queue, state or self.state, self.type, self.tag, self.text, cursor, payload_up_to, TEXT_UP_TO, self.meta
         )
 
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
-        return CountJobs(self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO)
+        return CountJobs(self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO, self.meta)
 
     @property
     def searches(self) -> bool:
         """Whether rows have to be checked one by one."""
-        return self.type is not None or self.tag is not None or self.text is not None
+        return self.type is not None or self.tag is not None or self.text is not None or bool(self.meta)
 
     def words(self) -> list[tuple[str, str]]:
         """A description for people."""

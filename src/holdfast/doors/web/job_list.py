@@ -48,7 +48,7 @@ async def list_jobs(view: View) -> Reply:
             if view.actions.may(way.action, wanted.queue or "") and (wanted.state is None or wanted.state in way.states)
         ],
     }
-    curl = view.curl("GET", "/v1/jobs", **query, payload="false", cursor=cursor)
+    curl = view.curl("GET", "/v1/jobs", **wanted.asked(), limit=query.get("limit"), payload="false", cursor=cursor)
     return view.page("jobs.html", _title(wanted), "jobs", values, curl)
 
 

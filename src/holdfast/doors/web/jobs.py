@@ -11,12 +11,14 @@ from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.parameters import JobId
 from holdfast.doors.web import formats, forms, related_jobs, timeline
+from holdfast.doors.web.filters import meta_of, shown_meta
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
+from holdfast.job.meta import Meta
 from holdfast.messages.views import JobDetail
 
 SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
@@ -65,7 +67,7 @@ def _possible(job: Job) -> set[str]:
     return {
         State.SCHEDULED: {"promote", "cancel", "edit", "move", "settle", "delete"},
         State.READY: {"cancel", "edit", "move", "settle", "delete"},
-        State.LEASED: {"cancel"},
+        State.LEASED: {"cancel", "release"},
         State.DEAD: {"retry", "move", "settle", "delete"},
         State.CONCLUDED: {"delete"},
         State.CANCELLED: {"move", "delete"},
@@ -117,7 +119,7 @@ def _download(detail: JobDetail, part: str) -> Reply:
 
 @post("/web/jobs/{job_id}/{verb}")
 async def act(view: View, job_id: JobId, verb: str) -> Reply:
-    """Retry, cancel, promote, delete, move, edit or clone it."""
+    """Retry, cancel, promote, delete, move, edit or clone it, or take its lease back."""
     form = await forms.read(view.request)
     detail = await view.engine.reading.glance(job_id)
     queue = detail.job.queue
@@ -138,6 +140,9 @@ async def act(view: View, job_id: JobId, verb: str) -> Reply:
     if verb == "edit":
         await view.actions.act("job.edit", str(job_id), queue, **_edited(form, detail))
         return view.back(f"/jobs/{job_id}", "job.edit")
+    if verb == "release-lease":
+        await view.actions.act("job.release_lease", str(job_id), queue, attempt=form.int("attempt"))
+        return view.back(f"/jobs/{job_id}", "job.release_lease")
     if verb not in _ACTIONS:
         raise NotFound(f"There is no action {verb[:40]} for jobs.")
     if verb == "delete":
@@ -171,7 +176,7 @@ def again(detail: JobDetail) -> NewJob:
 
 def copied_extras(extras: Extras, **changes: Any) -> Extras:
     """The same for another job, but for what belongs to the one that had it."""
-    made = replace(extras, worker=None, follows=None, beanstalk=None, traceparent=None, **changes)
+    made = replace(extras, worker=None, follows=None, beanstalk=None, **changes)
     return NO_EXTRAS if made == NO_EXTRAS else made
 
 
@@ -187,6 +192,7 @@ async def _edit_form(view: View, job_id: int) -> Reply:
         "type": detail.content.type,
         "payload": formats.text_of(detail.content.payload) if text_can else None,
         "tags": ", ".join(job.extras.tags),
+        "meta": shown_meta(job.extras.meta),
     }
     body = msgspec.json.encode({"priority": job.priority}).decode()
     return view.page("edit.html", f"Edit job {job_id}", "jobs", values, view.curl("PATCH", f"/v1/jobs/{job_id}", body))
@@ -206,12 +212,21 @@ def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
         tags = tags_of(form.text("tags"))
         if tags != job.extras.tags:
             given["tags"] = tags
+    meta = meta_given(form, job.extras.meta)
+    if meta != job.extras.meta:
+        given["meta"] = meta
     if form.has("type") and form.text("type") != detail.content.type:
         given["type"] = form.text("type")
     if form.has("payload") and form.text("payload") != form.text("payload_was"):
         given["content"] = Content("", None, json_of("payload", form.text("payload")))
         given.setdefault("type", detail.content.type)
     return given
+
+
+def meta_given(form: forms.Form, was: Meta) -> Meta:
+    """What a form says of `meta`. What it showed, and nobody changed, stays as it was, line breaks in values included."""
+    typed = form.text("meta").replace("\r\n", "\n").strip()
+    return was if not form.has("meta") or typed == shown_meta(was).strip() else meta_of(typed)
 
 
 def tags_of(text: str) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ DIALECT = Dialect(
     join="JOIN",
     no_bytes="''::bytea",
     has_tag="coalesce(j.extras::jsonb -> 'tags' ? :tag, false)",
+    has_meta="coalesce(j.extras::jsonb -> 'meta' @> :meta::jsonb, false)",
     is_seen=(
         "s.queue IN (SELECT q.id FROM jsonb_array_elements_text(:names::jsonb) n(value) JOIN queue q ON q.name = n.value UNION ALL"
         " SELECT q.id FROM jsonb_array_elements_text(:prefixes::jsonb) p(value) JOIN queue q"
@@ -37,12 +38,16 @@ DIALECT = Dialect(
     payload_has_text="position(convert_to(:text, 'UTF8') IN j.payload) > 0",
     reason_has_text="strpos(e.reason, :text) > 0",
 )
-_HAS_TAG_ANYHOW = f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb -> 'tags' ? :tag END, false)"
+_ANYHOW = {
+    DIALECT.has_tag: f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb -> 'tags' ? :tag END, false)",
+    DIALECT.has_meta: f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb -> 'meta' @> :meta::jsonb END, false)",
+}
+"""The same of extras of which some are no JSON."""
 _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
 _ROWS_AT_ONCE = 16  # of a page: each may be as large as a payload
-_TEXTS = frozenset(("type", "tag", "text", "names", "prefixes"))
+_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes"))
 
 
 class PostgresSnapshot:
@@ -89,8 +94,8 @@ class PostgresSnapshot:
         return await self._anyhow(sql, named, ask)
 
     async def _anyhow(self, sql: str, values: Mapping[str, Any], ask: Callable[[str], Awaitable[T]]) -> T:
-        """The rows of a search; by tag, if some row's extras are not JSON, with a slower statement that skips those rows."""
-        if values.get("tag") is None or DIALECT.has_tag not in sql:
+        """The rows of a search; by tag or meta, if some row's extras are not JSON, with a slower statement that skips those rows."""
+        if (values.get("tag") is None and values.get("meta") is None) or DIALECT.has_tag not in sql:
             return await ask(sql)
         if not self._spoiled:
             await self._db.execute("SAVEPOINT sound")
@@ -99,7 +104,9 @@ class PostgresSnapshot:
             except _NO_JSON:
                 await self._db.execute("ROLLBACK TO sound")
                 self._spoiled = True
-        return await ask(sql.replace(DIALECT.has_tag, _HAS_TAG_ANYHOW))
+        for term, anyhow in _ANYHOW.items():
+            sql = sql.replace(term, anyhow)
+        return await ask(sql)
 
     async def _up_to(self, most_bytes: int, sql: str, given: Sequence[Any]) -> tuple[Sequence[Row], bool]:
         found: list[Row] = []

@@ -42,6 +42,7 @@ ROUTES = {
     "retry_job": Needs(("manage",), "gone", "dead"),
     "cancel_job": Needs(("manage",), "gone", "job"),
     "promote_job": Needs(("manage",), "gone", "scheduled"),
+    "release_lease": Needs(("manage",), "gone", "lease"),
     "move_job": Needs(("manage",), "denied", "job", {"queue": "r.moved"}),
     "settle_job": Needs(("manage",), "gone", "job", {"outcome": "dead", "reason": "so"}),
     "list_queues": Needs(("read",), "filtered", "job"),

@@ -49,6 +49,7 @@ def test_a_job_has_every_option_that_its_producer_gave(api, queue):
         "group_limit": 2,
         "tags": ["red", "blue"],
         "retry": {"base_ms": 1, "factor": 1.5, "max_ms": 9, "jitter": 0},
+        "meta": {"tenant": "7", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
     }
     job = api.job(api.push(queue, "x", **options)["id"])
     shown = {name: value for name, value in options.items() if name not in ("lease_ms", "retry")}
@@ -126,6 +127,11 @@ BOUNDS = [
     ("tags", ["x"] * 32, ["x"] * 33, "at most 32 entries"),
     ("tags[1]", ["a", "x" * 128], ["a", "x" * 129], "at most 128 characters"),
     ("tags[0]", [], [1], "Expected `str`"),
+    ("meta", {"n" * 128: "v" * 3_968}, {"n" * 128: "v" * 3_969}, "at most 4096 bytes"),
+    ("meta", {"n" * 128: ""}, {"n" * 129: ""}, "names of 1 to 128 characters"),
+    ("meta", {}, {"": "v"}, "names of 1 to 128 characters"),
+    ("meta", {"n": ""}, {"n": "\0"}, "NUL"),
+    ("meta[...]", {"n": "1"}, {"n": 1}, "Expected `str`"),
     ("retry.base_ms", {"base_ms": 0}, {"base_ms": -1}, "from 0 to 316224000000"),
     ("retry.max_ms", {"max_ms": 316_224_000_000}, {"max_ms": 316_224_000_001}, "from 0 to 316224000000"),
     ("retry.factor", {"factor": 1}, {"factor": 0.99}, "from 1 to 100"),

@@ -60,6 +60,7 @@ def test_a_job_is_shown_in_every_state_with_the_moments_that_it_has(api, make, s
         ("POST", "/retry"),
         ("POST", "/cancel"),
         ("POST", "/promote"),
+        ("POST", "/release-lease"),
         ("PATCH", ""),
         ("DELETE", ""),
     ],
@@ -92,6 +93,7 @@ ALLOWED = {
     "retry": {"dead": "ready"},
     "cancel": {"scheduled": "cancelled", "ready": "cancelled", "leased": "leased"},
     "promote": {"scheduled": "ready"},
+    "release-lease": {"leased": "ready"},
 }
 
 

@@ -203,6 +203,52 @@ def test_a_unique_key_lets_one_job_in_and_names_it_to_the_next(api, queue):
     assert api.push(queue)["id"]
 
 
+def test_what_is_done_on_a_conflict_is_said(api, queue):
+    path = f"/v1/queues/{queue}/jobs"
+    first = api.push(queue, payload=1, unique_key="u", delay_ms=60_000)
+    existing = api.post(path, {"payload": 2, "unique_key": "u", "on_conflict": "existing"})
+    assert (existing.status_code, existing.json()["id"], existing.json()["duplicate"]) == (200, first["id"], True)
+    assert existing.headers["location"].endswith(f"/{first['id']}")
+    assert api.job(first["id"])["payload"] == 1
+    replaced = api.post(path, {"payload": 3, "unique_key": "u", "on_conflict": "replace"})
+    assert (replaced.status_code, replaced.json()["ready_at"]) == (200, first["ready_at"])
+    assert api.job(first["id"])["payload"] == 3
+    later = api.post(
+        path, {"payload": 4, "unique_key": "u", "on_conflict": "debounce", "delay_ms": 120_000, "debounce_max_ms": 500_000}
+    )
+    assert later.json()["ready_at"] > first["ready_at"]
+    raw = f"{path}?unique_key=u&on_conflict=replace"
+    assert api.http.post(raw, content=b"raw", headers={"content-type": "text/plain"}).status_code == 200
+    assert api.job(first["id"])["content_type"] == "text/plain"
+    many = api.post(
+        "/v1/jobs", {"jobs": [{"queue": queue, "unique_key": key, "on_conflict": "existing"} for key in ("u", "v")]}
+    )
+    assert (many.status_code, [job.get("duplicate") for job in many.json()["jobs"]]) == (201, [True, None])
+    again = api.post("/v1/jobs", {"jobs": [{"queue": queue, "unique_key": "v", "on_conflict": "existing"}]})
+    assert (again.status_code, again.json()["jobs"][0]["duplicate"]) == (200, True)
+    api.refused(api.post(path, {"unique_key": "u", "on_conflict": "refuse"}), 409, "not_unique", says=str(first["id"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "says"),
+    [
+        ({"on_conflict": "existing"}, "on_conflict", "needs a unique_key"),
+        ({"on_conflict": "ignore", "unique_key": "u"}, "on_conflict", "Invalid enum value"),
+        ({"on_conflict": "debounce", "unique_key": "u"}, "on_conflict", "needs a delay_ms"),
+        ({"on_conflict": "debounce", "unique_key": "u", "run_at": "2030-01-01T00:00:00Z"}, "on_conflict", "needs a delay_ms"),
+        ({"on_conflict": "replace", "unique_key": "u", "debounce_max_ms": 5}, "debounce_max_ms", 'on_conflict of "debounce"'),
+        ({"unique_key": "u", "debounce_max_ms": 5}, "debounce_max_ms", 'on_conflict of "debounce"'),
+        (
+            {"on_conflict": "debounce", "unique_key": "u", "delay_ms": 1, "debounce_max_ms": 0},
+            "debounce_max_ms",
+            "from 1 to 316224000000",
+        ),
+    ],
+)
+def test_a_conflict_that_can_t_be_solved_so_is_named(api, queue, given, field, says):
+    api.refused(api.post(f"/v1/queues/{queue}/jobs", given), 400, "invalid_request", field=field, says=says)
+
+
 def test_a_unique_key_belongs_to_its_queue(api, queues):
     assert len({api.push(name, unique_key="k")["id"] for name in queues}) == 4
 

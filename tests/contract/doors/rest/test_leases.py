@@ -7,7 +7,7 @@ import pytest
 
 
 def test_a_leased_job_comes_with_all_that_its_worker_needs(api, queue):
-    put = api.push(queue, payload={"a": 1}, type="mail", tags=["x"])
+    put = api.push(queue, payload={"a": 1}, type="mail", tags=["x"], meta={"tenant": "7"})
     job = api.take(queue, worker="w-1", lease_ms=10_000)
     token = job["lease"]["token"]
     assert re.fullmatch(rf"{put['id']}\.1\.\d+\.[0-9a-f]{{32}}", token)
@@ -16,7 +16,7 @@ def test_a_leased_job_comes_with_all_that_its_worker_needs(api, queue):
     expected = {
         "id": put["id"], "queue": queue, "type": "mail", "state": "leased", "priority": 1024, "attempt": 1, "max_attempts": 25,
         "failures": 0, "crashes": 0, "created_at": put["created_at"], "ready_at": put["ready_at"], "payload": {"a": 1},
-        "payload_bytes": 7, "tags": ["x"],
+        "payload_bytes": 7, "tags": ["x"], "meta": {"tenant": "7"},
     }  # fmt: skip
     assert {name: value for name, value in job.items() if name not in ("lease", "leased_at")} == expected
     assert datetime.fromisoformat(job["leased_at"]) >= datetime.fromisoformat(put["created_at"])

@@ -88,6 +88,15 @@ def test_jobs_are_found_by_type_tag_and_text(api, queue):
     assert pages(api, queue=queue, type="mail", tag="red") == []
 
 
+def test_jobs_are_found_by_all_of_the_meta_that_is_named(api, queue):
+    both = api.push(queue, meta={"tenant": "7", "a.b": "x=&y"})["id"]
+    one = api.push(queue, meta={"tenant": "7"})["id"]
+    api.push(queue, meta={"tenant": "70"})
+    assert pages(api, queue=queue, **{"meta.tenant": "7"}) == [both, one]
+    assert pages(api, queue=queue, **{"meta.tenant": "7", "meta.a.b": "x=&y"}) == [both]
+    assert pages(api, queue=queue, **{"meta.tenant": "7", "meta.none": ""}) == []
+
+
 def test_text_is_taken_literally(api, queue):
     job_id = api.push(queue, payload="100% _ok_ 'quoted'")["id"]
     for text in ("100% _", "'quoted'", "_ok_"):
@@ -135,6 +144,11 @@ def test_a_queue_that_nobody_knows_is_not_found(api, queue):
         ("payload=maybe", "payload", "Expected `bool`"),
         ("cursor=nonsense", "cursor", "next_cursor"),
         ("cursor=" + "x" * 1_001, "cursor", "<= 1000"),
+        ("meta=7", "meta", "meta.NAME=VALUE"),
+        ("meta.=7", "meta", "names of 1 to 128"),
+        ("meta.a=%00", "meta", "NUL"),
+        ("meta.a=1&meta.a=2", "meta.a", "twice"),
+        ("meta.a=" + "x" * 4_096, "meta", "at most 4096 bytes"),
         ("sate=ready", "sate", "not a query parameter"),
         ("limit=1&limit=2", "limit", "twice"),
         ("text=%FF", "query", "can't be read"),

@@ -27,6 +27,7 @@ V1 = {
     ("post", "/v1/jobs/{job_id}/retry"),
     ("post", "/v1/jobs/{job_id}/cancel"),
     ("post", "/v1/jobs/{job_id}/promote"),
+    ("post", "/v1/jobs/{job_id}/release-lease"),
     ("get", "/v1/queues"),
     ("get", "/v1/queues/{queue}"),
     ("put", "/v1/queues/{queue}"),

@@ -36,7 +36,9 @@ def test_every_route_refuses_a_field_of_the_body_that_it_does_not_know(api, rout
         assert refused == (400, "invalid_request", UNKNOWN), (method, path, response.text)
 
 
-@pytest.mark.parametrize(("method", "verb"), [("POST", "/cancel"), ("POST", "/promote"), ("DELETE", "")])
+@pytest.mark.parametrize(
+    ("method", "verb"), [("POST", "/cancel"), ("POST", "/promote"), ("POST", "/release-lease"), ("DELETE", "")]
+)
 def test_a_refused_option_of_a_verb_without_a_body_has_changed_nothing(api, queue, method, verb):
     job = api.push(queue, delay_ms=600_000)
     response = api.request(method, f"/v1/jobs/{job['id']}{verb}", json={"delay_ms": 5})

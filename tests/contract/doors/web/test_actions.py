@@ -138,6 +138,33 @@ def test_a_dead_job_is_retried_a_scheduled_one_run_now_a_waiting_one_cancelled(b
     browser.send(f"/jobs/{later}/explode", 404)
 
 
+def test_meta_is_typed_shown_filtered_by_edited_and_cloned(browser, queue):
+    where = browser.send("/enqueue", queue=queue, payload="1", meta="tenant=7\r\nurl = a=b\r\n").headers["location"]
+    number = int(where.partition("?")[0].rpartition("/")[2])
+    assert browser.job(number)["meta"] == {"tenant": "7", "url": "a=b"}
+    assert "tenant=7" in browser.text(f"/jobs/{number}")
+    other = browser.put(queue)[0]
+    listed = browser.text(f"/jobs?queue={queue}&meta=url%3Da%3Db")
+    assert f"job-{number}" in listed
+    assert f"job-{other}" not in listed
+    browser.send(f"/jobs/{number}/edit", priority="5", meta="tenant=7\r\nurl=a=b")
+    assert browser.job(number)["meta"] == {"tenant": "7", "url": "a=b"}
+    browser.send(f"/jobs/{number}/edit", meta="tenant=8")
+    assert browser.job(number)["meta"] == {"tenant": "8"}
+    browser.send(f"/jobs/{number}/edit", 400, meta="tenant")
+    cloned = browser.send(f"/jobs/{number}/clone").headers["location"].partition("?")[0].rpartition("/")[2]
+    assert browser.job(int(cloned))["meta"] == {"tenant": "8"}
+
+
+def test_a_lease_is_taken_back(browser, queue):
+    browser.put(queue)
+    (held,) = browser.http.post("/v1/leases", json={"queues": [queue]}).json()["jobs"]
+    assert "Take lease back" in browser.text(f"/jobs/{held['id']}")
+    assert "Lease taken back" in browser.done(f"/jobs/{held['id']}/release-lease")
+    assert (browser.job(held["id"])["state"], browser.job(held["id"])["attempt"]) == ("ready", 1)
+    browser.send(f"/jobs/{held['id']}/release-lease", 409)
+
+
 def test_a_job_is_deleted_only_when_that_was_typed(browser, queue):
     (job,) = browser.put(queue)
     browser.send(f"/jobs/{job}/delete", 400, typed="delete")

@@ -201,6 +201,18 @@ def test_a_request_to_cancel_is_told_at_once(api, worker, queue):
     assert worker.batch(release=[{"token": token(job)}])["release"][0]["state"] == "cancelled"
 
 
+def test_a_lease_that_an_operator_takes_back_is_told_at_once(api, worker, queue):
+    api.push(queue, 1)
+    worker.start(queue)
+    job = worker.job()
+    assert api.post(f"/v1/jobs/{job['id']}/release-lease", {"attempt": 1}).status_code == 200
+    assert worker.receive("lost") == {"op": "lost", "job": job["id"], "attempt": 1}
+    again = worker.job()
+    assert (again["id"], again["attempt"]) == (job["id"], 2)
+    assert worker.conclude(job)[0]["code"] == "lease_lost"
+    assert worker.conclude(again)[0]["state"] == "concluded"
+
+
 def test_a_lease_whose_time_is_up_is_told_and_its_credit_comes_back(api, worker, queue):
     api.push(queue, 1, max_attempts=1)
     api.push(queue, 2)

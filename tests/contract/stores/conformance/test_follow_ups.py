@@ -72,3 +72,12 @@ async def test_a_deleted_jobs_conclude_is_not_repeated(client):
         await client.do(ConcludeLease(job.ref()))
     with pytest.raises(JobNotFound):
         await client.job(1)
+
+
+async def test_follow_ups_without_meta_get_that_of_the_job_that_they_follow(client, new):
+    await client.put(meta=(("trace", "1"),))
+    held = await client.take()
+    outcome = await client.do(ConcludeLease(held.ref(), None, [new("s"), new("s", meta=(("own", "2"),))]))
+    inherited, own = [(await client.job(receipt.id)).extras for receipt in outcome.then]
+    assert (inherited.meta, own.meta) == ((("trace", "1"),), (("own", "2"),))
+    assert (inherited.follows, own.follows) == (1, 1)

@@ -15,6 +15,7 @@ from holdfast.messages.queries import ListJobs
 
 TYPES = ("mail", "resize", "")
 TAGS = ("red", "green", "blue")
+METAS = ((), (("tenant", "7"),), (("tenant", "8"), ("region", "eu")), (('say "hi"', "back\\slash"), ("tenant", "7")))
 QUEUES = ("a", "b", "c")
 ORDER = [State.LEASED, State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED, State.CONCLUDED]
 
@@ -31,6 +32,7 @@ async def some_hundred(client, new):
             priority=dice.choice((1, 2, 1_024)),
             delay_ms=dice.choice((None, None, None, 1_000, 2_000)),
             tags=tuple(dice.sample(TAGS, dice.randint(0, 2))),
+            meta=dice.choice(METAS),
             group_key=dice.choice((None, None, None, "g", "h")),
             group_limit=2,
         )
@@ -80,21 +82,27 @@ FILTERS = [
     {"type": "mail"},
     {"type": "nothing is called so"},
     {"tag": "red"},
+    {"meta": (("tenant", "7"),)},
+    {"meta": (("tenant", "8"), ("region", "eu"))},
+    {"meta": (("tenant", "7"), ("region", "eu"))},
+    {"meta": (('say "hi"', "back\\slash"),)},
+    {"meta": (("tenant", ""),)},
     {"text": "item-3"},
     {"text": "luck 3"},
     {"text": "once more"},
-    {"type": "resize", "tag": "blue", "text": "item"},
+    {"type": "resize", "tag": "blue", "text": "item", "meta": (("tenant", "7"),)},
     {"state": State.CONCLUDED, "tag": "green", "type": "mail"},
     {"state": State.READY, "text": "item-1"},
 ]
 
 
-def matches(detail, state=None, type=None, tag=None, text=None) -> bool:
+def matches(detail, state=None, type=None, tag=None, text=None, meta=()) -> bool:
     job = detail.job
     return (
         state in (None, job.state)
         and type in (None, detail.content.type)
         and (tag is None or tag in job.extras.tags)
+        and set(meta) <= set(job.extras.meta)
         and (text is None or text.encode() in detail.content.payload or any(text in error.reason for error in detail.errors))
     )
 

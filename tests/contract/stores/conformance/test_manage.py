@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.errors import JobNotFound, QueueFull, WrongState
+from holdfast.errors import JobNotFound, LeaseLost, QueueFull, WrongState
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings, Tally
 from holdfast.messages.commands import (
@@ -12,19 +12,23 @@ from holdfast.messages.commands import (
     EditJob,
     ExtendLease,
     FailLease,
+    MoveJob,
     PromoteJob,
+    ReleaseLease,
     RetryJob,
     SetQueue,
     SettleJob,
+    TakeBackLease,
 )
 
-ON_ONE_JOB = [RetryJob, CancelJob, PromoteJob, DeleteJob, EditJob]
+ON_ONE_JOB = [RetryJob, CancelJob, PromoteJob, TakeBackLease, DeleteJob, EditJob]
 
 
 ALLOWED = {
     RetryJob: {State.DEAD: State.READY},
     CancelJob: {State.READY: State.CANCELLED, State.SCHEDULED: State.CANCELLED, State.LEASED: State.LEASED},
     PromoteJob: {State.SCHEDULED: State.READY},
+    TakeBackLease: {State.LEASED: State.READY},
     EditJob: {State.READY: State.READY, State.SCHEDULED: State.SCHEDULED},
     DeleteJob: dict.fromkeys(set(State) - {State.LEASED}),
 }
@@ -69,6 +73,48 @@ async def test_a_retried_job_has_all_of_its_tries_again(client):
     assert (await client.take()).attempt == 2
 
 
+async def test_a_lease_taken_back_counts_no_attempt_and_its_holder_has_lost_it(client):
+    await client.put()
+    held = await client.take()
+    await client.do(TakeBackLease(1))
+    job = await client.job(1)
+    assert (job.state, job.attempt, job.failures, job.crashes, job.lease) == (State.READY, 1, 0, 0, None)
+    for late in (ExtendLease(held.ref()), ConcludeLease(held.ref()), FailLease(held.ref(), "no")):
+        with pytest.raises(LeaseLost):
+            await client.do(late)
+    again = await client.take()
+    assert (again.id, again.attempt) == (1, 2)
+    await client.do(ConcludeLease(again.ref()))
+
+
+async def test_only_the_attempt_that_was_named_is_taken_back(client):
+    await client.put()
+    first = await client.take()
+    await client.do(ReleaseLease(first.ref()))
+    second = await client.take()
+    with pytest.raises(WrongState, match="attempt 2 by now, not in attempt 1"):
+        await client.do(TakeBackLease(1, attempt=1))
+    assert await client.state(1) is State.LEASED
+    await client.do(TakeBackLease(1, attempt=second.attempt))
+    assert await client.state(1) is State.READY
+
+
+async def test_a_lease_taken_back_after_a_request_to_stop_is_cancelled(client):
+    await client.put()
+    await client.take()
+    await client.do(CancelJob(1))
+    await client.do(TakeBackLease(1))
+    assert await client.state(1) is State.CANCELLED
+
+
+async def test_a_lease_that_is_concluded_and_taken_back_in_one_transaction_is_concluded(client):
+    await client.put()
+    held = await client.take()
+    refused, done = await client.together(TakeBackLease(1), ConcludeLease(held.ref()))
+    assert done.state is State.CONCLUDED
+    assert refused.code == "wrong_state"
+
+
 # Editing -------------------------------------------------------------------------------------------------------------
 
 
@@ -82,6 +128,25 @@ async def test_an_edit_changes_all_that_it_names_and_keeps_the_rest(client, dela
     assert (job.priority, job.max_attempts, job.extras.tags, job.extras.unique_key) == (3, 2, ("y", "z"), "u")
     assert (job.state, job.ready_at, job.created_at) == (before.job.state, before.job.ready_at, before.job.created_at)
     assert detail.content == before.content
+
+
+async def test_an_edit_of_the_meta_keeps_the_tags_and_one_of_the_tags_keeps_the_meta(client):
+    await client.put(tags=("x",), meta=(("a", "1"),))
+    await client.do(EditJob(1, meta=(("b", "2"), ("c", ""))))
+    extras = (await client.job(1)).extras
+    assert (extras.tags, extras.meta) == (("x",), (("b", "2"), ("c", "")))
+    await client.do(EditJob(1, tags=("y",)))
+    await client.do(EditJob(1, priority=1))
+    extras = (await client.job(1)).extras
+    assert (extras.tags, extras.meta) == (("y",), (("b", "2"), ("c", "")))
+    await client.do(EditJob(1, meta=()))
+    assert (await client.job(1)).extras.meta == ()
+
+
+async def test_a_moved_job_keeps_its_meta(client):
+    await client.put(meta=(("a", "1"),))
+    moved = await client.do(MoveJob(1, "other"))
+    assert (await client.job(moved.jobs[0].id)).extras.meta == (("a", "1"),)
 
 
 async def test_an_edit_of_the_payload_keeps_the_type_and_one_of_the_type_keeps_the_payload(client):

@@ -1,0 +1,2 @@
+-- A registered worker, and since when.
+SELECT id, registered_at FROM worker WHERE id = $1
