@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from holdfast.auth.actor import Actor
 from holdfast.auth.keys import Key
-from holdfast.client.types import AccessKey
+from holdfast.client.key_types import AccessKey
 from holdfast.committer.batch import Batch
 from holdfast.committer.committer import decide
 from holdfast.config import Config, store_outside
