@@ -214,7 +214,16 @@ async def contents(client: StoreClient) -> dict[str, Any]:
 
 
 _NEWER = frozenset(
-    ("payload_hidden", "result_size", "history_bytes", "retention_jobs", "retention_bytes", "meta")
+    (
+        "payload_hidden",
+        "result_size",
+        "history_bytes",
+        "retention_jobs",
+        "retention_bytes",
+        "meta",
+        "on_conflict",
+        "debounce_max_ms",
+    )
 )  # fields that those who wrote the fixtures did not have
 _OLDER_NAMES = {"beanstalk": "hands"}  # what they called fields that have been renamed since
 
