@@ -26,7 +26,6 @@ LIMITS = {
     "a failure's reason": "REASON_CHARS ERRORS_KEPT",
     "the reason of a settled job": "SETTLED_CHARS",
     "the capacity of a queue": "CAPACITY_JOBS_MAX CAPACITY_BYTES_MAX",
-    "the history of a queue": "",
     "times": "LEASE_MS_MAX DELAY_MS_MAX RETENTION_MS_MAX INTERVAL_MS_MIN INTERVAL_MS_MAX WAIT_MS_MAX RUN_AT_MAX",
     "the factor of a backoff": "RETRY_FACTOR_MAX",
     "one call": "BULK_JOBS LEASE_JOBS QUEUES_PER_LEASE BATCH_VERBS BATCH_FOLLOW_UPS",
