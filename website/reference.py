@@ -26,7 +26,7 @@ from holdfast.doors.rest.app import ROUTES
 from holdfast.doors.rest.docs import document
 from holdfast.http.problem import STATUS
 from holdfast.messages.views import Replication
-from holdfast.metrics import replication_families, tls_families
+from holdfast.metrics import replication_families, span_families, tls_families
 
 _MADE = "*This page is made from the code.*"
 _START_S = 30
@@ -166,6 +166,7 @@ def metrics() -> str:
         *text_string_to_metric_families(_scraped()),
         *replication_families(Replication(1, 1, 0, 0, 0, 0.0)),
         *tls_families("0", 0.0, {}, [("http", {"timeout": 1})]),
+        *span_families({"exported": 0}, "0"),
     ]
     rows: list[list[object]] = []
     for family in sorted(families, key=lambda family: family.name):

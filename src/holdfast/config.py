@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from holdfast import limits, units
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
+from holdfast.setting_values import ConfigError, value_of
 from holdfast.sockets import addresses_of, is_loopback
 from holdfast.tls import Certificate, CertificateFiles, ClientAuth
 
@@ -28,10 +29,6 @@ FRONTS_MAX = 64
 DIALECTS = ("dqid", "cqueue", "couchqueue")
 
 Origin = Literal["default", "file", "environment", "flag"]
-
-
-class ConfigError(Exception):
-    """A setting has no sense; the message names it, its source and its bound."""
 
 
 def _setting(default: Any, help_text: str, **meta: Any) -> Any:
@@ -350,7 +347,7 @@ def load(flags: dict[str, Any], file: Path | None) -> Loaded:
             given, origin = from_file[name], "file"
         else:
             given = setting.default
-        values[name] = _value(setting, given, _told(name, origin, file))
+        values[name] = value_of(setting, given, _told(name, origin, file))
         origins[name] = origin  # type: ignore[assignment]
     values["host"] = _host(values["host"], _told("host", origins["host"], file))
     config = Config(**values)
@@ -396,46 +393,6 @@ def _read(file: Path) -> dict[str, Any]:
         if name not in known:
             raise ConfigError(f"{file} sets {name}, which is not a setting. There are: {', '.join(sorted(known))}.")
     return values
-
-
-def _value(setting: Any, given: Any, told: str) -> Any:
-    """One value of the right type, within its bounds."""
-    reader = {int: _number, bool: _truth, str: _text}.get(setting.type, _texts)
-    return reader(given, told, setting.metadata)
-
-
-def _number(given: Any, told: str, meta: Any) -> int:
-    try:
-        if isinstance(given, bool | float):
-            raise ValueError
-        number = int(given)
-    except (ValueError, TypeError):
-        raise ConfigError(f"{told} must be a whole number, not {given!r}.") from None
-    if not meta["low"] <= number <= meta["high"]:
-        raise ConfigError(f"{told} must be from {meta['low']} to {meta['high']}, not {number}.")
-    return number
-
-
-def _truth(given: Any, told: str, _: Any) -> bool:
-    text = str(given).lower()
-    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-        raise ConfigError(f"{told} must be true or false, not {given!r}.")
-    return text in ("true", "yes", "on", "1")
-
-
-def _text(given: Any, told: str, meta: Any) -> str:
-    if not isinstance(given, str):
-        raise ConfigError(f"{told} must be a text, not {given!r}.")
-    if "choices" in meta and given not in meta["choices"]:
-        raise ConfigError(f"{told} must be one of {', '.join(meta['choices'])}, not {given!r}.")
-    return given
-
-
-def _texts(given: Any, told: str, _: Any) -> tuple[str, ...]:
-    parts = given.split(",") if isinstance(given, str) else given
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ConfigError(f"{told} must be a list of texts, not {given!r}.")
-    return tuple(part.strip() for part in parts if part.strip())
 
 
 def store_outside(store: str, replicas: int = 0) -> Config:

@@ -125,7 +125,7 @@ class FrontMetrics:
         if self.connections is not None:
             registry.register(_Once(_connection_families(self.connections, self._front)))
         if self.spans is not None:
-            registry.register(_Once(_span_families(self.spans(), self._front)))
+            registry.register(_Once(span_families(self.spans(), self._front)))
         if self.certificate is not None:
             one = self.certificate
             registry.register(_Once(tls_families(self._front, one.expires_at, one.reloads, self.handshakes_failed)))
@@ -281,7 +281,8 @@ def tls_families(
     yield from (expires, reloads, handshakes)
 
 
-def _span_families(counts: dict[str, int], front: str) -> Iterator[Metric]:
+def span_families(counts: dict[str, int], front: str) -> Iterator[Metric]:
+    """What became of the spans of traces."""
     spans = CounterMetricFamily(
         "holdfast_trace_spans", "Ended spans of traces, by outcome: exported, failed or dropped.", labels=["front", "outcome"]
     )

@@ -12,14 +12,13 @@ ends at once. When the keeper or another front dies, the server ends with 1 and 
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,6 +52,7 @@ from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, calm_collector, forget_foreign_variables, has_ended, open_descriptors
+from holdfast.signals import signals_held_back
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
@@ -353,7 +353,7 @@ def serve(config: Config) -> int:
     for ours, theirs in pairs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-    with _signals_held_back():
+    with signals_held_back():
         keeper = _start_keeper(config, [theirs for _, theirs in pairs]) if pairs else None
         others = [_start_front(config, number, listener, ours, tubes) for number, (ours, _) in enumerate(pairs) if number > 0]
     for number, (ours, theirs) in enumerate(pairs):
@@ -405,20 +405,6 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Block signals while processes are started, and deliver them afterwards; none is lost.
-
-    Started processes inherit this, and unblock signals once they have handlers: a Ctrl-C goes to all of them, and is ours to
-    handle.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":

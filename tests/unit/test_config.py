@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from holdfast.config import ENV_PREFIX, Config, ConfigError, load
+from holdfast.config import ENV_PREFIX, Config, load
+from holdfast.setting_values import ConfigError
 
 TEXTS = {
     "audit_retention": ("12h", "1m", "3660d"),
+    "traces": ("0", "0.01", "1"),
     "backup_to": ("one", "two", "three"),
     "backup_every": ("15m", "1m", "366d"),
     "beanstalk": ("127.0.0.1:11300", "[::1]:11301", "localhost:0"),
@@ -225,6 +227,19 @@ def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path):
     for missing in (tmp_path / "missing.toml", tmp_path):
         with pytest.raises(ConfigError, match=f"^The config file {missing} can't be read: "):
             load({}, missing)
+
+
+@pytest.mark.parametrize("given", ["on", "", "-0.1", "1.1", "nan", "1%"])
+def test_a_share_of_traces_is_off_or_a_number_from_0_to_1(given):
+    with pytest.raises(ConfigError, match=r"^--traces must be off, or a share from 0 to 1 such as 0\.01, not "):
+        load({"traces": given}, None)
+
+
+def test_traces_without_their_extra_are_refused_with_what_to_install(monkeypatch):
+    assert Config(traces="0.5").what_is_missing() is None
+    monkeypatch.setattr("holdfast.config.find_spec", lambda _: None)
+    assert "holdfast-queue[otel]" in Config(traces="0.5").what_is_missing()
+    assert Config().what_is_missing() is None
 
 
 # What the settings become

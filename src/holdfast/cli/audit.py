@@ -12,7 +12,7 @@ from holdfast.cli.completion import queue_names
 from holdfast.cli.context import Duration, JobId, Words, examples, show, talking
 from holdfast.cli.tables import chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.types import AuditEntry
+from holdfast.client.key_types import AuditEntry
 
 _FOLLOW_S = 1.0
 COLUMNS = {

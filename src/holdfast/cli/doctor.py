@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 import click
 
-from holdfast.config import Config, ConfigError, load
+from holdfast.config import Config, load
 from holdfast.errors import StoreUnavailable
+from holdfast.setting_values import ConfigError
 from holdfast.stores.postgres.doctor import Finding, judge
 from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.facts import Facts

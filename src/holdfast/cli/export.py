@@ -10,10 +10,11 @@ from typing import NoReturn
 
 import click
 
-from holdfast.config import Config, ConfigError, store_outside
+from holdfast.config import Config, store_outside
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX
+from holdfast.setting_values import ConfigError
 from holdfast.stores.exporting import ExportSource, Progress, Wanted, lines
 from holdfast.stores.sqlite import exporting as file
 from holdfast.stores.sqlite.files import UnfitPlace

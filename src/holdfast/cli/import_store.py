@@ -10,8 +10,9 @@ import click
 import structlog
 
 from holdfast.cli.importing import CantImport, Importer, items
-from holdfast.config import Config, ConfigError, store_outside
+from holdfast.config import Config, store_outside
 from holdfast.errors import HoldfastError
+from holdfast.setting_values import ConfigError
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import OutcomeLost, Store, StoreBroken

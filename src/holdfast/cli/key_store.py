@@ -16,15 +16,16 @@ from msgspec.structs import replace
 
 from holdfast.auth.actor import Actor
 from holdfast.auth.keys import Key
-from holdfast.client.types import AccessKey
+from holdfast.client.key_types import AccessKey
 from holdfast.committer.batch import Batch
 from holdfast.committer.committer import decide
-from holdfast.config import Config, ConfigError, store_outside
+from holdfast.config import Config, store_outside
 from holdfast.errors import BY_CODE, InternalError, InvalidRequest
 from holdfast.logs import structlog
 from holdfast.messages.audit import Managed
 from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.key_commands import ListKeys
+from holdfast.setting_values import ConfigError
 from holdfast.stores.sqlite.beside import keys_beside, transaction_beside
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore

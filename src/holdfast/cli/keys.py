@@ -14,7 +14,7 @@ from holdfast.cli.output import say, tell
 from holdfast.cli.profiles import Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.types import AccessKey
+from holdfast.client.key_types import AccessKey
 
 if TYPE_CHECKING:
     from holdfast.messages.frame import Answer, Command

@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from holdfast.config import Config, ConfigError, Loaded, load
+from holdfast.config import Config, Loaded, load
 from holdfast.logs import settle
+from holdfast.setting_values import ConfigError
 
 
 def _settings(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,12 +12,14 @@ import click
 import msgspec
 import structlog
 
-from holdfast.config import Config, ConfigError, load
+from holdfast.config import Config, load
 from holdfast.errors import StoreUnavailable
+from holdfast.setting_values import ConfigError
 from holdfast.stores.sqlite import upgrade as file
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.upgrade import PlannedStep, UpgradePlan
+from holdfast.units import counted
 
 _WIDTH = 118
 
@@ -113,7 +115,7 @@ def _tell(plan: UpgradePlan, config: Config, as_json: bool) -> None:
 def _as_text(plan: UpgradePlan, database: bool) -> str:
     by = f", made by Holdfast {plan.made_by}" if plan.made_by else ""
     lines = [
-        f"{'database ' if database else ''}{plan.store}: schema {plan.schema}{by}, {plan.jobs} jobs",
+        f"{'database ' if database else ''}{plan.store}: schema {plan.schema}{by}, {counted(plan.jobs, 'job')}",
         f"this program: Holdfast {plan.holdfast}, schema {plan.newest}",
     ]
     for connected in plan.nodes:
@@ -140,7 +142,7 @@ def _of_step(step: PlannedStep, database: bool) -> list[str]:
     lines = textwrap.wrap(
         f"step {step.step} {step.kind if database else ''}".rstrip() + f": {step.does}", _WIDTH, subsequent_indent="    "
     )
-    cost = f"writes {step.rows} rows anew ({', '.join(step.rewrites)})" if step.rewrites else "writes no rows anew"
+    cost = f"writes {counted(step.rows, 'row')} anew ({', '.join(step.rewrites)})" if step.rewrites else "writes no rows anew"
     locks = f"; locks {', '.join(step.locks)}" if step.locks else ""
     older = f"; older nodes {'may stay' if step.older_nodes == 'stay' else 'must stop'}" if database else ""
     return lines + textwrap.wrap(

@@ -48,16 +48,13 @@ from holdfast.messages.time_commands import ReapWorkers
 from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
-_FEW_COMMANDS = (
-    8  # of a batch that grants jobs to who waits: where more come together fronts and keeper get more done side by side
-)
+_FEW_COMMANDS = 8  # of a batch that grants jobs to who waits: with more, fronts and keeper get more done side by side
 _TRIES = 8  # of a batch that conflicts with other nodes
 _PAUSE_S = 0.02
 _MANY_COUNTS = 2_000  # verbs × queues of one transaction: counting them takes some milliseconds
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 Waiting = tuple[Command[Answer], Sink, object]
-
 
 _UNDECIDED = Refused(InternalError.code, "A defect in Holdfast: this was not decided.")
 _ENDING = Refused(StoreUnavailable.code, "The store has failed; the server is ending.")
@@ -166,9 +163,7 @@ class Committer:
 
     async def run(self) -> None:
         """Commit batch after batch until cancelled while idle, or until the store breaks (`StoreBroken` is raised)."""
-        loop = (
-            asyncio.get_running_loop()
-        )  # once: each `asyncio.Event` would ask for it whenever it waits, which costs a system call
+        loop = asyncio.get_running_loop()  # once: each `asyncio.Event` would ask for it at each wait, a system call
         while True:
             while self._waiting and self.broken is None:
                 await self._commit(self._take())
@@ -269,9 +264,7 @@ class Committer:
             courier.send()
 
     def _log_defect(self, error: Exception, commands: Sequence[Command[Answer]]) -> None:
-        """Log a defect. Commands of ticks repeat each second, so theirs is logged when it begins or changes; those of callers
-        are always logged.
-        """
+        """Log a defect. One of a tick, which comes each second, is logged when it begins or changes."""
         alone = type(commands[0]).__name__ if len(commands) == 1 else ""
         ticked = any(command.phase is Phase.TIME or type(command) is ReapWorkers for command in commands)
         if ticked and not self._log_limits.setdefault(alone, LogLimit()).should_log(f"{type(error).__name__}: {error}"):
@@ -301,8 +294,8 @@ class Committer:
             await self._commit([one], grants=False)
 
     async def _apart(self, taken: list[Waiting], error: StorageFull | RowHeld) -> bool:
-        """Split the batch in two. On a full disk: commands that end leases first, as the reserve may suffice for them; for a
-        held row: halves, until the command that needs the row is alone. Returns False if it can't be split.
+        """Split the batch in two: on a full disk what ends leases comes first, for which the reserve may suffice; for a held row
+        halves, until the command that needs it is alone. False if it can't be split.
         """
         if isinstance(error, StorageFull):
             first = [one for one in taken if one[0].phase is Phase.END]
@@ -321,9 +314,7 @@ class Committer:
             sink.deliver(tag, _ENDING)
 
     async def _attempt(self, commands: list[Command[Answer]]) -> tuple[list[Answer], Committed | None]:
-        """Apply and commit; on a full disk once more without new jobs, using the reserve. Raises `StorageFull` if that fails
-        too.
-        """
+        """Apply and commit; on a full disk once more without new jobs, using the reserve, before `StorageFull` is raised."""
         accepting = self._store.accepting()
         try:
             return await self._apply(commands, accepting)

@@ -263,7 +263,7 @@ def edit(
     max_attempts: int | None,
     size: int | None,
     tags: tuple[str, ...] | None,
-    meta: Meta | None,
+    meta: Meta | None = None,
 ) -> Job:
     """Change a waiting job; None leaves a field as it is."""
     if job.state not in (SCHEDULED, READY):

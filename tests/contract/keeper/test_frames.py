@@ -164,7 +164,7 @@ async def test_answers_and_news_of_a_commit_leave_in_one_frame_before_the_loop_t
     theirs.setblocking(False)
     front = FrontConnection(0, NotImplemented, lambda _: None)
     line, _ = await asyncio.get_running_loop().create_unix_connection(lambda: front.frames, sock=ours)
-    front.hold()
+    front.hold(None)
     front.deliver(1, Granted([], 5))
     front.deliver(2, Granted([], 6))
     front.tell(Committed({"q": 1}))
@@ -175,7 +175,7 @@ async def test_answers_and_news_of_a_commit_leave_in_one_frame_before_the_loop_t
     assert int.from_bytes(sent[:4], "big") == len(sent) - 4
     message = msgspec.msgpack.decode(sent[4:], type=Answered)
     assert (message.results, message.news) == ([(1, Granted([], 5)), (2, Granted([], 6))], [Committed({"q": 1})])
-    front.hold()
+    front.hold(None)
     front.send()
     await asyncio.sleep(0)
     with pytest.raises(BlockingIOError):

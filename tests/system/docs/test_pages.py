@@ -65,7 +65,7 @@ def test_every_route_that_the_server_describes_is_in_the_protocol_with_its_metho
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     unknown = {route for route in routes if not re.search(re.escape(route) + r"(?![\w/{])", protocol)}
     assert not unknown
-    named = set(re.findall(r"\b((?:GET|PUT|POST|PATCH|DELETE) /[\w/{}]+)", protocol))
+    named = set(re.findall(r"\b((?:GET|PUT|POST|PATCH|DELETE) /[\w/{}-]+)", protocol))
     assert not named - routes
 
 

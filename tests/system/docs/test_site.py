@@ -49,6 +49,7 @@ QUESTIONS = {
     "when an alert comes": "HoldfastQueueFull",
     "to an older version": "holdfast export",
     "be alerted": "alert",
+    "follow one job": "traceparent",
     "as many workers as are needed": "KEDA",
     "upgrade it": "holdfast upgrade --check",
     "restart it without losing work": "SIGTERM",

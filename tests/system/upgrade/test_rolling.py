@@ -18,6 +18,7 @@ import pytest
 from cluster.ports import free_port
 from cluster.postgres import server as postgres
 from holdfast import __version__
+from holdfast.units import counted, is_or_are
 from tests.system.upgrade.released import environment, next_version
 from tests.system.whole.calls import metric
 from tests.system.whole.servers import Output, until
@@ -218,7 +219,7 @@ def the_release_takes_in_what_is_exported(newer, released, url, tmp_path):
     taken = command(released.env, "import", str(file), "--store", f"sqlite:///{back}")
     assert taken.returncode == 0, taken.stderr
     count = sum(1 for line in file.read_text().splitlines() if line.startswith('{"job"'))
-    assert f"{count} jobs are imported" in taken.stderr
+    assert f"{counted(count, 'job')} {is_or_are(count)} imported" in taken.stderr
     assert command(released.env, "check", str(back)).returncode == 0
 
 

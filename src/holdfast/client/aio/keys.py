@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from holdfast.client.aio.caller import AsyncCaller
+from holdfast.client.key_types import AccessKey, AccessKeys
 from holdfast.client.retry import LONG_DEADLINE_S, path
-from holdfast.client.types import AccessKey, AccessKeys
 from holdfast.errors import KeyNotFound
 
 

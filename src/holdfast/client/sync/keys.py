@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
+from holdfast.client.key_types import AccessKey, AccessKeys
 from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import AccessKey, AccessKeys
 from holdfast.errors import KeyNotFound
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from holdfast.client.key_types import AuditEntry, AuditPage
 from holdfast.client.retry import LONG_DEADLINE_S, Call, Lost, NotSent, RetryState, path
 from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.sync.caller import Caller
 from holdfast.client.sync.pause import pause
-from holdfast.client.types import AuditEntry, AuditPage, Event, Published, RegisteredWorker, RegisteredWorkers
+from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 
 

@@ -109,6 +109,8 @@ class Session:
                     if not poll.done():
                         poll.cancel()  # `JobSource.stop` asks again
                         await asyncio.gather(poll, return_exceptions=True)
+                    elif not poll.cancelled():
+                        poll.exception()  # it is known, also where this task is cancelled just now
                 if poll.cancelled():
                     return
                 self._begin(poll.result())

@@ -616,5 +616,5 @@ async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(client, co
         async with asyncio.timeout(5):
             assert (await client.put()).id
     assert enqueue(careful)
-    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1215261796 AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
     assert postgres_server().value(locks) == 0

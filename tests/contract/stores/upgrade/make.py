@@ -34,7 +34,7 @@ async def fill_and_read(store: Store) -> bytes:
         postgres_server().sql(SQL, user="holdfast", database="holdfast")
     found = await contents(client)
     await client.close()
-    return json.dumps(as_json(found), indent=1).encode()
+    return json.dumps(as_json(found, frozenset()), indent=1).encode()
 
 
 def keep(name: str, content: bytes) -> None:

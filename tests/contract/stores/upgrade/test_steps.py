@@ -44,7 +44,7 @@ def test_the_steps_of_a_file_write_anew_what_they_say(tmp_path):
         connection.set_update_hook(None)
         # WITHOUT ROWID: SQLite tells nobody; what the script names is taken for it
         silent = {table for table in step.rewrites if f"UPDATE {table} " in step.script}
-        assert (written | silent) - SMALL == set(step.rewrites), step.number
+        assert (written | silent) - SMALL == set(step.rewrites) - SMALL, step.number
     connection.close()
 
 
@@ -72,5 +72,5 @@ async def test_the_steps_of_a_database_lock_and_write_anew_what_they_say(older):
                     await by_name.convert(connection)
                 locked = {row[0] for row in await connection.fetch(LOCKED, there)}
                 written = {row[0] for row in await connection.fetch(WRITTEN)}
-            assert (locked - SMALL, written - SMALL) == (set(step.locks) - SMALL, set(step.rewrites)), number
+            assert (locked - SMALL, written - SMALL) == (set(step.locks) - SMALL, set(step.rewrites) - SMALL), number
         await connection.close()

@@ -1,8 +1,10 @@
 -- The history of a queue (its concluded and cancelled jobs) is bounded in bytes, too: the tally counts its payloads and results, and a job that has
 -- ended brings the size of its result.
 --
+-- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a queue's settings `retention_jobs` and
+-- `retention_bytes`, a job's extras `meta`.
+--
 -- A node of a version before would move jobs without counting these bytes.
--- rewrites: queue
 -- locks: queue
 
 ALTER TABLE queue ADD COLUMN history_bytes bigint NOT NULL DEFAULT 0;

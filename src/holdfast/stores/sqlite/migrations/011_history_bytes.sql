@@ -1,6 +1,8 @@
 -- The history of a queue (its concluded and cancelled jobs) is bounded in bytes, too: the tally counts its payloads and results, and a job that has
 -- ended brings the size of its result.
--- rewrites: queue
+--
+-- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a queue's settings `retention_jobs` and
+-- `retention_bytes`, a job's extras `meta`.
 
 ALTER TABLE queue ADD COLUMN history_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE queue SET history_bytes = (
