@@ -29,6 +29,7 @@ RUN = (
     "docs/configuration.md",
     "docs/operations.md",
     "docs/upgrading.md",
+    "docs/traces.md",
     "docs/shell.md",
 )
 
