@@ -174,7 +174,7 @@ def drop_oldest(module: ModuleType) -> None:
     """A full queue makes room by removing its oldest job: the default of more than one broker."""
     honest = module.put
 
-    async def put(batch: Server, jobs: list[Any], *more: Any) -> Any:
+    async def put(batch: Server, jobs: list[Any], *more: Any, **named: Any) -> Any:
         for name in {new.queue for new in jobs}:
             queue = await batch.queue_made(name)
             over = queue.tally.unfinished + sum(new.queue == name for new in jobs) - queue.policy.capacity_jobs
@@ -182,7 +182,7 @@ def drop_oldest(module: ModuleType) -> None:
                 await batch.flush()
                 for job, _ in await batch.tx.ready(queue, over):
                     batch.change(module.events.DELETED, queue, job, None)
-        return await honest(batch, jobs, *more)
+        return await honest(batch, jobs, *more, **named)
 
     module.put = put
 
@@ -232,12 +232,12 @@ def bulk_is_torn(module: ModuleType) -> None:
     """A bulk that does not fit is enqueued in part, and refused."""
     honest = module.put
 
-    async def put(batch: Server, jobs: list[Any], *more: Any) -> Server:
+    async def put(batch: Server, jobs: list[Any], *more: Any, **named: Any) -> Server:
         try:
-            return await honest(batch, jobs, *more)
+            return await honest(batch, jobs, *more, **named)
         except module.QueueFull:
             if len(jobs) > 1:
-                await honest(batch, jobs[:1], *more)
+                await honest(batch, jobs[:1], *more, **named)
             raise
 
     module.put = put

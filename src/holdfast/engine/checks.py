@@ -124,13 +124,13 @@ def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
 def on_conflict(new: NewJob, at: str) -> None:
     """What is to be done if the unique key is taken."""
     debounces = new.on_conflict is OnConflict.DEBOUNCE
-    if new.extras.unique_key is None:
+    number(at + "debounce_max_ms", new.debounce_max_ms, 1, limits.DELAY_MS_MAX)
+    if new.on_conflict is not _REFUSE and new.extras.unique_key is None:
         raise breach(at + "on_conflict", "needs a unique_key")
     if debounces and not new.delay_ms:
         raise breach(at + "on_conflict", "debounce needs a delay_ms, from which the job is put off each time")
     if new.debounce_max_ms is not None and not debounces:
         raise breach(at + "debounce_max_ms", 'needs an on_conflict of "debounce"')
-    number(at + "debounce_max_ms", new.debounce_max_ms, 1, limits.DELAY_MS_MAX)
 
 
 def tags(field: str, values: tuple[str, ...]) -> None:

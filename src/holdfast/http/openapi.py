@@ -71,7 +71,7 @@ def _operation(route: Route, seen: set[Any]) -> dict[str, Any]:
         "operationId": route.handler.__name__,
     }
     if route.parameters:
-        shown["parameters"] = [_parameter(one) for one in _in_order(route.parameters)]
+        shown["parameters"] = [_parameter(one) for one in _in_order(route.parameters) if one.name not in route.named]
     if route.takes is not None:
         shown["requestBody"] = {"content": _content(route.takes, seen), "required": route.needs_body}
     responses = {str(route.status): _response(HTTPStatus(route.status).description, route.gives, route.media_type, seen)}

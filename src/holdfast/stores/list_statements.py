@@ -20,10 +20,10 @@ class Dialect:
     join: str
     """A join that is carried out in the order in which it is written, where the planner has to be told."""
     no_bytes: str
-    has_tag: str
-    """Whether the tags in `j.extras` (JSON) contain :tag."""
-    has_meta: str
-    """Whether the names and values in `j.extras` (JSON) contain all of :meta (a JSON object)."""
+    has_extras: str
+    """Whether `j.extras` (JSON) has :tag among its tags, and all of :meta (a JSON object) in its meta; what is NULL is not asked for. One
+    expression, so that a planner guesses once how few rows have what is asked for.
+    """
     is_seen: str
     """Whether the row's queue is among those named by :names, or begins as one of :prefixes (both JSON)."""
     payload_has_text: str
@@ -114,8 +114,7 @@ def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
     )
     return (
         "(:type IS NULL OR j.type = :type)",
-        f"(:tag IS NULL OR (j.extras IS NOT NULL AND {dialect.has_tag}))",
-        f"(:meta IS NULL OR (j.extras IS NOT NULL AND {dialect.has_meta}))",
+        f"((:tag IS NULL AND :meta IS NULL) OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
         f"(:text IS NULL OR {text})",
         *(
             (f"({dialect.is_seen}) IS TRUE",) if scoped else ()

@@ -144,8 +144,8 @@ def test_a_commit_is_linked_to_the_other_requests_of_its_batch(traced, collector
 
 def test_follow_ups_belong_to_the_trace_of_the_job_that_they_follow(traced):
     with traced.client() as client:
-        push(client, "q", GIVEN)
-        token = lease(client, "q")["lease"]["token"]
+        push(client, "chain", GIVEN)
+        token = lease(client, "chain")["lease"]["token"]
         ended = client.post(f"/v1/leases/{token}/conclude", json={"then": [{"queue": "r", "payload": 2}]}).json()
         assert client.get(f"/v1/jobs/{ended['then'][0]['id']}").json()["meta"]["traceparent"] == GIVEN
 

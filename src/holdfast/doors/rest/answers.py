@@ -41,6 +41,7 @@ class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
     """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key, or had the unique key."""
 
     durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
 
 
 class BulkOut(msgspec.Struct, kw_only=True):

@@ -55,7 +55,7 @@ async def list_jobs(
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
 ) -> JobsOut:
-    """Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
+    """`meta.NAME=VALUE`, any number of times: only with these names and values in `meta`. Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
     if state_ is not None and state_ not in set(State):
         raise breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await state.engine.reading.jobs(

@@ -25,11 +25,13 @@ _FLAT = rf"({_PLAIN}|\[({_PLAIN}(, *{_PLAIN})*)?\]|\{{({_STRING} *: *{_PLAIN}(, 
 _EXTRAS = rf"^\{{({_STRING} *: *{_FLAT}(, *{_STRING} *: *{_FLAT})*)?\}}$"
 """Extras as they are written: an object of plain values, and of arrays and objects of those."""
 
+_HAS_EXTRAS = (
+    "((:tag IS NULL OR j.extras::jsonb -> 'tags' ? :tag) AND (:meta IS NULL OR j.extras::jsonb -> 'meta' @> :meta::jsonb))"
+)
 DIALECT = Dialect(
     join="JOIN",
     no_bytes="''::bytea",
-    has_tag="coalesce(j.extras::jsonb -> 'tags' ? :tag, false)",
-    has_meta="coalesce(j.extras::jsonb -> 'meta' @> :meta::jsonb, false)",
+    has_extras=f"coalesce({_HAS_EXTRAS}, false)",
     is_seen=(
         "s.queue IN (SELECT q.id FROM jsonb_array_elements_text(:names::jsonb) n(value) JOIN queue q ON q.name = n.value UNION ALL"
         " SELECT q.id FROM jsonb_array_elements_text(:prefixes::jsonb) p(value) JOIN queue q"
@@ -38,10 +40,7 @@ DIALECT = Dialect(
     payload_has_text="position(convert_to(:text, 'UTF8') IN j.payload) > 0",
     reason_has_text="strpos(e.reason, :text) > 0",
 )
-_ANYHOW = {
-    DIALECT.has_tag: f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb -> 'tags' ? :tag END, false)",
-    DIALECT.has_meta: f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb -> 'meta' @> :meta::jsonb END, false)",
-}
+_HAS_EXTRAS_ANYHOW = f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN {_HAS_EXTRAS} END, false)"
 """The same of extras of which some are no JSON."""
 _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
@@ -95,7 +94,7 @@ class PostgresSnapshot:
 
     async def _anyhow(self, sql: str, values: Mapping[str, Any], ask: Callable[[str], Awaitable[T]]) -> T:
         """The rows of a search; by tag or meta, if some row's extras are not JSON, with a slower statement that skips those rows."""
-        if (values.get("tag") is None and values.get("meta") is None) or DIALECT.has_tag not in sql:
+        if (values.get("tag") is None and values.get("meta") is None) or DIALECT.has_extras not in sql:
             return await ask(sql)
         if not self._spoiled:
             await self._db.execute("SAVEPOINT sound")
@@ -104,9 +103,7 @@ class PostgresSnapshot:
             except _NO_JSON:
                 await self._db.execute("ROLLBACK TO sound")
                 self._spoiled = True
-        for term, anyhow in _ANYHOW.items():
-            sql = sql.replace(term, anyhow)
-        return await ask(sql)
+        return await ask(sql.replace(DIALECT.has_extras, _HAS_EXTRAS_ANYHOW))
 
     async def _up_to(self, most_bytes: int, sql: str, given: Sequence[Any]) -> tuple[Sequence[Row], bool]:
         found: list[Row] = []

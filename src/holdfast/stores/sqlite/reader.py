@@ -21,10 +21,10 @@ T = TypeVar("T")
 DIALECT = Dialect(
     join="CROSS JOIN",
     no_bytes="x''",
-    has_tag="json_valid(j.extras) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.tags') WHERE value = :tag)",
-    has_meta=(
-        "NOT EXISTS (SELECT 1 FROM json_each(:meta) m WHERE NOT EXISTS (SELECT 1 FROM"
-        " json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.meta') e WHERE e.key = m.key AND e.value = m.value))"
+    has_extras=(
+        "json_valid(j.extras) AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.tags')"
+        " WHERE value = :tag)) AND (:meta IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:meta) m WHERE NOT EXISTS (SELECT 1 FROM"
+        " json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.meta') e WHERE e.key = m.key AND e.value = m.value)))"
     ),
     is_seen=(
         "s.queue IN (SELECT q.id FROM json_each(:names) n JOIN queue q ON q.name = n.value UNION ALL SELECT q.id FROM json_each(:prefixes) p"

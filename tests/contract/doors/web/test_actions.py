@@ -144,7 +144,7 @@ def test_meta_is_typed_shown_filtered_by_edited_and_cloned(browser, queue):
     assert browser.job(number)["meta"] == {"tenant": "7", "url": "a=b"}
     assert "tenant=7" in browser.text(f"/jobs/{number}")
     other = browser.put(queue)[0]
-    listed = browser.text(f"/jobs?queue={queue}&meta=url%3Da%3Db")
+    listed = browser.get(f"/jobs?queue={queue}&meta=url%3Da%3Db")
     assert f"job-{number}" in listed
     assert f"job-{other}" not in listed
     browser.send(f"/jobs/{number}/edit", priority="5", meta="tenant=7\r\nurl=a=b")

@@ -29,7 +29,7 @@ TIMES = {
     "lock_queue_by_name": (SQL["lock_queue_by_name"], "'q'"),
     "lock_queue_by_name_now": (SQL["lock_queue_by_name_now"], "'q'"),
     "unique_holders": (SQL["unique_holders"], "'{q,q}', '{a,b}'"),
-    "update_queue": (together(("update_queue",)), "%(id)s, '{\"{}\"}', " + ", ".join(["'{0}'"] * 9) + ", '{NULL}'"),
+    "update_queue": (together(("update_queue",)), "%(id)s, '{\"{}\"}', " + ", ".join(["'{0}'"] * 10) + ", '{NULL}'"),
     "update_ready_floors": (together(("update_ready_floors",)), "%(id)s, '{NULL}'"),
 }
 """What batches, looks at what somebody waits for, and reads do with the row of a queue."""
