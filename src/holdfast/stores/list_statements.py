@@ -114,7 +114,7 @@ def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
     )
     return (
         "(:type IS NULL OR j.type = :type)",
-        f"((:tag IS NULL AND :meta IS NULL) OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
+        f"(coalesce(:tag, :meta) IS NULL OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
         f"(:text IS NULL OR {text})",
         *(
             (f"({dialect.is_seen}) IS TRUE",) if scoped else ()

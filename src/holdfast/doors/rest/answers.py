@@ -21,9 +21,7 @@ class DurabilityOut(msgspec.Struct, frozen=True):
 
 
 class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
-    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since. `duplicate`: it had the
-    unique key before, and `on_conflict` says that it stands in the place of a new job.
-    """
+    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since."""
 
     id: Id
     queue: QueueName
@@ -34,6 +32,11 @@ class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
     created_at: Instant
     ready_at: Instant
     gone: bool | UnsetType = UNSET
+
+
+class PutOut(ReceiptOut, kw_only=True, gc=False):
+    """One job of several that were enqueued. `duplicate`: it had the unique key before, and stands in the place of the new job."""
+
     duplicate: bool | UnsetType = UNSET
 
 
@@ -47,7 +50,7 @@ class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
 class BulkOut(msgspec.Struct, kw_only=True):
     """The answer to a bulk enqueue, in the order of the request."""
 
-    jobs: list[ReceiptOut]
+    jobs: list[PutOut]
     durability: DurabilityOut
     duplicate: bool | UnsetType = UNSET
 
@@ -212,7 +215,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     meta: of_a_job.Named | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
-    then: list[ReceiptOut] | UnsetType = UNSET
+    then: list[PutOut] | UnsetType = UNSET
     errors: list[ErrorOut] | UnsetType = UNSET
 
 
@@ -228,7 +231,7 @@ class OutcomeOut(msgspec.Struct, kw_only=True, gc=False):
     id: Id
     state: str
     ready_at: Instant | UnsetType = UNSET
-    then: list[ReceiptOut] | UnsetType = UNSET
+    then: list[PutOut] | UnsetType = UNSET
 
 
 class ExtendedOut(msgspec.Struct, gc=False):

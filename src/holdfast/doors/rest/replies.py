@@ -19,8 +19,8 @@ from holdfast.doors.rest.answers import (
     JobOut,
     LeaseOut,
     OutcomeOut,
+    PutOut,
     QueueOut,
-    ReceiptOut,
     SettingsOut,
 )
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
@@ -69,9 +69,9 @@ def _is_gone(receipt: Receipt, enqueued: Enqueued) -> bool | UnsetType:
     return True if enqueued.gone and receipt.id in enqueued.gone else UNSET
 
 
-def receipt_out(receipt: Receipt, gone: bool | UnsetType = UNSET) -> ReceiptOut:
-    """One job of a bulk enqueue."""
-    return ReceiptOut(
+def receipt_out(receipt: Receipt, gone: bool | UnsetType = UNSET) -> PutOut:
+    """One job of several."""
+    return PutOut(
         id=receipt.id,
         queue=receipt.queue,
         state=_STATE[receipt.state],
@@ -100,7 +100,7 @@ def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
     )
 
 
-def receipts_out(enqueued: Enqueued) -> list[ReceiptOut]:
+def receipts_out(enqueued: Enqueued) -> list[PutOut]:
     """The jobs of a bulk enqueue."""
     shown = [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
     for one in shown if enqueued.existing else ():

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest import bodies, surrogates
-from holdfast.doors.rest.answers import CopyOut, DurabilityOut, JobOut, ReceiptOut
+from holdfast.doors.rest.answers import CopyOut, DurabilityOut, JobOut, PutOut
 from holdfast.doors.rest.types import LeaseBatchIn
 from holdfast.errors import MalformedJson
 from holdfast.limits import QUEUES_PER_LEASE
@@ -105,7 +105,7 @@ class Enqueued(msgspec.Struct, tag_field="op", tag="enqueued", kw_only=True):
     """The jobs are stored."""
 
     ref: str | None
-    jobs: list[ReceiptOut]
+    jobs: list[PutOut]
     durability: DurabilityOut
     duplicate: bool | UnsetType = UNSET
 
