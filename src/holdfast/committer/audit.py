@@ -21,6 +21,7 @@ from holdfast.messages.answers import Counted, Enqueued
 from holdfast.messages.audit import DONE, GOING_ON, AuditEntry, Deed, Managed, RecordAudit, TrimAudit
 from holdfast.messages.commands import PurgeQueue
 from holdfast.messages.frame import Answer, Refused
+from holdfast.messages.key_commands import KeyAnswer
 
 log = structlog.get_logger(__name__)
 _DAY_MS = 86_400_000
@@ -105,6 +106,8 @@ def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result:
         words = f"{words} as job {result.jobs[0].id}".strip()
         queue = queue or result.jobs[0].queue
     target = deed.target if deed.job is None else str(deed.job)
+    if isinstance(result, KeyAnswer):
+        target = result.key.name  # it may have been given by its id, which nobody knows once it is revoked
     run = ""
     if bulk is not None:
         if deed.job is not None and bulk.target:

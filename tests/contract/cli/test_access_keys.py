@@ -140,12 +140,16 @@ def test_changes_of_keys_in_a_store_itself_are_in_the_audit_log(store):
     run("key", "create", "--name", "root", "--can", "admin", "--store", store)
     with Server(store) as server:
         secret, _ = run("key", "rotate", "root", HOLDFAST_STORE=store)
+        run("key", "create", "--name", "gone", "--can", "read", HOLDFAST_STORE=store)
+        run("key", "revoke", "gone", "--yes", HOLDFAST_STORE=store)
         server.until(secret, 200)
         told, _ = run("audit", "--action", "key", "--json", HOLDFAST_URL=server.url, HOLDFAST_TOKEN=secret)
         entries = [json.loads(line) for line in told.splitlines()]
-        assert [(entry["action"], entry["door"], entry["outcome"]) for entry in entries] == [
-            ("key.rotate", "shell", "done"),
-            ("key.create", "shell", "done"),
+        assert [(entry["action"], entry["target"], entry["door"], entry["outcome"]) for entry in entries] == [
+            ("key.revoke", "gone", "shell", "done"),
+            ("key.create", "gone", "shell", "done"),
+            ("key.rotate", "root", "shell", "done"),
+            ("key.create", "root", "shell", "done"),
         ]
         assert all(entry["who"] for entry in entries)
 
