@@ -412,7 +412,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
         )
     if config.database() and config.fronts > 1:
         raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
-    if config.tls_cert and not config.tls_client_ca and told["tls_client_auth"] != "tls_client_auth":  # it was given
+    if not config.tls_client_ca and told["tls_client_auth"] != "tls_client_auth":  # it was given
         raise ConfigError(f"{told['tls_client_auth']} needs tls_client_ca: without it no client is asked for a certificate.")
     _check_written(config, told)
     _check_allowed(config, told)

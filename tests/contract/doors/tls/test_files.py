@@ -93,6 +93,7 @@ def test_settings_that_are_not_whole(refusal, pair):
 
 def test_a_demand_for_client_certificates_without_an_authority_is_no_demand_and_refused(refusal, pair):
     for given in ("required", "optional"):
-        code, said = refusal(*pair.flags, "--tls-client-auth", given)
-        assert code == 2
-        assert "--tls-client-auth needs tls_client_ca: without it no client is asked for a certificate." in said
+        for flags in (pair.flags, ()):
+            code, said = refusal(*flags, "--tls-client-auth", given)
+            assert code == 2
+            assert "--tls-client-auth needs tls_client_ca: without it no client is asked for a certificate." in said
