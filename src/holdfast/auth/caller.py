@@ -13,6 +13,8 @@ from holdfast.errors import Forbidden, HoldfastError, RateLimited, Unauthorized
 from holdfast.limits import KEY_PARKED, KEY_REQUESTS_PER_S
 
 EVERYTHING = frozenset(Ability)
+HOW_TO_SEND = " Send an access key: Authorization: Bearer hf_…."
+"""For programs; the form of the page leaves it out."""
 
 
 class Caller:
@@ -86,4 +88,4 @@ CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 def unauthorized(why: str) -> Unauthorized:
     """The refusal for an unknown caller."""
-    return Unauthorized(f"{why} Send an access key: Authorization: Bearer hf_….")
+    return Unauthorized(f"{why}{HOW_TO_SEND}")

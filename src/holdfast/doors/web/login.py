@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from holdfast.auth import session
 from holdfast.auth.actor import ACTOR
-from holdfast.auth.caller import Caller
+from holdfast.auth.caller import HOW_TO_SEND, Caller
 from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.doors.rest.state import AppState
@@ -59,7 +59,7 @@ async def login(request: Request, state: AppState) -> Reply:
             raise Forbidden(f"The key {name} lacks the ability read.", ability=Ability.READ.value)
     except HoldfastError as error:
         await engine.record(_entry("login", name, error.code))
-        values = {"next": target, "problem": error.detail}
+        values = {"next": target, "problem": error.detail.removesuffix(HOW_TO_SEND)}
         return view.page("login.html", "Log in", "", values, status=401 if error.code != "rate_limited" else 429)
     await engine.record(_entry("login", name))
     answer = redirect(f"{view.root}{target}")

@@ -109,6 +109,7 @@ def test_a_wrong_key_is_refused(house, key):
 def test_a_key_without_the_ability_read_cannot_use_the_page(house):
     answer = log_in(Browser(house.url), house.secrets["producer"])
     assert answer.status_code == 401
+    assert "Authorization: Bearer" not in answer.text, "it is a hint for programs"
     assert "lacks the ability read" in Markup(answer.text).text
 
 
