@@ -5,13 +5,17 @@ A file that no server uses is opened as a server would open it. If a server uses
 """
 
 import asyncio
+import contextlib
 import getpass
 import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import apsw
 from msgspec.structs import replace
 
 from holdfast.auth.actor import Actor
@@ -24,10 +28,10 @@ from holdfast.errors import BY_CODE, InternalError, InvalidRequest
 from holdfast.logs import structlog
 from holdfast.messages.audit import Managed
 from holdfast.messages.frame import A, Answer, Command, Refused
-from holdfast.messages.key_commands import ListKeys
+from holdfast.messages.key_commands import CreateKey, ListKeys
 from holdfast.setting_values import ConfigError
 from holdfast.stores.sqlite.beside import keys_beside, transaction_beside
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, check_regular
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import Store, Transaction
 
@@ -37,13 +41,26 @@ def ask(store: str, command: Command[A]) -> A:
     _log_to_stderr()
     if isinstance(command, Managed):
         command = replace(command, actor=Actor(_user(), "", "shell"))
-    return asyncio.run(_decided(store, command))  # type: ignore[return-value]  # a command's own answer
+    with _refusing(store):
+        return asyncio.run(_decided(store, command))  # type: ignore[return-value]  # a command's own answer
 
 
 def listed(store: str) -> list[Key]:
     """All keys of a store."""
     _log_to_stderr()
-    return asyncio.run(_listed(store))
+    with _refusing(store):
+        return asyncio.run(_listed(store))
+
+
+@contextlib.contextmanager
+def _refusing(store: str) -> Iterator[None]:
+    """Say of a file that can't be opened as a store what is wrong with it."""
+    try:
+        yield
+    except UnfitPlace as error:
+        raise InvalidRequest(str(error), field="store") from None
+    except apsw.Error as error:
+        raise InvalidRequest(f"{_named(store).store_path()} can't be opened: {error}.", field="store") from None
 
 
 def _user() -> str:
@@ -85,6 +102,7 @@ async def _decided(place: str, command: Command[Answer]) -> Answer:
     config = _named(place)
     path = config.store_path()
     if path is not None:
+        _there(path, may_be_new=isinstance(command, CreateKey))
         try:
             store: Store = SqliteStore(path, config.policy())
         except UnfitPlace:
@@ -121,7 +139,15 @@ async def _listed(place: str) -> list[Key]:
             return (await store.read(ListKeys(), _now())).keys or []
         finally:
             await store.close()
+    _there(path)
     return keys_beside(path)
+
+
+def _there(path: Path, may_be_new: bool = False) -> None:
+    """Refuse a path at which there is no file, but for what may create one, and what is no file."""
+    check_regular(path)
+    if not (may_be_new or path.exists()):
+        raise InvalidRequest(f"There is no store at {path}.", field="store")
 
 
 def _named(place: str) -> Config:

@@ -197,3 +197,34 @@ def test_a_server_does_not_start_with_an_unusable_admin_key_file(store, tmp_path
     _, said = run("serve", "--port", "0", "--store", store, "--admin-key-file", str(file), code=1)
     assert "admin key file" in said
     assert not content or content not in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls",),
+        ("show", "a"),
+        ("edit", "a", "--note", "x"),
+        ("rotate", "a"),
+        ("revoke", "a", "--yes"),
+        ("create", "--name", "a", "--can", "read"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_place_that_is_no_store_is_refused_in_a_sentence(tmp_path, words):
+    (tmp_path / "junk.db").write_bytes(b"no database at all" * 500)
+    os.mkfifo(tmp_path / "pipe")
+    said = {
+        tmp_path / "junk.db": "can't be opened: file is not a database.",
+        tmp_path: "is a directory, and a store is a file.",
+        tmp_path / "pipe": "is a pipe, a socket or a device, and a store is a file.",
+    }
+    if words[0] != "create":  # which makes a store
+        said[tmp_path / "none.db"] = "There is no store at "
+    for path, sentence in said.items():
+        _, told = run("key", *words, "--store", f"sqlite:///{path}", code=1)
+        assert str(path) in told
+        assert sentence in told
+        assert "[invalid_request: store]" in told
+        assert "Traceback" not in told
+    assert not (tmp_path / "none.db").exists()
