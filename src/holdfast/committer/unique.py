@@ -7,6 +7,7 @@ from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Job, NewJob, OnConflict, Receipt
 from holdfast.messages import events
+from holdfast.stores.store import FORGOTTEN
 
 
 async def holder_of(batch: Batch, pair: tuple[str, str]) -> int | None:
@@ -72,7 +73,9 @@ async def give_way(batch: Batch, new: NewJob, taken: Job | int, before: Sequence
         return receipt(taken)
     queue = await batch.own(taken)
     after = lifecycle.overwrite(taken, new, batch.now, new.max_attempts or queue.policy.max_attempts)
-    batch.change(events.EDITED, queue, taken, after, content=Content(new.type, new.content_type, new.payload))
+    content = Content(new.type, new.content_type, new.payload)
+    noted_before = FORGOTTEN if taken.attempt else None  # how far other work had come
+    batch.change(events.EDITED, queue, taken, after, content=content, progress=noted_before)
     return receipt(after)
 
 
