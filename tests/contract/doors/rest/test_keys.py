@@ -243,6 +243,11 @@ def test_what_is_done_on_a_conflict_is_said(api, queue):
             "debounce_max_ms",
             "from 1 to 316224000000",
         ),
+        (
+            {"on_conflict": "debounce", "unique_key": "u", "delay_ms": 6, "debounce_max_ms": 5},
+            "debounce_max_ms",
+            "must be at least delay_ms",
+        ),
     ],
 )
 def test_a_conflict_that_can_t_be_solved_so_is_named(api, queue, given, field, says):
