@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from holdfast.committer.batch import Batch
 from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, WAITING, Content, Job, NewJob, OnConflict, Receipt
+from holdfast.job.job import FORGOTTEN, NO_EXTRAS, WAITING, Content, Job, NewJob, OnConflict, Receipt
 from holdfast.messages import events
-from holdfast.stores.store import FORGOTTEN
 
 
 async def holder_of(batch: Batch, pair: tuple[str, str]) -> int | None:

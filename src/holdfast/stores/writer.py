@@ -4,11 +4,11 @@ values.
 
 from collections import defaultdict
 
-from holdfast.job.job import LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
+from holdfast.job.job import FORGOTTEN, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
 from holdfast.limits import ERRORS_KEPT
 from holdfast.stores import formats
 from holdfast.stores.rows import Row
-from holdfast.stores.store import FORGOTTEN, Change
+from holdfast.stores.store import Change
 
 LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
 """Statements that may find nothing: most jobs have no errors and no progress."""

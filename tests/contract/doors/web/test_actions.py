@@ -161,7 +161,10 @@ def test_a_lease_is_taken_back(browser, queue):
     browser.put(queue)
     (held,) = browser.http.post("/v1/leases", json={"queues": [queue]}).json()["jobs"]
     assert "Take lease back" in browser.text(f"/jobs/{held['id']}")
-    assert "Lease taken back" in browser.done(f"/jobs/{held['id']}/release-lease")
+    assert '<input type="hidden" name="attempt" value="1">' in browser.get(f"/jobs/{held['id']}")
+    browser.send(f"/jobs/{held['id']}/release-lease", 409, attempt="2")
+    assert browser.job(held["id"])["state"] == "leased"
+    assert "Lease taken back" in browser.done(f"/jobs/{held['id']}/release-lease", attempt="1")
     assert (browser.job(held["id"])["state"], browser.job(held["id"])["attempt"]) == ("ready", 1)
     browser.send(f"/jobs/{held['id']}/release-lease", 409)
 

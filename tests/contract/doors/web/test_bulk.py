@@ -135,6 +135,17 @@ def test_scheduled_jobs_are_run_now(browser, queue):
     assert browser.counts(queue) == {"ready": 3}
 
 
+def test_leases_of_many_are_taken_back(browser, queue):
+    browser.put(queue, count=3)
+    held = browser.http.post("/v1/leases", json={"queues": [queue], "max": 3}).json()["jobs"]
+    _, fields = preview(browser, way="release", all="1", queue=queue)
+    assert fields["total"] == "3"
+    finish(browser, fields)
+    assert browser.counts(queue) == {"ready": 3}
+    refused = browser.http.post(f"/v1/leases/{held[0]['lease']['token']}/conclude")
+    assert (refused.status_code, refused.json()["code"]) == (409, "lease_lost")
+
+
 def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
     browser.put(queue)
     answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})

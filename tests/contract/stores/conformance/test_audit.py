@@ -3,6 +3,7 @@ commits.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from holdfast.errors import JobNotFound, QueueNotFound, WrongState
 from holdfast.job.job import LEASED, Content, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
-from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, Bulk, ListAudit, RecordAudit, TrimAudit
+from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, Bulk, ListAudit, Managed, RecordAudit, TrimAudit
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor
 from holdfast.messages.commands import (
     AddJob,
@@ -39,7 +40,9 @@ from holdfast.messages.commands import (
     SetQueue,
     SetSchedule,
     SettleJob,
+    TakeBackLease,
 )
+from holdfast.messages.key_commands import CreateKey, EditKey, RevokeKey, RotateKey
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.sqlite.transaction import SqliteTransaction
 from tests.contract.stores.conformance.conftest import StoreClient
@@ -51,6 +54,14 @@ SECRET = "s3cret-7f1c"
 async def entries(client: StoreClient, limit: int = 100, **filters: Any) -> list[AuditEntry]:
     page: AuditPage = await client.ask(ListAudit(limit, AuditFilter(**filters)))
     return page.entries
+
+
+def all_managed(kind: type = Managed) -> Iterator[type]:
+    """Every managing verb that there is."""
+    for one in kind.__subclasses__():
+        if one.__struct_config__.tag is not None:
+            yield one
+        yield from all_managed(one)
 
 
 def told(entry: AuditEntry) -> tuple[str, str, str, str]:
@@ -78,6 +89,7 @@ async def test_every_managing_verb_has_its_entry(client):
         PauseFor("q", 1_000),
         PauseFor("q", 0),
         PromoteJob(1),
+        TakeBackLease(1),
         EditJob(2, Content("", "text/plain", SECRET.encode()), priority=5),
         CancelJob(2),
         SettleJob(3, False, SECRET),
@@ -100,7 +112,11 @@ async def test_every_managing_verb_has_its_entry(client):
         PurgeQueue("q", (State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED), 0, 100),
         DeleteQueue("q"),
     ]
+    theirs = (CreateKey, EditKey, RotateKey, RevokeKey)  # in test_access_keys.py
+    assert {type(verb) for verb in verbs} == {*all_managed()} - {*theirs}
     for verb in verbs:
+        if isinstance(verb, TakeBackLease):
+            await client.take()
         await client.do(replace(verb, actor=ANNA))
     found = (await entries(client))[::-1]
     assert [(entry.action, entry.queue, entry.target, entry.note) for entry in found] == [
@@ -110,6 +126,7 @@ async def test_every_managing_verb_has_its_entry(client):
         ("queue.pause", "q", "", "for 1000 ms"),
         ("queue.resume", "q", "", ""),
         ("job.promote", "q", "1", ""),
+        ("job.release_lease", "q", "1", ""),
         ("job.edit", "q", "2", "payload, priority"),
         ("job.cancel", "q", "2", ""),
         ("job.settle", "q", "3", "as dead"),
