@@ -74,6 +74,21 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+def meta_option(words: str) -> Callable[[Command], Command]:
+    """`--meta`, any number of times, but each name once: with the last of two values a filter would find what both exclude."""
+
+    def once(
+        _context: click.Context, _option: click.Parameter, pairs: tuple[tuple[str, str], ...]
+    ) -> tuple[tuple[str, str], ...]:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise click.BadParameter(f"{name!r} is given twice")
+        return pairs
+
+    return click.option("--meta", type=Pair(), multiple=True, callback=once, help=f"{words}, such as tenant=7; repeatable.")
+
+
 class JobId(click.ParamType[int]):
     """The number of a job, in digits: what Python would take for a number as well (`1_0`, `+1`) may be a slip, and names another job."""
 

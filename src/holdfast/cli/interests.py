@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import Duration, Pair, confirmed, destroying, examples, given_json, show, talking
+from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, meta_option, show, talking
 from holdfast.cli.tables import table
 from holdfast.client import Client
 from holdfast.client.types import Interest, JobOptions
@@ -97,9 +97,7 @@ def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) 
 @click.option("--delay", "delay_ms", type=Duration(), help="Run the copies after this delay, such as 10m.")
 @click.option("--max-attempts", type=int, help="Max attempts before a copy is dead.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the copies by; repeatable.")
-@click.option(
-    "--meta", type=Pair(), multiple=True, help="Name and value that go with the copies, such as tenant=7; repeatable."
-)
+@meta_option("Name and value that go with the copies")
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second copies.")
 @talking
 def publish(client: Client, data: str, kind: str | None, tags: tuple[str, ...], as_json: bool, **given: Any) -> None:

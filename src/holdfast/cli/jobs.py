@@ -14,11 +14,11 @@ from holdfast.cli.context import (
     ENDED_OTHERWISE,
     Duration,
     JobId,
-    Pair,
     Words,
     examples,
     given_changes,
     given_json,
+    meta_option,
     refuse,
     show,
     talking,
@@ -79,7 +79,7 @@ for each in (tail, *BULK):
 )
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
-@click.option("--meta", type=Pair(), multiple=True, help="Name and value that go with the job, such as tenant=7; repeatable.")
+@meta_option("Name and value that go with the job")
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second job.")
 @click.option("--ndjson", is_flag=True, help="Read one payload per line from standard input.")
 @click.option("--content-type", help="Media type of a payload that is not JSON; it is stored unchanged.")
@@ -194,7 +194,7 @@ def _whole(job: Job, as_json: bool) -> None:
 @click.option("--type", "kind", type=Words(), help="Only of this type.")
 @click.option("--tag", type=Words(), help="Only with this tag.")
 @click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
-@click.option("--meta", type=Pair(), multiple=True, help="Only with this name and value, such as tenant=7; repeatable.")
+@meta_option("Only with this name and value")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names, schedule_names
-from holdfast.cli.context import Duration, Pair, confirmed, destroying, examples, given_json, show, talking, whole
+from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, meta_option, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.schedules import Schedule
@@ -69,7 +69,7 @@ def info(client: Client, schedule: str, as_json: bool) -> None:
 @click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the jobs by; repeatable.")
-@click.option("--meta", type=Pair(), multiple=True, help="Name and value that go with the jobs, such as tenant=7; repeatable.")
+@meta_option("Name and value that go with the jobs")
 @click.option("--missed", type=click.Choice(["skip", "one", "all"]), help="Which missed runs to make up.  [default: one]")
 @click.option(
     "--overlap/--no-overlap", default=None, help="Allow overlap: run also while the last job is unfinished.  [default: overlap]"

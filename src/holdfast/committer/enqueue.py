@@ -93,8 +93,8 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
 async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None, existing: list[int] | None = None) -> list[Receipt]:
     """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
-    `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the ids of
-    jobs that had the unique key of a new one, and stand in its place.
+    `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the places
+    of those that are not new jobs: another that has their unique key stands there.
     """
     if not batch.accepting:
         raise StorageFull(
@@ -126,7 +126,7 @@ async def _put_some(
     for place, new in enumerate(jobs):
         if place in instead:
             receipts.append(await unique.give_way(batch, new, instead[place], receipts))
-            existing.append(receipts[-1].id)
+            existing.append(place)
         else:
             receipts.append(_put_one(batch, batch.queues[new.queue], new, next(ids)))
     return receipts

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from holdfast.committer.batch import Batch
 from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, WAITING, Content, Job, NewJob, OnConflict, Receipt
+from holdfast.job.job import FORGOTTEN, NO_EXTRAS, WAITING, Content, Job, NewJob, OnConflict, Receipt
 from holdfast.messages import events
 
 
@@ -72,7 +72,9 @@ async def give_way(batch: Batch, new: NewJob, taken: Job | int, before: Sequence
         return receipt(taken)
     queue = await batch.own(taken)
     after = lifecycle.overwrite(taken, new, batch.now, new.max_attempts or queue.policy.max_attempts)
-    batch.change(events.EDITED, queue, taken, after, content=Content(new.type, new.content_type, new.payload))
+    content = Content(new.type, new.content_type, new.payload)
+    noted_before = FORGOTTEN if taken.attempt else None  # how far other work had come
+    batch.change(events.EDITED, queue, taken, after, content=content, progress=noted_before)
     return receipt(after)
 
 

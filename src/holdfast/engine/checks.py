@@ -131,6 +131,8 @@ def on_conflict(new: NewJob, at: str) -> None:
         raise breach(at + "on_conflict", "debounce needs a delay_ms, from which the job is put off each time")
     if new.debounce_max_ms is not None and not debounces:
         raise breach(at + "debounce_max_ms", 'needs an on_conflict of "debounce"')
+    if new.debounce_max_ms is not None and new.debounce_max_ms < (new.delay_ms or 0):
+        raise breach(at + "debounce_max_ms", "must be at least delay_ms")
 
 
 def tags(field: str, values: tuple[str, ...]) -> None:

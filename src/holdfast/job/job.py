@@ -115,6 +115,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return None
 
 
+FORGOTTEN = b""
+"""No progress: what is noted is JSON, and never empty."""
+
+
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds.
 

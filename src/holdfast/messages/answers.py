@@ -8,7 +8,7 @@ from holdfast.messages.frame import Answer, Frame
 
 class Enqueued(Answer, frozen=True, tag=101):
     """All of the jobs are stored. `duplicate`: they were before, under the same idempotency key. `held`: queues that were
-    skipped because of a unique key. `existing`: those of the jobs that had the unique key of a new one, and stand in its place.
+    skipped because of a unique key. `existing`: the places among `jobs` of those that are not new but had the unique key.
     `gone`: jobs of a duplicate that no longer exist. `others`: how many more there are, in queues that the caller may not see.
     """
 

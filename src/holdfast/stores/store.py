@@ -103,7 +103,8 @@ class Prefetch(msgspec.Struct):
 class Change(msgspec.Struct, gc=False):
     """What one decision makes of one job. None before: it is new. None after: it is removed.
 
-    `content` is set for a new job and for an edit of its payload or type; the others are what this change adds to the job.
+    `content` is set for a new job and for an edit of its payload or type; the others are what this change adds to the job, and `FORGOTTEN`
+    is a progress that removes what was noted.
     """
 
     before: Job | None

@@ -4,7 +4,7 @@ values.
 
 from collections import defaultdict
 
-from holdfast.job.job import LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
+from holdfast.job.job import FORGOTTEN, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
 from holdfast.limits import ERRORS_KEPT
 from holdfast.stores import formats
 from holdfast.stores.rows import Row
@@ -189,12 +189,13 @@ class Writer:
             self._add("insert_error", row)
             if error.attempt > ERRORS_KEPT:
                 self.trim.add(job_id)
-        if change.progress is not None:
-            self._add("save_progress", (job_id, change.progress))
         if change.after is None:
             self._add("delete_job", (job_id,))
             self._add("delete_errors", (job_id,))
+        if change.after is None or change.progress == FORGOTTEN:
             self._add("delete_progress", (job_id,))
+        elif change.progress is not None:
+            self._add("save_progress", (job_id, change.progress))
 
     def _add(self, statement: str, row: Row) -> None:
         self.rows[statement].append(row)

@@ -91,6 +91,9 @@ def test_meta_is_given_and_filtered_by(holdfast, witness, queue):
     assert json.loads(holdfast("job", "ls", "--queue", queue, "--meta", "url=a=b", "--json").stdout)["id"] == int(first)
     assert holdfast("job", "cancel", "--meta", "tenant=8", "--yes").returncode == 0
     assert states(witness, [int(first), int(second)]) == ["ready", "cancelled"]
+    for command in (("push", queue), ("ls",), ("cancel", "--yes")):
+        twice = holdfast("job", *command, "--meta", "tenant=7", "--meta", "tenant=9")
+        assert (twice.returncode, "'tenant' is given twice" in twice.stderr) == (2, True), twice
     wrong = holdfast("job", "ls", "--meta", "tenant")
     assert (wrong.returncode, "'tenant' is not NAME=VALUE" in wrong.stderr) == (2, True)
 

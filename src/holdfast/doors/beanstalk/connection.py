@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.used = DEFAULT
         self.watched = [DEFAULT]
-        self.held = Held(self.loop.time)
+        self.held = Held(self.loop.time, self, door.holders)
         self.coalesced = verbs.Coalesced()
         self.roles: set[str] = set()
         self.worker = "beanstalk"

@@ -17,6 +17,7 @@ from typing import Any
 from holdfast.auth.caller import Caller
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.beanstalk.connection import Connection
+from holdfast.doors.beanstalk.held import Holders
 from holdfast.doors.beanstalk.inspect import of_all
 from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.beanstalk.numbers import Numbers
@@ -24,6 +25,7 @@ from holdfast.engine.engine import Engine
 from holdfast.engine.shared_read import Shared
 from holdfast.limits import TUBE_CONNECTIONS
 from holdfast.logs import structlog
+from holdfast.messages.events import Committed
 from holdfast.tls import TlsListener
 
 _PLAINLY = b"TLS_REQUIRED\r\n"  # not in the protocol: clients show replies that they do not know
@@ -53,6 +55,8 @@ class Beanstalk:
         self.handshakes_failed: dict[str, int] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
+        self.holders: Holders = {}
+        engine.listen(self._news)
 
     async def open(self, listener: socket.socket, context: Callable[[], ssl.SSLContext] | None = None) -> None:
         """Let clients in; with a `context`, over TLS."""
@@ -80,6 +84,17 @@ class Beanstalk:
                 connection.close()
                 asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.abort)
             await self._empty.wait()
+
+    def _news(self, news: Committed) -> None:
+        if news.lost:  # leases granted by an earlier commit may have their answers in callbacks that run only now: after those
+            asyncio.get_running_loop().call_soon(self._tell, news.lost)
+
+    def _tell(self, lost: list[int]) -> None:
+        for fence in lost:
+            if (holding := self.holders.get(fence)) is not None:
+                holding.connection.held.pop(holding.ref.job)
+                if self.draining:
+                    holding.connection.go_on()
 
     # For the connections
 

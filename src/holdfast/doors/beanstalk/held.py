@@ -1,13 +1,18 @@
 """The jobs that one connection has reserved, and when it should hurry.
 
 A reservation is a lease of the connection: its token never leaves the server. When the connection closes, its jobs are
-released. The deadlines here only decide about DEADLINE_SOON; whether a lease is still valid, the store decides.
+released. What the store takes from it (the lease expired, or an operator took it back) is reserved no more. The deadlines here
+only decide about DEADLINE_SOON; whether a lease is still valid, the store decides.
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from holdfast.job.job import LeaseRef
 from holdfast.messages.answers import GrantedJob
+
+if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.connection import Connection
 
 MARGIN_S = 1.0  # beanstalkd's: the last second of a job's time to run
 
@@ -15,20 +20,27 @@ MARGIN_S = 1.0  # beanstalkd's: the last second of a job's time to run
 class Holding:
     """One reserved job; `until` is in the event loop's time."""
 
-    __slots__ = ("ref", "until")
+    __slots__ = ("connection", "ref", "until")
 
-    def __init__(self, ref: LeaseRef, until: float) -> None:
+    def __init__(self, ref: LeaseRef, until: float, connection: "Connection") -> None:
         self.ref = ref
         self.until = until
+        self.connection = connection
+
+
+Holders = dict[int, Holding]
+"""All reserved jobs of a door, by the fence of the lease."""
 
 
 class Held:
     """All that one connection has reserved, by id."""
 
-    __slots__ = ("_clock", "_jobs")
+    __slots__ = ("_clock", "_connection", "_holders", "_jobs")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], connection: "Connection", holders: Holders) -> None:
         self._clock = clock
+        self._connection = connection
+        self._holders = holders
         self._jobs: dict[int, Holding] = {}
 
     def __len__(self) -> int:
@@ -38,7 +50,7 @@ class Held:
         """A job was granted at the store's `now`."""
         job = granted.job
         assert job.lease is not None, "what is granted is leased"
-        self._jobs[job.id] = Holding(job.ref(), self._clock() + (job.lease.until - now) / 1000)
+        self.put_back(job.id, Holding(job.ref(), self._clock() + (job.lease.until - now) / 1000, self._connection))
 
     def get(self, job_id: int) -> Holding | None:
         """The reservation of this job, if it is here."""
@@ -46,11 +58,15 @@ class Held:
 
     def pop(self, job_id: int) -> Holding | None:
         """The same, and it is here no more."""
-        return self._jobs.pop(job_id, None)
+        holding = self._jobs.pop(job_id, None)
+        if holding is not None:
+            del self._holders[holding.ref.fence]
+        return holding
 
     def put_back(self, job_id: int, holding: Holding) -> None:
         """What was to end this reservation was refused: it is as it was."""
-        self._jobs[job_id] = holding
+        self.pop(job_id)
+        self._jobs[job_id] = self._holders[holding.ref.fence] = holding
 
     def is_safe(self, job_id: int) -> bool:
         """Whether the job is held for longer than its last second."""
@@ -62,7 +78,7 @@ class Held:
         now = self._clock()
         over = [job_id for job_id, holding in self._jobs.items() if holding.until <= now]
         for job_id in over:
-            del self._jobs[job_id]
+            self.pop(job_id)
         return min((holding.until for holding in self._jobs.values()), default=None)
 
     def must_hurry(self) -> bool:
@@ -76,4 +92,5 @@ class Held:
 
     def clear(self) -> None:
         """Nothing is held."""
-        self._jobs.clear()
+        for job_id in list(self._jobs):
+            self.pop(job_id)

@@ -103,9 +103,8 @@ def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
 def receipts_out(enqueued: Enqueued) -> list[PutOut]:
     """The jobs of a bulk enqueue."""
     shown = [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
-    for one in shown if enqueued.existing else ():
-        if one.id in enqueued.existing:
-            one.duplicate = True
+    for place in enqueued.existing:
+        shown[place].duplicate = True
     return shown
 
 

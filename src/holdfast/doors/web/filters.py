@@ -23,6 +23,8 @@ def meta_of(text: str) -> Meta:
             name, equals, value = typed.partition("=")
             if not equals or not name.strip():
                 raise breach("meta", "must be written as NAME=VALUE")
+            if name.strip() in pairs:
+                raise breach("meta", f"has the name {name.strip()} twice")
             pairs[name.strip()] = value.strip()
     return tuple(pairs.items())
 

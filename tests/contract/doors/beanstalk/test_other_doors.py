@@ -162,6 +162,29 @@ def test_a_server_that_drains_lets_a_worker_finish(tmp_path):
         server.destroy()
 
 
+def test_a_job_that_was_taken_back_is_reserved_no_more(tmp_path):
+    server = Server(tmp_path / "home", "--store", "memory", "--beanstalk", "127.0.0.1:0", "--drain-s", "600")
+    server.start()
+    try:
+        hanging, other = (Client(tube_port(server)) for _ in range(2))
+        taken, expiring = hanging.put(), hanging.put(ttr=1)
+        assert [hanging.reserve()[0], hanging.reserve()[0]] == [taken, expiring]
+        with server.client() as http:
+            assert http.post(f"/v1/jobs/{taken}/release-lease").json()["state"] == "ready"
+        assert hanging.ask(b"touch %d\r\n" % taken) == b"NOT_FOUND"
+        assert [other.reserve()[0], other.reserve()[0]] == [taken, expiring]
+        for verb in (b"delete %d\r\n", b"release %d 0 0\r\n", b"bury %d 0\r\n"):
+            assert hanging.ask(verb % taken) == b"NOT_FOUND"
+        for job in (taken, expiring):
+            assert other.ask(b"delete %d\r\n" % job) == b"DELETED"
+        server.send(signal.SIGTERM)  # which waits for those who hold a job
+        assert hanging.is_over()
+        assert server.ended() == 0, server.err.text
+        assert "connections were closed" not in server.err.text
+    finally:
+        server.destroy()
+
+
 @pytest.mark.parametrize("fronts", ["1", "2"])
 def test_sigusr1_ends_no_server_and_is_told_to_an_idle_connection_at_its_next_put(tmp_path, fronts):
     with serving(tmp_path / "home", "--fronts", fronts) as server:

@@ -221,9 +221,9 @@ def test_what_is_done_on_a_conflict_is_said(api, queue):
     assert api.http.post(raw, content=b"raw", headers={"content-type": "text/plain"}).status_code == 200
     assert api.job(first["id"])["content_type"] == "text/plain"
     many = api.post(
-        "/v1/jobs", {"jobs": [{"queue": queue, "unique_key": key, "on_conflict": "existing"} for key in ("u", "v")]}
+        "/v1/jobs", {"jobs": [{"queue": queue, "unique_key": key, "on_conflict": "existing"} for key in ("u", "v", "v")]}
     )
-    assert (many.status_code, [job.get("duplicate") for job in many.json()["jobs"]]) == (201, [True, None])
+    assert (many.status_code, [job.get("duplicate") for job in many.json()["jobs"]]) == (201, [True, None, True])
     again = api.post("/v1/jobs", {"jobs": [{"queue": queue, "unique_key": "v", "on_conflict": "existing"}]})
     assert (again.status_code, again.json()["jobs"][0]["duplicate"]) == (200, True)
     api.refused(api.post(path, {"unique_key": "u", "on_conflict": "refuse"}), 409, "not_unique", says=str(first["id"]))
@@ -242,6 +242,11 @@ def test_what_is_done_on_a_conflict_is_said(api, queue):
             {"on_conflict": "debounce", "unique_key": "u", "delay_ms": 1, "debounce_max_ms": 0},
             "debounce_max_ms",
             "from 1 to 316224000000",
+        ),
+        (
+            {"on_conflict": "debounce", "unique_key": "u", "delay_ms": 6, "debounce_max_ms": 5},
+            "debounce_max_ms",
+            "must be at least delay_ms",
         ),
     ],
 )

@@ -152,6 +152,7 @@ def test_meta_is_typed_shown_filtered_by_edited_and_cloned(browser, queue):
     browser.send(f"/jobs/{number}/edit", meta="tenant=8")
     assert browser.job(number)["meta"] == {"tenant": "8"}
     browser.send(f"/jobs/{number}/edit", 400, meta="tenant")
+    browser.send(f"/jobs/{number}/edit", 400, meta="tenant=8\ntenant=9")
     cloned = browser.send(f"/jobs/{number}/clone").headers["location"].partition("?")[0].rpartition("/")[2]
     assert browser.job(int(cloned))["meta"] == {"tenant": "8"}
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from holdfast.errors import NotUnique, PayloadTooLarge
 from holdfast.job.job import Content, IdempotencyKey, OnConflict, State
 from holdfast.job.queue import QueueSettings, Tally
-from holdfast.messages.commands import ConcludeLease, Enqueue, FailLease, SetQueue
+from holdfast.messages.commands import ConcludeLease, Enqueue, ExtendLease, FailLease, ReleaseLease, SetQueue
 
 EXISTING, REPLACE, DEBOUNCE = OnConflict.EXISTING, OnConflict.REPLACE, OnConflict.DEBOUNCE
 
@@ -25,7 +25,7 @@ def again(client, new):
 async def test_the_job_that_has_the_key_is_the_answer_in_every_state_that_holds_it(client, again):
     await client.put(unique_key="u", delay_ms=100, priority=7)
     scheduled = await again(EXISTING)
-    assert ([one.id for one in scheduled.jobs], scheduled.existing, scheduled.jobs[0].priority) == ([1], [1], 7)
+    assert ([one.id for one in scheduled.jobs], scheduled.existing, scheduled.jobs[0].priority) == ([1], [0], 7)
     await client.pass_time(100)
     assert (await again(EXISTING)).jobs[0].state is State.READY
     held = await client.take()
@@ -44,7 +44,7 @@ async def test_a_waiting_job_is_replaced_and_keeps_its_id_its_group_and_its_plac
     put = await client.put(unique_key="u", delay_ms=delay, group_key="g", priority=7, tags=("old",), max_attempts=3)
     other = await client.put(priority=7)
     answer = await again(REPLACE, b"123456", type="t", tags=("new",), meta=(("a", "1"),), group_key="elsewhere", delay_ms=9_000)
-    assert (answer.jobs[0].id, answer.existing) == (put.id, [put.id])
+    assert (answer.jobs[0].id, answer.existing) == (put.id, [0])
     detail = await client.detail(put.id)
     job = detail.job
     assert detail.content == Content("t", None, b"123456")
@@ -65,6 +65,27 @@ async def test_a_replaced_job_is_new_work_with_all_of_its_tries(client, again):
     await again(REPLACE, max_attempts=2)
     job = await client.job(1)
     assert (job.state, job.failures, job.attempt, job.ready_at) == (State.SCHEDULED, 0, 1, client.now + 50)
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_replaced_job_does_not_begin_where_other_work_had_come_to(client, new, together):
+    await client.put(unique_key="u")
+    ref = (await client.take()).ref()
+    steps = [
+        ExtendLease(ref, None, b'{"page":9}'),
+        ReleaseLease(ref),
+        Enqueue([replace(new(payload=b"2", unique_key="u"), on_conflict=REPLACE)]),
+    ]
+    if together:
+        await client.together(*steps)
+    else:
+        for step in steps:
+            await client.do(step)
+    assert (await client.detail(1)).progress is None
+    (granted,) = await client.lease()
+    assert (granted.job.attempt, granted.progress, granted.content.payload) == (2, None, b"2")
+    await client.do(ExtendLease(granted.job.ref(), None, b"1"))
+    assert (await client.detail(1)).progress == b"1"
 
 
 @pytest.mark.parametrize("way", [REPLACE, DEBOUNCE])
@@ -104,7 +125,7 @@ async def test_a_ready_job_that_is_debounced_waits_again(client, again):
 async def test_what_replaces_needs_room_for_what_it_has_more_and_no_place(client, again):
     await client.do(SetQueue("q", QueueSettings(capacity_jobs=1, capacity_bytes=10), whole=True))
     await client.put(unique_key="u", payload=b"x" * 6)
-    assert (await again(EXISTING, b"x" * 9)).existing == [1]
+    assert (await again(EXISTING, b"x" * 9)).existing == [0]
     await again(REPLACE, b"x" * 10)
     with pytest.raises(PayloadTooLarge):
         await again(REPLACE, b"x" * 11)
@@ -119,7 +140,7 @@ async def test_in_one_call_each_gets_its_own_answer_in_order(client, new):
     jobs = [replace(job, on_conflict=EXISTING) for job in jobs]
     answer = await client.do(Enqueue(jobs))
     assert [one.id for one in answer.jobs] == [2, 1, 3, 2, 4]
-    assert sorted(answer.existing) == [1, 2]
+    assert answer.existing == [1, 3]
     with pytest.raises(NotUnique, match="given twice"):
         await client.do(Enqueue([replace(new(unique_key="z"), on_conflict=REPLACE) for _ in range(2)]))
     assert len(await client.walk()) == 4
