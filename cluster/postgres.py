@@ -242,6 +242,11 @@ class PostgresServer:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def empty(self, template: str = "template1") -> None:
+        """Its database holdfast is a new one, without whoever was connected to the last."""
+        self.sql("DROP DATABASE IF EXISTS holdfast WITH (FORCE)")
+        self.sql(f"CREATE DATABASE holdfast OWNER holdfast TEMPLATE {template}")
+
     def value(self, query: str, values: tuple[object, ...] = (), **options: Any) -> Any:
         """The first column of the first row."""
         return self.sql(query, values, **options)[0][0]

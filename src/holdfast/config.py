@@ -52,9 +52,9 @@ class Config:
         "", "PEM file with the authorities (CAs) of client certificates; with it, clients must have a certificate of theirs."
     )
     tls_client_auth: str = _setting(
-        "required",
-        "With tls_client_ca, over HTTP: whether a client certificate is required, or only verified where there is one.",
-        choices=("required", "optional"),
+        "auto",
+        "Over HTTP: whether a client certificate is required, or only verified where there is one (both need tls_client_ca); auto: required if tls_client_ca is set.",
+        choices=("auto", "required", "optional"),
     )
     store: str = _setting(
         DEFAULT_STORE,
@@ -412,7 +412,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
         )
     if config.database() and config.fronts > 1:
         raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
-    if not config.tls_client_ca and told["tls_client_auth"] != "tls_client_auth":  # it was given
+    if not config.tls_client_ca and config.tls_client_auth != "auto":
         raise ConfigError(f"{told['tls_client_auth']} needs tls_client_ca: without it no client is asked for a certificate.")
     _check_written(config, told)
     _check_allowed(config, told)

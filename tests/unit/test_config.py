@@ -31,6 +31,8 @@ TEXTS = {
     "standbys": ("n2", "n3", "n2,n3"),
 }
 """Three good values of each setting that is a text or a list, none of which is its default."""
+NEEDS = {"tls_client_auth": ("tls_client_ca", "one.pem")}
+"""Settings that are refused without another one."""
 
 SETTINGS = {setting.name: setting for setting in fields(Config)}
 EVERY = pytest.mark.parametrize("name", list(SETTINGS))
@@ -108,6 +110,8 @@ def in_force(name: str, given: Any) -> Any:
 def test_the_flag_comes_before_the_variable_before_the_file_before_the_default(name, sources):
     loaded = sources.load()
     assert (getattr(loaded.config, name), loaded.origins[name]) == (SETTINGS[name].default, "default")
+    if name in NEEDS:
+        sources.set("file", *NEEDS[name])
     for source, value in zip(("file", "environment", "flag"), good_values(name), strict=True):
         sources.set(source, name, value)
         loaded = sources.load()

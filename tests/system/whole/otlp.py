@@ -37,15 +37,22 @@ class Collector:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.spans: list[Seen] = []
+        self.bodies: list[bytes] = []
         self._news = threading.Condition()
 
     def take(self, body: bytes) -> None:
         """One export."""
         asked = ExportTraceServiceRequest.FromString(body)
         with self._news:
+            self.bodies.append(body)
             for group in asked.resource_spans:
                 (service,) = [one.value.string_value for one in group.resource.attributes if one.key == "service.name"]
                 self.spans += [Seen(span, service) for scope in group.scope_spans for span in scope.spans]
+
+    def forget(self) -> None:
+        """As if none had come."""
+        self.spans.clear()
+        self.bodies.clear()
 
     def named(self, *names: str) -> list[Seen]:
         """All spans of these names."""

@@ -128,8 +128,7 @@ class InDatabase:
     def __init__(self, database: PostgresServer, beside: bool) -> None:
         self.beside = beside
         self._database = database
-        database.sql("DROP DATABASE IF EXISTS holdfast WITH (FORCE)")
-        database.sql(f"CREATE DATABASE holdfast OWNER holdfast TEMPLATE {'template1' if beside else FILLED}")
+        database.empty("template1" if beside else FILLED)
         self.options = ("--store", database.url(), *KEPT)
 
     def change(self, statement: str) -> None:

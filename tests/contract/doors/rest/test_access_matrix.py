@@ -302,7 +302,7 @@ def test_an_edit_of_a_key_takes_effect(house):
     until(403)
     until(200, "POST", f"/v1/jobs/{job}/cancel")
     told = house.root("GET", "/v1/audit?action=key.edit&limit=1")["entries"][0]
-    assert (told["target"], told["note"]) == (shown["id"], "abilities manage; expires_ms 3600000; sees_payloads True")
+    assert (told["target"], told["note"]) == ("edited", "abilities manage; expires_ms 3600000; sees_payloads True")
 
 
 @pytest.mark.parametrize(
