@@ -284,7 +284,7 @@ class Model(Tubes, Routing):
         if command.content is not None:
             if len(command.content.payload) > row.size:
                 self.need_room(row.queue, 0, len(command.content.payload) - row.size)
-            row.size, row.type = len(command.content.payload), command.content.type
+            row.size = len(command.content.payload)
         row.type = row.type if command.type is None else command.type
         row.priority = row.priority if command.priority is None else command.priority
         if command.delay_ms is not None:
