@@ -178,6 +178,8 @@ class House:
             body = {"conclude": [{"token": names["token"]}]}
         elif operation == "create_key":
             body = {**body, "name": f"made{next(_numbers)}"}
+        elif operation in ("pause_type", "resume_type"):
+            names["type"] = "t"
         return self.call(method, path.format(**names), secret, body)
 
 
