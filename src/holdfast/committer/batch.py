@@ -55,6 +55,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     beats: dict[str, int] = {}
     pauses: dict[str, int] = {}
     came: Came = {}  # before leases are given
+    types_read: dict[int, str] = {}  # of jobs that have come back
     by_type: ByType = msgspec.field(default_factory=ByType)
     aside: SetAside = msgspec.field(default_factory=SetAside)
     graced_until: int = 0  # leases that expire just now were extended after an outage

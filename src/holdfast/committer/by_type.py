@@ -47,8 +47,11 @@ class ByType:
                 else:
                     counts, kind = found[job.queue], change.content.type
                     counts[kind] = counts.get(kind, 0) + 1
-        for job_id, kind in (await batch.tx.types_of(list(unknown))).items() if unknown else ():
-            counts = found[unknown[job_id]]
+        known = batch.types_read
+        if missing := [job_id for job_id in unknown if job_id not in known]:
+            known.update(await batch.tx.types_of(missing))
+        for job_id, name in unknown.items():
+            counts, kind = found[name], known.get(job_id, "")
             counts[kind] = counts.get(kind, 0) + 1
         return {name: counts for name, counts in found.items() if len(counts) <= TYPES}
 

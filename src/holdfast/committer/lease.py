@@ -76,20 +76,19 @@ class Leases:
         requests = list({command.request for command in commands if command.request is not None})
         earlier = await batch.tx.leased_by_request(requests) if requests else {}
         wanted: dict[str, int] = {}
+        typed = False
         for command in commands:
+            typed = typed or command.types is not None
             for name in command.queues:
                 wanted[name] = wanted.get(name, 0) + command.limit
         queue_heads: dict[str, QueueHead] = {}
         away: dict[str, QueueHeld] = {}
-        typed = False
         for name, count in wanted.items():
             queue = await _queue(batch, name, away)
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
                 queue_heads[name] = QueueHead(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
                 typed = typed or bool(queue.paused_types)
-        if not typed:
-            typed = any(command.types is not None for command in commands)
         by_type = await _heads_by_type(batch, commands, queue_heads, wanted) if typed else {}
         own = await _own_lines(batch, commands, workers, away) if workers else {}
         found = sum([len(queue_head.line) for queue_head in (*queue_heads.values(), *own.values(), *by_type.values())])

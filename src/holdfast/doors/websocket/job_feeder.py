@@ -48,7 +48,12 @@ class Wanted:
     __slots__ = ("by_priority", "lease_ms", "queues", "types", "worker")
 
     def __init__(
-        self, queues: tuple[str, ...], worker: str, lease_ms: int | None, by_priority: bool, types: tuple[str, ...] | None = None
+        self,
+        queues: tuple[str, ...],
+        worker: str,
+        lease_ms: int | None,
+        by_priority: bool,
+        types: tuple[str, ...] | None = None,
     ) -> None:
         self.queues, self.worker, self.lease_ms, self.by_priority, self.types = queues, worker, lease_ms, by_priority, types
 
