@@ -45,6 +45,7 @@ class Wait(ABC, Generic[A]):
     __slots__ = (
         "_awaited",
         "_caller",
+        "_is_first",
         "_mark",
         "_names",
         "_patience",
@@ -68,6 +69,7 @@ class Wait(ABC, Generic[A]):
         self._types: TypeNames | None = None  # the only ones that it can use
         self._patience: Patience | None = None
         self._waiter: Waiter | None = None
+        self._is_first = False
         self._woken: str | None = None
         self._awaited: asyncio.Future[Granted | Refused] | None = None
         self._caller = caller_here(pipeline.keyring)  # news wakes us in another caller's context
@@ -126,6 +128,10 @@ class Wait(ABC, Generic[A]):
         woken, self._woken = self._woken, None
         if woken is not None and not _uses(result, woken):
             self._waiters.notify(woken, 1)
+        if self._is_first:
+            self._is_first = False
+            if woken is not None and self._types is not None and isinstance(result, Granted) and result.jobs:
+                self._waiters.look_next(woken, self._types)
         if self.left:
             self.undeliverable(result)
             return
@@ -192,6 +198,7 @@ class Wait(ABC, Generic[A]):
         )
 
     def _told(self, woken: str | None) -> None:
+        self._is_first = self._waiter is not None and self._waiter.is_first
         self._waiter = None
         if self._weight:
             self._unpark()

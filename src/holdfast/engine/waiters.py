@@ -27,7 +27,7 @@ from holdfast.limits import NEWS_QUEUES, PARKED_NAMES, PARKED_POLLS
 class Waiter:
     """One parked caller. It is woken once, in a later turn of the loop, with the name of a queue with news, or None."""
 
-    __slots__ = ("_then", "_waiters", "call", "names", "number", "over", "request", "timer", "types", "woken_for")
+    __slots__ = ("_then", "_waiters", "call", "is_first", "names", "number", "over", "request", "timer", "types", "woken_for")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Waiter:
         self.number = number  # those who have waited longer have lower ones
         self.request = request
         self.woken_for: str | None = None
+        self.is_first = False  # woken alone of those who want these types: if it finds something, the next one looks
         self.over = False  # woken, or has left
         self.call: asyncio.Handle | None = None  # scheduled call that wakes it
         self.timer: asyncio.TimerHandle | None = None
@@ -183,16 +184,27 @@ class Waiters:
             count -= waiter.wake(name)  # one whose time is up takes nobody's turn
 
     def _notify_by_type(self, name: str, count: int, types: Mapping[str, int] | None) -> None:
-        """The same where some can use some types only. Each set of them gets as many calls as there is news for it, since what one of the
-        set does not find another would not either.
+        """The same where some can use some types only. Each set of them gets as many calls as there is news for it. If that is not known, the
+        first of a set looks: what it does not find another would not either.
         """
         woken = list(islice(_parked(self._lines.get(name, ())), count))
         for some, line in self._by_type[name].items():
-            most = count if types is None else min(count, sum([types.get(one, 0) for one in some]))
-            woken += islice(_parked(line), most)
+            if types is not None:
+                woken += islice(_parked(line), min(count, sum([types.get(one, 0) for one in some])))
+            elif (first := next(_parked(line), None)) is not None:
+                first.is_first = True
+                woken.append(first)
         for waiter in sorted(woken, key=_NUMBER):
             self._unlist(waiter)
             waiter.wake(name)
+
+    def look_next(self, name: str, types: TypeNames) -> None:
+        """The first of a set of types has found something: let the next one look."""
+        following = next(_parked(self._by_type.get(name, {}).get(types, ())), None)
+        if following is not None:
+            following.is_first = True
+            self._unlist(following)
+            following.wake(name)
 
     def look_again(self, request: str | None = None) -> None:
         """Wake whoever waits with this request, or everybody, as if there were news."""

@@ -138,6 +138,24 @@ async def test_news_of_other_nodes_of_which_no_types_are_known_wakes_one_of_each
     assert sorted(command.types for command in looks) == [("a",), ("b",)]
 
 
+async def test_of_news_of_which_no_types_are_known_all_who_can_use_it_get_theirs_and_the_others_do_not_look(
+    engine, polls, new, looks, monkeypatch
+):
+    monkeypatch.setattr(engine._backend.committer._awaiting, "pick", lambda batch: [])
+    monkeypatch.setattr(engine._backend.committer.by_type, "came", no_types)
+    wanting, others = [await polls(types=("a",)) for _ in range(20)], [await polls(types=("b",)) for _ in range(20)]
+    looks.clear()
+    await engine.enqueue([new(type="a") for _ in range(12)])
+    assert [await soon(task) for task in wanting[:12]] == [[number] for number in range(1, 13)]
+    await asyncio.sleep(0)
+    assert len([command for command in looks if command.types == ("b",)]) == 1
+    assert not any(task.done() for task in (*wanting[12:], *others))
+
+
+async def no_types(batch, names):
+    return {}
+
+
 async def test_what_stands_far_behind_others_reaches_who_waits(start, new):
     engine = Engine(start(ticking=True, clock=SystemClock()))
     for _ in range(3):
