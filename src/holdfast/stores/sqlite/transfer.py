@@ -12,8 +12,8 @@ from pathlib import Path
 import apsw
 
 from holdfast.stores.sqlite.connect import open_writer
-from holdfast.stores.sqlite.copies import part_of, refuse_stray_log, remove_part
-from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, make_private, sync_folder
+from holdfast.stores.sqlite.copies import part_of, remove_part
+from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, make_private, refuse_stray_log, sync_folder
 from holdfast.stores.sqlite.maintenance import open_store, problems_of
 from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, CantMove, Counters, Row, Table
 
