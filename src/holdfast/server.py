@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvloop
 
-from holdfast import __version__
+from holdfast import __version__, trace_settings
 from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
@@ -326,20 +326,12 @@ def _unsafe(config: Config) -> str | None:
     return None if config.unsafe(has_keys=False) is None else config.unsafe(has_keys(config))
 
 
-def _untraceable(config: Config) -> str | None:
-    if config.trace_ratio() is None:
-        return None
-    from holdfast import trace_settings  # noqa: PLC0415  (few need it)
-
-    return trace_settings.unusable()
-
-
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
     configure(config.log_level, config.log_format)
-    if (refusal := config.what_is_missing() or _untraceable(config) or _unsafe(config)) is not None:
+    if (refusal := config.what_is_missing() or trace_settings.untraceable(config) or _unsafe(config)) is not None:
         print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
     try:

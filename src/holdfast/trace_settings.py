@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from holdfast.config import Config
 from holdfast.limits import SPANS_WAITING
 
 _OTLP = "OTEL_EXPORTER_OTLP_"
@@ -25,6 +26,11 @@ _WHOLE = {
     "OTEL_BSP_EXPORT_TIMEOUT": (0, 2**31),
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": (1, 2 * SPANS_WAITING),
 }
+
+
+def untraceable(config: Config) -> str | None:
+    """Why the traces that are wanted can't be recorded; None if they can, or if none are wanted."""
+    return None if config.trace_ratio() is None else unusable()
 
 
 def unusable() -> str | None:
