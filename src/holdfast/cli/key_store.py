@@ -60,8 +60,8 @@ def _refusing(store: str) -> Iterator[None]:
     except UnfitPlace as error:
         raise InvalidRequest(str(error), field="store") from None
     except (apsw.Error, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidRequest(f"{_named(store).store_path()} can't be opened: {why}.", field="store") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidRequest(f"{_named(store).store_path()} can't be opened: {reason}.", field="store") from None
 
 
 def _user() -> str:

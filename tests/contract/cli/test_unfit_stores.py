@@ -122,7 +122,7 @@ def test_a_store_that_cant_be_used_is_told_in_a_sentence_and_left_alone(tmp_path
     assert not open_files(tmp_path)
     assert not (tmp_path / "copy.db").exists()
     assert not (tmp_path / "moved.db").exists()
-    assert not (tmp_path / "restored/jobs.db").exists()
+    assert not (tmp_path / "restored").exists()
 
 
 HOLD = """
@@ -177,7 +177,27 @@ def test_a_store_that_may_not_be_written_is_told(tmp_path, command, mode):
     )
     assert said.returncode in (1, 2)
     assert "Traceback" not in said.stderr
+    assert "Errno" not in said.stderr
     assert str(path) in said.stderr
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "restore"])
+def test_a_folder_that_may_not_be_looked_into_is_told(tmp_path, command):
+    need("setpriv")
+    path, export = tmp_path / "place" / "jobs.db", tmp_path / "export"
+    path.parent.mkdir()
+    made(path)
+    export.write_text(EXPORT)
+    path.parent.chmod(0)
+    as_anybody = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    words = [word.format(path=path, folder=tmp_path, export=export) for word in COMMANDS[command]]
+    said = subprocess.run(
+        [*as_anybody, sys.executable, "-m", "holdfast", *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    path.parent.chmod(0o700)
+    assert said.returncode in (1, 2)
+    assert said.stderr.count("\n") == 1
+    assert f"{path} can't be opened: Permission denied." in said.stderr
 
 
 def test_a_server_does_not_start_over_the_log_of_a_store_that_is_not_there(tmp_path):

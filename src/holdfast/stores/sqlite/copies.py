@@ -77,6 +77,7 @@ def backup(source: Path, target: Path, spare_bytes: int = 0, *, gently: bool = F
 
 def restore(copy: Path, target: Path) -> Restored:
     """Put a backup at `target`, where there is no store with jobs and no server; raises `UnfitPlace`."""
+    open_store(copy, older=True).close()  # before anything is made for it
     make_folder(target.parent)
     check_place(target.parent)
     if target.exists() and copy.samefile(target):

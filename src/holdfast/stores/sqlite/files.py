@@ -66,6 +66,13 @@ class UnfitPlace(Exception):
     """The store can't be there; the message says why and what to do."""
 
 
+def why(error: Exception) -> str:
+    """What a command says of an error of its store: an error of the system has its file, and neither number nor quotes."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename} can't be opened: {error.strerror}."
+    return str(error)
+
+
 def file_system(path: Path, mounts: str | None = None) -> str:
     """The type of the file system of `path`, from /proc/self/mountinfo ("" if that does not exist)."""
     if mounts is None:
