@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
 # At a time: more than there are cores, because many tests wait for something.
-PYTEST_WORKERS ?= $(shell expr $$(nproc) + 2)
+PYTEST_WORKERS ?= $(shell expr $$(nproc) + 3)
 LOCK_ARGS ?=
 # The Python Packaging Advisory Database, and ids in it that were looked at and do not matter here.
 ADVISORIES ?= .advisories
