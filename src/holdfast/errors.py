@@ -193,6 +193,13 @@ class StaleInterests(Conflict):
     title = "The subscriptions have changed"
 
 
+class UpgradeUnfinished(Conflict):
+    """What is asked for can't be stored while nodes of the release before may serve the database: they could not read it."""
+
+    code = "upgrade_unfinished"
+    title = "The upgrade is not finished"
+
+
 class QueueFull(HoldfastError):
     """A bound of the queue is reached; nothing was enqueued and nothing was dropped."""
 

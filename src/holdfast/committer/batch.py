@@ -18,7 +18,7 @@ import msgspec
 from holdfast.auth.scope import Scope, sees
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
-from holdfast.errors import QueueNotFound
+from holdfast.errors import QueueNotFound, UpgradeUnfinished
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.limits import PARKED_POLLS
@@ -76,6 +76,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     audit_numbers: list[int] = []  # of these, once they are written
     audit_removed: int = 0
     refusals: "Refusals | None" = None  # that may still be stored; None: no bound
+    newest_only: bool = False  # None of the release before serves the store; False: not looked yet
     passed_over: int = 0  # refusals past that
 
     async def queue(self, name: str) -> Queue | None:
@@ -125,6 +126,17 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     def queue_imagined(self, name: str) -> Queue:
         """A queue that does not exist, with the defaults it would get: a refused job must not create one."""
         return Queue(0, name, QueueSettings(), self.tx.policy(QueueSettings()), False, self.now, Tally())
+
+    async def demand_newest_only(self, field: str) -> None:
+        """Raise `UpgradeUnfinished` while nodes of the release before may serve the store, which can't read what this field adds to it."""
+        if not self.newest_only:
+            self.newest_only = await self.tx.newest_only()
+        if not self.newest_only:
+            raise UpgradeUnfinished(
+                f"{field} is not there until the upgrade is finished: nodes of the release before may still serve this database. "
+                "Once they are gone: holdfast upgrade --finish",
+                field=field,
+            )
 
     async def latest(self, job_id: int) -> Job | None:
         """A job as this batch has left it."""

@@ -24,6 +24,7 @@ STATUS = {
     "lease_lost": 409,
     "not_unique": 409,
     "wrong_state": 409,
+    "upgrade_unfinished": 409,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "no_interest": 422,

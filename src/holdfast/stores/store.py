@@ -372,6 +372,10 @@ class Transaction(Protocol):
         """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
         ...
 
+    async def newest_only(self) -> bool:
+        """Whether no node of the release before may serve this store any more, so that it may hold what only this version reads."""
+        ...
+
     async def newest_job(self) -> int:
         """The highest job id ever used."""
         ...

@@ -8,6 +8,7 @@ from holdfast.job.queue import Queue
 from holdfast.stores import formats, rows
 from holdfast.stores.postgres.cache import FIRST_ANSWER
 from holdfast.stores.postgres.locks import Locks
+from holdfast.stores.postgres.migrate import NEWEST
 from holdfast.stores.postgres.misplaced import misplaced
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import UNTOLD, KeptAnswer, OrderedJobs
@@ -281,6 +282,11 @@ class Loader(Locks):
         for name in names:
             found += await self._jobs(name, *values, limit - len(found))
         return found
+
+    async def newest_only(self) -> bool:
+        """Whether the schema refuses nodes of the release before."""
+        oldest: int = await self._value("oldest_nodes")
+        return oldest >= NEWEST
 
     async def newest_job(self) -> int:
         """The highest id of any job."""

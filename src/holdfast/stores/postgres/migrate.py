@@ -191,6 +191,8 @@ def _complete(found: At, known: int, goal: int) -> bool:
 
 async def _go(connection: Any, known: int, goal: int) -> None:
     before = await at(connection) or At()
+    if not before.version:
+        goal = known  # no node of the release before has ever served it
     if before.version:
         jobs = await connection.fetchval(
             "SELECT greatest(0, reltuples)::bigint FROM pg_class WHERE oid = 'holdfast.job'::regclass"

@@ -195,6 +195,10 @@ class Loader(SingleWriterTransaction, ScheduleRows):
             found += self._jobs(name, (*bindings, limit - len(found)))
         return found
 
+    async def newest_only(self) -> bool:
+        """One program has the file."""
+        return True
+
     async def newest_job(self) -> int:
         """The highest id ever used, including ids of jobs beyond the counter."""
         highest: int | None = self._db.execute("SELECT max(id) FROM job").get

@@ -1,0 +1,1 @@
+SELECT min_compatible FROM schema_version
