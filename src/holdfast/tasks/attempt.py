@@ -1,0 +1,37 @@
+"""One attempt of a task: its arguments out of the payload, and what becomes of what it returns. For workers, and in eager mode."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from holdfast.client.worker import DoNotRetry, HeldJob
+from holdfast.tasks.signature import Content, InvalidArguments
+from holdfast.tasks.task import THEN, Task
+
+
+class Attempt:
+    """A job and its task. Raises `DoNotRetry` if the payload is none of the task's: another try would find the same."""
+
+    def __init__(self, task: Task[..., Any], held: HeldJob) -> None:
+        assert task.function is not None, "only what has a function is run"
+        if held.body is not None:
+            raise DoNotRetry(f"{task.name}: the payload is {held.job.content_type}, and not a JSON object of its arguments")
+        try:
+            arguments = task.signature.read(held.job.payload_json)
+        except InvalidArguments as error:
+            raise DoNotRetry(str(error)) from None
+        self._held = held
+        self._name = task.name
+        self.call = partial(task.function, *([held] if task.signature.takes_job else []), **arguments)
+
+    def conclude(self, result: Any) -> Raw:
+        """The result as JSON. What follows the job is put with it."""
+        try:
+            written = Raw(Content.write(result))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DoNotRetry(f"{self._name}: it was done, but its result can't be written as JSON: {error}") from None
+        if (then := self._held.job.meta.get(THEN)) is not None:
+            self._held.follow_ups += msgspec.json.decode(then, type=list[Raw])
+        return written
