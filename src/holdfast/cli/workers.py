@@ -72,6 +72,34 @@ def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool
             show({"worker": worker_id, "deleted": True}, as_json, f"{worker_id} is removed")
 
 
+@commands.command(
+    epilog=examples("holdfast worker run app:tasks", "holdfast worker run app:tasks --queues mail,reports --processes 4")
+)
+@click.argument("app", metavar="MODULE:NAME")
+@click.option("--queues", help="Queues to take jobs from, comma-separated.  [default: those that the tasks name]")
+@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=10, show_default=True, help="Max tasks at once, in each process."
+)
+@click.option(
+    "--grace", "grace_ms", type=Duration(), default="25s", help="Time for tasks to finish after SIGTERM.  [default: 25s]"
+)
+@click.option("--until-empty", is_flag=True, help="Exit once no job is ready and none is running.")
+@click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
+def run(app: str, queues: str | None, processes: int, concurrency: int, grace_ms: int, until_empty: bool, quiet: bool) -> None:
+    """Run the tasks of a Python program, such as `tasks = Tasks()` in app.py. The server is that of its Tasks."""
+    from holdfast.cli import run as running  # noqa: PLC0415  (asyncio, which the other commands need not)
+
+    given = {"queues": queues.split(",") if queues else None, "concurrency": concurrency, "grace": grace_ms / 1_000}
+    arguments = (app, "WARNING" if quiet else "INFO", given, until_empty)
+    with refusals():
+        if processes == 1:
+            running.run(*arguments)
+        else:
+            running.find(app)  # what is wrong with it is said once
+            sys.exit(running.run_many(processes, *arguments))
+
+
 class _Code(click.IntRange):
     """An exit code that means something other than done or failed."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from holdfast.client.types import NewJob
 from holdfast.client.worker import DoNotRetry, HeldJob
 from holdfast.tasks.signature import Content, InvalidArguments
 from holdfast.tasks.task import THEN, Task
@@ -26,12 +27,18 @@ class Attempt:
         self._name = task.name
         self.call = partial(task.function, *([held] if task.signature.takes_job else []), **arguments)
 
-    def conclude(self, result: Any) -> Raw:
-        """The result as JSON. What follows the job is put with it."""
+    def conclude(self, result: Any) -> Raw | None:
+        """The result as JSON, if there is one. What follows the job is put with it."""
         try:
-            written = Raw(Content.write(result))
+            written = None if result is None else Raw(Content.write(result))
         except (TypeError, ValueError, RecursionError) as error:
             raise DoNotRetry(f"{self._name}: it was done, but its result can't be written as JSON: {error}") from None
-        if (then := self._held.job.meta.get(THEN)) is not None:
-            self._held.follow_ups += msgspec.json.decode(then, type=list[Raw])
+        meta = self._held.job.meta
+        if THEN in meta:
+            self._held.follow_ups += msgspec.json.decode(meta[THEN], type=list[NewJob])
+            for job in self._held.follow_ups:
+                if (
+                    isinstance(job, NewJob) and not job.meta
+                ):  # the server gives it that of this job, and with it what follows this one
+                    job.meta = {**meta, THEN: "[]"}
         return written

@@ -16,7 +16,10 @@ Define = Callable[[Any, dict[str, Any]], Task[..., Any]]  # makes and registers 
 
 
 class Decorator:
-    """Given a function, it gives a task; given options, a decorator with these. A first parameter `job: Job` is no argument of a call."""
+    """Given a function, it gives a task; given options, a decorator with these.
+
+    A first parameter `job: Job` is no argument of a call. Pyright takes one of type `Any` or `object` for it: begin with a `*` then.
+    """
 
     def __init__(self, define: Define, options: dict[str, Any] | None = None) -> None:
         self._define = define

@@ -72,7 +72,7 @@ class Eager:
         result = None
         with self._tasks.attempting(held):
             result = await finish(attempt.call())
-        self._results[number] = msgspec.json.decode(attempt.conclude(result))
+        self._results[number] = msgspec.json.decode(attempt.conclude(result) or b"null")
         for each in held.follow_ups:
             await self.run(msgspec.json.decode(each, type=NewJob) if isinstance(each, Raw) else each, finish)
         made = held.job

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from inspect import isfunction
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 import msgspec
@@ -185,7 +186,7 @@ def _fields(task: str, given: Mapping[str, Any], table: dict[str, tuple[str, Any
         if isinstance(how, tuple):
             found[field] = milliseconds(about, given[name], *how)
         else:
-            found[field] = how(about, given[name]) if how in (queue_name, _retry) else _read(about, how, given[name])
+            found[field] = how(about, given[name]) if isfunction(how) else _read(about, how, given[name])
     return found
 
 

@@ -120,7 +120,7 @@ def _words(error: Exception) -> str:
         "Object contains unknown field", "there is no argument"
     )
     where = at.rstrip("`")
-    return f"{where}: {said[:1].lower()}{said[1:]}" if where else said
+    return f"{where}: {said[:1].lower()}{said[1:]}".removeprefix(": ")
 
 
 def _hints(task: str, function: Callable[..., Any]) -> dict[str, Any]:
@@ -145,6 +145,7 @@ def _checked(task: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> 
         raise ValueError(f"{task}: {parameter.name} has no annotation, by which it is read; Any takes whatever JSON has")
     if _is_job(hints[parameter.name]):
         raise ValueError(f"{task}: {parameter.name}: the job has to be the first parameter")
+    Content(hints[parameter.name], f"{task}: {parameter.name}")
     return parameter
 
 

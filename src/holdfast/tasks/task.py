@@ -13,7 +13,7 @@ from holdfast.client.contents import encode
 from holdfast.client.types import NewJob, Receipt
 from holdfast.limits import KEY_CHARS
 from holdfast.tasks import options
-from holdfast.tasks.options import CallOptions, DefinedOptions, Duration
+from holdfast.tasks.options import CallOptions, DefinedOptions, Duration, Key
 from holdfast.tasks.signature import Content, InvalidArguments, Signature
 
 if TYPE_CHECKING:
@@ -66,25 +66,27 @@ class Task(Generic[P, R]):
         self._given = given
         self._read_options()
         if function is not None:
-            functools.update_wrapper(self, function)  # type: ignore[arg-type]
+            functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
 
     def _read_options(self) -> None:
-        self._fields = options.fields(self.name, self._given)
-        self._call = options.call_fields(self.name, self._given)
-        for key in ("unique", "group"):
-            self._check_key(key, self._given.get(key, ""))
+        given = self._given
+        self._fields = options.fields(self.name, given)
+        self._call = options.call_fields(self.name, given)
+        self._keys: dict[str, tuple[Key, list[str]]] = {
+            which: self._read_key(which, given[which]) for which in ("unique", "group") if which in given
+        }
 
-    def _check_key(self, which: str, key: Any) -> None:
-        if not isinstance(key, str) and not callable(key):
+    def _read_key(self, which: str, key: Any) -> tuple[Key, list[str]]:
+        """A key, and the arguments that it depends on."""
+        if isinstance(key, str):
+            return key, []
+        if not callable(key):
             raise ValueError(f"{self.name}: {which} is a text, or a function of arguments that gives one, not {key!r}")
-        known = self.signature.parameters
-        unknown = (
-            []
-            if isinstance(key, str) or self.function is None
-            else [each for each in inspect.signature(key).parameters if each not in known]
-        )
+        names = list(inspect.signature(key).parameters)
+        unknown = [] if self.function is None else [name for name in names if name not in self.signature.parameters]
         if unknown:
             raise ValueError(f"{self.name}: {which} asks for {unknown[0]!r}, which is no parameter of it")
+        return key, names
 
     @property
     def queue(self) -> str:
@@ -119,22 +121,21 @@ class Task(Generic[P, R]):
         payload = self.signature.write(bound.arguments)
         job = NewJob(type=self.name, payload=payload, **self._fields)
         bound.apply_defaults()
-        if "unique" in self._given:  # the server has one space of keys for a queue, and a task its own
+        if "unique" in self._keys:  # the server has one space of keys for a queue, and a task its own
             job.unique_key = self._key("unique", bound.arguments, f"{self.name}:")
-        if "group" in self._given:
+        if "group" in self._keys:
             job.group_key = self._key("group", bound.arguments, "")
         if self._follow_ups:
             job.meta = {**(job.meta or {}), THEN: encode(self._follow_ups).decode()}
         return job
 
     def _key(self, which: str, arguments: dict[str, Any], before: str) -> str:
-        key = self._given[which]
-        if not isinstance(key, str):
-            key = key(**{name: arguments[name] for name in inspect.signature(key).parameters if name in arguments})
-        text = f"{before}{key}"
-        if key is None or not 1 <= len(text) <= KEY_CHARS:
+        key, names = self._keys[which]
+        value = key if isinstance(key, str) else key(**{name: arguments[name] for name in names if name in arguments})
+        text = f"{before}{value}"
+        if value in (None, "") or len(text) > KEY_CHARS:
             raise InvalidArguments(
-                f"{self.name}: {which} has to be a text of 1 to {KEY_CHARS} characters, with {before!r} in front, not {key!r}"
+                f"{self.name}: {which}: {value!r} is no key of 1 to {KEY_CHARS} characters, with {before!r} in front"
             )
         return text
 

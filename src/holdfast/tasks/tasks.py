@@ -18,7 +18,7 @@ from holdfast.tasks.eager import AsyncEager, Eager, not_held
 from holdfast.tasks.options import Duration, TaskOptions
 from holdfast.tasks.schedules import Schedules, When
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
-from holdfast.tasks.worker import TaskWorker
+from holdfast.tasks.worker import TaskWorker, WorkerOptions
 
 C = TypeVar("C", Client, AsyncClient)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,6 +95,8 @@ class Tasks:
     def _named(self, function: Any, given: dict[str, Any]) -> tuple[str, Callable[..., Any], dict[str, Any]]:
         if not inspect.isfunction(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ValueError(f"a task is a function or a coroutine function, not {function!r}")
+        if function.__name__ == "<lambda>" and "name" not in given:
+            raise ValueError("a lambda has no name of its own: give it one, name=…")
         return given.get("name", function.__name__), function, {"queue": self._queue, **given}
 
     def _add(self, task: Task[..., Any]) -> Task[..., Any]:
@@ -181,37 +183,16 @@ class Tasks:
         """The names of the tasks that run by themselves."""
         return {task.name for task, _ in self.schedules.by_name.values()}
 
-    def worker(
-        self,
-        queues: Sequence[str] | None = None,
-        *,
-        concurrency: int = 10,
-        prefetch: int = 0,
-        order: Literal["queue", "priority"] = "queue",
-        grace: Duration = 25,
-        name: str | None = None,
-        register: bool = True,
-    ) -> TaskWorker:
+    def worker(self, queues: Sequence[str] | None = None, **given: Unpack[WorkerOptions]) -> TaskWorker:
         """A worker for all tasks, on all queues that they name, or on these; see `Worker`. Raises `ValueError`."""
         listed = [task for task in self._by_name.values() if isinstance(task, SyncTask | AsyncTask)]
         if not listed:
             raise ValueError("there is no task to run: define one with @tasks.task, and import its module")
-        return TaskWorker(
-            self,
-            list(queues) if queues is not None else list(dict.fromkeys(task.queue for task in listed)),
-            listed,
-            url=self.url,
-            concurrency=concurrency,
-            prefetch=prefetch,
-            order=order,
-            grace_s=options.milliseconds("grace", grace) / 1_000,
-            name=name,
-            register=register,
-            **self.connection,
-        )
+        names = list(dict.fromkeys(task.queue for task in listed)) if queues is None else list(queues)
+        return TaskWorker(self, names, listed, given)
 
-    def run(self, queues: Sequence[str] | None = None, *, until_empty: bool = False, **given: Any) -> None:
-        """Run a worker until SIGTERM or SIGINT; the arguments are those of `worker`."""
+    def run(self, queues: Sequence[str] | None = None, *, until_empty: bool = False, **given: Unpack[WorkerOptions]) -> None:
+        """Run a worker until SIGTERM or SIGINT."""
         self.worker(queues, **given).run(until_empty=until_empty)
 
     # -------------------------------------------------------------------------------------------- without a server

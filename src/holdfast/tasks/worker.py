@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.refusals import Unreachable
@@ -12,6 +12,7 @@ from holdfast.client.worker.connectivity import log
 from holdfast.client.worker.worker import LEASE_MS
 from holdfast.errors import OutcomeUnknown, Unavailable
 from holdfast.tasks.attempt import Attempt
+from holdfast.tasks.options import Duration, milliseconds
 from holdfast.tasks.task import AsyncTask, Task
 
 if TYPE_CHECKING:
@@ -20,13 +21,27 @@ if TYPE_CHECKING:
 _PAUSE_S = 1.0  # before schedules are set again while no server answers
 
 
+class WorkerOptions(TypedDict, total=False):
+    """As `Worker` has them; `grace`: how long tasks may run on after SIGTERM."""
+
+    concurrency: int
+    prefetch: int
+    order: Literal["queue", "priority"]
+    grace: Duration
+    name: str
+    register: bool
+
+
 class TaskWorker(Worker):
     """Makes the schedules of its tasks, runs the hooks of `tasks` around its work, and hands each job to its task."""
 
-    def __init__(self, tasks: "Tasks", queues: Sequence[str], listed: Sequence[Task[..., Any]], **options: Any) -> None:
+    def __init__(self, tasks: "Tasks", queues: Sequence[str], listed: Sequence[Task[..., Any]], given: WorkerOptions) -> None:
+        options: dict[str, Any] = {"register": True, **tasks.connection, **given}
+        if "grace" in options:
+            options["grace_s"] = milliseconds("grace", options.pop("grace")) / 1_000
         # A lease that a task asks for is that of its jobs, which a lease of the worker's would replace.
         lease_ms = None if any(task.lease_ms for task in listed) else LEASE_MS
-        super().__init__(queues, **{"lease_ms": lease_ms} | options)
+        super().__init__(queues, url=tasks.url, lease_ms=lease_ms, **options)
         self._tasks = tasks
         self._names = {task.name for task in listed if task.queue in self.queues}
         for task in listed:

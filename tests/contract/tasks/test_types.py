@@ -12,7 +12,18 @@ WRONG = {number for number, line in enumerate(TYPED.read_text().splitlines(), 1)
 
 
 def mypy(folder: Path) -> set[int]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--output", "json", "--cache-dir", str(folder), "--config-file=", TYPED]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--output",
+        "json",
+        "--cache-dir",
+        str(folder),
+        "--config-file=",
+        TYPED,
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return {found["line"] for line in said.splitlines() if (found := json.loads(line))["severity"] == "error"}
 
@@ -22,7 +33,9 @@ def pyright(folder: Path) -> set[int]:
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable, "--project", str(folder)]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return {found["range"]["start"]["line"] + 1 for found in json.loads(said)["generalDiagnostics"] if found["severity"] == "error"}
+    return {
+        found["range"]["start"]["line"] + 1 for found in json.loads(said)["generalDiagnostics"] if found["severity"] == "error"
+    }
 
 
 @pytest.mark.parametrize("checker", [mypy, pyright])

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-
-from typing_extensions import assert_type
+from typing import Any, assert_type
 
 from holdfast.tasks import Handle, Job, Retry, Task, Tasks
 
@@ -43,14 +41,14 @@ async def free(payload: dict[str, Any]) -> list[str]:
 
 
 @tasks.task
-def anything(payload: Any) -> int:
+def anything(*, payload: Any) -> int:
     return len(payload)
 
 
 @tasks.cron("0 3 * * *", tz="Europe/Vienna")
 @tasks.task(queue="reports")
 def nightly(days: int = 30) -> None:
-    print(days)
+    assert days
 
 
 @tasks.every(timedelta(hours=1))
@@ -58,7 +56,8 @@ async def hourly() -> None: ...
 
 
 @tasks.declare(queue="elsewhere")
-def declared(name: str) -> bytes: ...  # type: ignore[empty-body]
+def declared(name: str) -> bytes:
+    raise NotImplementedError
 
 
 @tasks.task(queue="mail", max_retries=3)  # wrong

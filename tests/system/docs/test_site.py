@@ -24,6 +24,7 @@ QUESTIONS = {
     "install it": "pip install",
     "see whole programs": "./run.sh",
     "run functions in the background": "@worker.handler",
+    "call tasks with typed arguments": "@tasks.task",
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",
     "write a worker in another language": "/v1/leases",
