@@ -17,7 +17,10 @@ from typing import Any
 
 import click
 
+from holdfast.cli.context import REFUSED, refuse, words_of
+from holdfast.errors import HoldfastError
 from holdfast.tasks import Tasks
+from holdfast.tasks.worker import TaskWorker
 
 log = logging.getLogger("holdfast.worker")
 _SPAWN = multiprocessing.get_context("spawn")
@@ -42,6 +45,15 @@ def find(place: str) -> Tasks:
     return found
 
 
+def worker_of(place: str, given: dict[str, Any]) -> TaskWorker:
+    """A worker for the tasks that are there. Raises `click.UsageError`; what the program itself raises comes with its traceback."""
+    tasks = find(place)
+    try:
+        return tasks.worker(**given)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 def begin_log(level: str) -> None:
     """Log to standard error, unless the program has its own ways."""
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z")
@@ -50,7 +62,10 @@ def begin_log(level: str) -> None:
 def run(place: str, level: str, given: dict[str, Any], until_empty: bool) -> None:
     """Run one worker, until it is told to stop."""
     begin_log(level)
-    find(place).run(**given, until_empty=until_empty)
+    try:
+        worker_of(place, given).run(until_empty=until_empty)
+    except HoldfastError as error:
+        refuse(words_of(error), REFUSED)
 
 
 def run_many(count: int, *arguments: Any) -> int:

@@ -92,12 +92,11 @@ def run(app: str, queues: str | None, processes: int, concurrency: int, grace_ms
 
     given = {"queues": queues.split(",") if queues else None, "concurrency": concurrency, "grace": grace_ms / 1_000}
     arguments = (app, "WARNING" if quiet else "INFO", given, until_empty)
-    with refusals():
-        if processes == 1:
-            running.run(*arguments)
-        else:
-            running.find(app)  # what is wrong with it is said once
-            sys.exit(running.run_many(processes, *arguments))
+    if processes == 1:
+        running.run(*arguments)
+    else:
+        running.worker_of(app, given)  # what is wrong with it is said once
+        sys.exit(running.run_many(processes, *arguments))
 
 
 class _Code(click.IntRange):

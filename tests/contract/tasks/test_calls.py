@@ -5,7 +5,7 @@ import enum
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,9 @@ import pytest
 from holdfast import NewJob
 from holdfast.errors import NotUnique
 from holdfast.tasks import InvalidArguments, Job, NotConcluded, Retry, Tasks
+
+
+Level = Annotated[int, msgspec.Meta(le=10)]
 
 
 class Colour(enum.Enum):
@@ -164,11 +167,12 @@ def test_called_it_is_the_plain_function(tasks):
         ((1,), {"item": Item("nail", "many")}, "item.price: invalid decimal string"),
         ((1,), {"item": object()}, "item: no rule to write object as JSON"),
         ((1,), {"share": float("nan")}, "share: NaN"),
+        ((1,), {"level": 11}, "level: expected `int` <= 10"),
     ],
 )
 def test_a_wrong_argument_is_named_before_anything_is_sent(tasks, witness, args, kwargs, said):
     @tasks.task
-    def send(user_id: int, item: Item | None = None, share: float | None = None) -> None: ...
+    def send(user_id: int, item: Item | None = None, share: float | None = None, level: Level = 1) -> None: ...
 
     with pytest.raises(InvalidArguments, match=said):
         send.enqueue(*args, **kwargs)

@@ -109,6 +109,24 @@ def test_durations_are_timedeltas_or_seconds():
         Snooze(-1)
 
 
+POSTPONED = """
+from __future__ import annotations
+from decimal import Decimal
+from holdfast.tasks import Job
+
+def price(job: Job, of: Decimal | None = None) -> Decimal:
+    return (of or Decimal()) + job.attempt
+"""
+
+
+def test_annotations_that_are_read_later(tasks):
+    names = {}
+    exec(compile(POSTPONED, "postponed", "exec"), names)
+    price = tasks.task(names["price"])
+    with tasks.eager():
+        assert repr(price.enqueue("1.10").result()) == "Decimal('2.10')"
+
+
 def test_two_tasks_of_one_name(tasks):
     @tasks.task
     def send() -> None: ...

@@ -264,6 +264,16 @@ def test_eager_mode_raises_what_the_task_raises(shop):
     async def also() -> None:
         raise LookupError
 
+    caught = []
+
+    @shop.around_attempt
+    def catch(job):
+        try:
+            yield
+        except LookupError as error:
+            caught.append(job.type)
+            raise LookupError from error
+
     with shop.eager():
         with pytest.raises(LookupError):
             broken.enqueue(1)
@@ -273,6 +283,7 @@ def test_eager_mode_raises_what_the_task_raises(shop):
             broken.enqueue("1")
         with pytest.raises(ValueError, match="other: this program has no function to run it"):
             shop.stub("other").enqueue(n=1)
+    assert caught == ["broken", "also"]
 
 
 # -------------------------------------------------------------------------------------------------- command line
@@ -338,16 +349,16 @@ def test_processes_end_with_the_one_that_started_them(program, witness):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("nowhere:tasks", "there is no module 'nowhere' here"),
-        ("app:other", "app:other names no Tasks"),
-        ("app:os", "names no Tasks"),
+        (["nowhere:tasks"], "there is no module 'nowhere' here"),
+        (["app:other", "--processes", "2"], "app:other names no Tasks"),
+        (["app:os"], "names no Tasks"),
+        (["app", "--queues", "a b", "--processes", "2"], "'a b' can't be the name of a queue"),
     ],
 )
-def test_the_command_line_says_what_it_does_not_find(program, place, said):
-    for processes in ("1", "2"):
-        worker = program(place, "--processes", processes)
-        printed, _ = worker.communicate(timeout=60)
-        assert (worker.returncode, said in printed) == (2, True), printed
+def test_the_command_line_says_what_is_wrong(program, place, said):
+    worker = program(*place)
+    printed, _ = worker.communicate(timeout=60)
+    assert (worker.returncode, said in printed) == (2, True), printed
 
 
 def test_tasks_need_nothing_of_the_server():
