@@ -37,14 +37,23 @@ class Connection(TypedDict, total=False):
 
 
 class Tasks:
-    """The tasks that belong together. `queue` is that of tasks which name none. `url` and the rest: as `Client`, else from the environment."""
+    """The tasks that belong together. `queue` is that of tasks which name none. `deadline`: of one call to enqueue, as `deadline_s` of `Client`.
+
+    `url` and the rest: as `Client`, else from the environment.
+    """
 
     def __init__(
-        self, url: str | Sequence[str] | None = None, *, queue: str = "default", **connection: Unpack[Connection]
+        self,
+        url: str | Sequence[str] | None = None,
+        *,
+        queue: str = "default",
+        deadline: Duration | None = None,
+        **connection: Unpack[Connection],
     ) -> None:
         self.url = url
         self.connection = connection
         self.schedules = Schedules()
+        self._deadline_s = None if deadline is None else options.milliseconds("deadline", deadline, 1) / 1_000
         self._queue = options.queue_name("Tasks", queue)
         self._by_name: dict[str, Task[..., Any]] = {}
         self._around_attempt: list[Around] = []
@@ -165,7 +174,7 @@ class Tasks:
             return eager
         place = (kind, os.environ.get("HOLDFAST_URL"), os.environ.get("HOLDFAST_TOKEN"))  # a test may have a server of its own
         if place not in self._clients:
-            self._clients.setdefault(place, kind(self.url, **self.connection))
+            self._clients.setdefault(place, kind(self.url, deadline_s=self._deadline_s, **self.connection))
         found: C = self._clients[place]
         return found
 

@@ -34,7 +34,7 @@ def witness(server: Server) -> Iterator[Client]:
 @pytest.fixture
 def tasks(server: Server) -> Tasks:
     """Tasks of a queue that no other test uses."""
-    return Tasks(server.url, queue=f"q{next(_numbers)}")
+    return Tasks(server.url, queue=f"q{next(_numbers)}", deadline=PATIENCE_S)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from holdfast import NewJob
 from holdfast.errors import NotUnique
 from holdfast.tasks import InvalidArguments, Job, NotConcluded, Retry, Tasks
 
-
 Level = Annotated[int, msgspec.Meta(le=10)]
 
 
@@ -159,7 +158,7 @@ def test_called_it_is_the_plain_function(tasks):
     ("args", "kwargs", "said"),
     [
         ((), {}, "missing a required argument: 'user_id'"),
-        ((1, 2, 3, 4), {}, "too many positional arguments"),
+        ((1, 2, 3, 4, 5), {}, "too many positional arguments"),
         ((1,), {"usr": 1}, "got an unexpected keyword argument 'usr'"),
         (("seven",), {}, "user_id: expected `int`, got `str`"),
         ((True,), {}, "user_id: expected `int`, got `bool`"),

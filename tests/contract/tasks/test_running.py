@@ -15,6 +15,7 @@ import pytest
 
 from holdfast.errors import InvalidRequest
 from holdfast.tasks import DoNotRetry, InvalidArguments, Job, NotConcluded, Retry, RetryAfter, Snooze, Tasks
+from tests.contract.client.proxy import Proxy, answer
 from tests.contract.client.test_installed_alone import without_the_server
 from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
@@ -116,6 +117,19 @@ def test_a_schedule_that_the_server_refuses_ends_the_worker_with_its_sentence(ho
     tasks.cron("61 * * * *")(tasks.task(wait_for))
     with pytest.raises(InvalidRequest, match="cron can't be read"):
         holdfast.drain(tasks.worker())
+
+
+def test_a_worker_that_finds_no_server_makes_its_schedules_when_one_is_there(server, witness, monkeypatch):
+    monkeypatch.setattr("holdfast.tasks.worker.LONG_DEADLINE_S", 0.01)
+    monkeypatch.setattr("holdfast.tasks.worker._PAUSE_S", 0.01)
+    proxy = Proxy(server.port)
+    proxy.refuse.extend([answer("502 Bad Gateway")] * 5)
+    tasks = Tasks(proxy.url, queue="late")
+    tasks.every(3_600, name="late")(tasks.task(wait_for))
+    with running(tasks.worker()):
+        until(lambda: any(each.name == "late" for each in witness.schedules()), "the schedule is made")
+    proxy.close()
+    assert not proxy.refuse
 
 
 def wait_for() -> None: ...
