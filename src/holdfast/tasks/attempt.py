@@ -23,6 +23,10 @@ class Attempt:
             arguments = task.signature.read(held.job.payload_json)
         except InvalidArguments as error:
             raise DoNotRetry(str(error)) from None
+        try:
+            self._following = msgspec.json.decode(held.job.meta.get(THEN, "[]"), type=list[NewJob])
+        except msgspec.DecodeError as error:
+            raise DoNotRetry(f"{task.name}: its meta {THEN} can't be read: {error}") from None
         self._held = held
         self._name = task.name
         self.call = partial(task.function, *([held] if task.signature.takes_job else []), **arguments)
@@ -33,12 +37,10 @@ class Attempt:
             written = None if result is None else Raw(Content.write(result))
         except (TypeError, ValueError, RecursionError) as error:
             raise DoNotRetry(f"{self._name}: it was done, but its result can't be written as JSON: {error}") from None
-        meta = self._held.job.meta
-        if THEN in meta:
-            self._held.follow_ups += msgspec.json.decode(meta[THEN], type=list[NewJob])
+        self._held.follow_ups += self._following
+        if THEN in (meta := self._held.job.meta):
             for job in self._held.follow_ups:
-                if (
-                    isinstance(job, NewJob) and not job.meta
-                ):  # the server gives it that of this job, and with it what follows this one
+                # The server gives a job without meta that of the job that it follows, and with it what follows that one.
+                if isinstance(job, NewJob) and not job.meta:
                     job.meta = {**meta, THEN: "[]"}
         return written

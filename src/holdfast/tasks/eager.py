@@ -65,9 +65,9 @@ class Eager:
 
     async def run(self, job: NewJob, finish: Finish) -> Receipt:
         """Run a job, and what follows it."""
-        self.jobs.append(job)
-        number = len(self.jobs)
+        number = len(self.jobs) + 1
         held = not_held(job, number)
+        self.jobs.append(msgspec.structs.replace(job, payload=held.payload))
         attempt = Attempt(self._tasks.runnable(str(job.type)), held)
         result = None
         with self._tasks.attempting(held):
@@ -95,11 +95,11 @@ class AsyncEager:
 
     async def enqueue(self, queue: str, payload: Any, **given: Any) -> Receipt:
         """Run a job; raises what its task raises."""
-        return await self._eager.run(_job(queue, payload, given), _here)
+        return await self._eager.run(_job(queue, payload, given), finished)
 
     async def enqueue_many(self, jobs: Iterable[NewJob], **_: Any) -> list[Receipt]:
         """Run jobs, one after the other."""
-        return [await self._eager.run(job, _here) for job in jobs]
+        return [await self._eager.run(job, finished) for job in jobs]
 
     async def result(self, job_id: int, _: float | None = None) -> Any:
         """What a job has returned."""
@@ -112,7 +112,8 @@ def _job(queue: str, payload: Any, given: dict[str, Any]) -> NewJob:
     )
 
 
-async def _here(result: Any) -> Any:
+async def finished(result: Any) -> Any:
+    """What it is, or what is waited for."""
     return await result if inspect.isawaitable(result) else result
 
 

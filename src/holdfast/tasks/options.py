@@ -20,6 +20,8 @@ from holdfast.client.worker import outcomes
 
 Duration = timedelta | float
 Key = str | Callable[..., object]
+UniqueWhile = Literal["unfinished", "queued"]
+OnConflict = Literal["refuse", "existing", "replace", "debounce"]
 _LONGEST = limits.DELAY_MS_MAX
 
 
@@ -78,8 +80,8 @@ class TaskOptions(TypedDict, total=False):
     retry: Retry
     lease: Duration
     unique: Key
-    unique_while: Literal["unfinished", "queued"]
-    on_conflict: Literal["refuse", "existing", "replace", "debounce"]
+    unique_while: UniqueWhile
+    on_conflict: OnConflict
     debounce_max: Duration
     group: Key
     group_limit: int
@@ -148,8 +150,8 @@ _FIELDS: dict[str, tuple[str, Any]] = {
     "max_attempts": ("max_attempts", _whole(1, limits.ATTEMPTS_MAX)),
     "retry": ("retry", _retry),
     "lease": ("lease_ms", (1, limits.LEASE_MS_MAX)),
-    "unique_while": ("unique_while", Literal["unfinished", "queued"]),
-    "on_conflict": ("on_conflict", Literal["refuse", "existing", "replace", "debounce"]),
+    "unique_while": ("unique_while", UniqueWhile),
+    "on_conflict": ("on_conflict", OnConflict),
     "debounce_max": ("debounce_max_ms", (1, limits.DELAY_MS_MAX)),
     "group_limit": ("group_limit", _whole(1, limits.GROUP_LIMIT_MAX)),
     "tags": (

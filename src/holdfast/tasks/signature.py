@@ -57,15 +57,10 @@ class Signature:
             self.takes_job = bool(listed) and _is_job(hints.get(listed[0].name))
             self._bound = inspect.Signature([_checked(task, each, hints) for each in listed[self.takes_job :]])
             fields = [
-                (name, hints[name], UNSET if one.default is not one.empty else msgspec.NODEFAULT)
+                (name, hints[name]) if one.default is one.empty else (name, hints[name], UNSET)
                 for name, one in self.parameters.items()
             ]
-            kind = msgspec.defstruct(
-                "arguments",
-                [field if field[2] is UNSET else field[:2] for field in fields],
-                kw_only=True,
-                forbid_unknown_fields=True,
-            )
+            kind = msgspec.defstruct("arguments", fields, kw_only=True, forbid_unknown_fields=True)
         self._arguments = Content(dict[str, Any] if function is None else kind, f"{task}: an argument")
         self.result = Content(hints.get("return", Any), f"{task}: its result")
 
@@ -116,9 +111,8 @@ def _words(error: Exception) -> str:
     said, _, at = str(error).rpartition(" - at `$.")
     if not said:
         said, at = at, ""
-    said = said.replace("Object missing required field", "no argument").replace(
-        "Object contains unknown field", "there is no argument"
-    )
+    said = said.replace("Object missing required field", "no argument")
+    said = said.replace("Object contains unknown field", "there is no argument")
     where = at.rstrip("`")
     return f"{where}: {said[:1].lower()}{said[1:]}".removeprefix(": ")
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 import msgspec
 from msgspec import UNSET
 
+from holdfast.client.aio.client import AsyncClient
 from holdfast.client.contents import encode
+from holdfast.client.sync.client import Client
 from holdfast.client.types import NewJob, Receipt
 from holdfast.limits import KEY_CHARS
 from holdfast.tasks import options
@@ -28,10 +30,10 @@ THEN = "holdfast.then"  # in `meta`: the jobs that follow this one, which its wo
 class Handle(Generic[R]):
     """An enqueued call: `id`, its `receipt` where this program enqueued it, and its result, as the return annotation says."""
 
-    def __init__(self, tasks: "Tasks", returns: Content, id: int, receipt: Receipt | None = None) -> None:
+    def __init__(self, clients: Callable[[Any], Any], returns: Content, id: int, receipt: Receipt | None = None) -> None:
         self.id = id
         self.receipt = receipt
-        self._tasks = tasks
+        self._clients = clients
         self._returns = returns
 
     def __repr__(self) -> str:
@@ -39,11 +41,11 @@ class Handle(Generic[R]):
 
     def result(self, timeout: Duration | None = None) -> R:
         """Wait until the job is concluded; raises `NotConcluded` if it ends otherwise, `TimeoutError` after `timeout`."""
-        return self._read(self._tasks.client.result(self.id, _seconds(timeout)))
+        return self._read(self._clients(Client).result(self.id, _seconds(timeout)))
 
     async def aresult(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109
         """The same in a coroutine."""
-        return self._read(await self._tasks.aclient.result(self.id, _seconds(timeout)))
+        return self._read(await self._clients(AsyncClient).result(self.id, _seconds(timeout)))
 
     def _read(self, result: Any) -> R:
         read: R = self._returns.read(encode(result))
@@ -172,10 +174,10 @@ class Task(Generic[P, R]):
 
     def handle(self, job_id: int) -> Handle[R]:
         """The handle of a call that was enqueued before, perhaps by another program."""
-        return Handle(self._tasks, self.signature.result, job_id)
+        return Handle(self._tasks.clients, self.signature.result, job_id)
 
     def _handle(self, receipt: Receipt) -> Handle[R]:
-        return Handle(self._tasks, self.signature.result, receipt.id, receipt)
+        return Handle(self._tasks.clients, self.signature.result, receipt.id, receipt)
 
 
 class SyncTask(Task[P, R]):

@@ -14,7 +14,7 @@ from holdfast.client.types import NewJob
 from holdfast.client.worker import HeldJob
 from holdfast.tasks import options
 from holdfast.tasks.decorator import Decorator
-from holdfast.tasks.eager import AsyncEager, Eager, not_held
+from holdfast.tasks.eager import AsyncEager, Eager, finished, not_held
 from holdfast.tasks.options import Duration, TaskOptions
 from holdfast.tasks.schedules import Schedules, When
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
@@ -142,36 +142,42 @@ class Tasks:
         return _all(self._around_attempt, held) if self._around_attempt else nullcontext()
 
     def enqueueing(self, *jobs: NewJob) -> AbstractContextManager[Any]:
-        """All middleware around the enqueue of these jobs."""
-        return _all(self._around_enqueue, *jobs) if self._around_enqueue else nullcontext()
+        """All middleware around the enqueue of these jobs. It may change their tags and meta, which are those of the task so far."""
+        if not self._around_enqueue:
+            return nullcontext()
+        for job in jobs:
+            job.tags, job.meta = list(job.tags or ()), dict(job.meta or {})
+        return _all(self._around_enqueue, *jobs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Around the work of a worker."""
         for function in self._startup:
-            await _finished(function())
+            await finished(function())
         try:
             yield
         finally:
             for function in reversed(self._shutdown):
-                await _finished(function())
+                await finished(function())
 
     # ---------------------------------------------------------------------------------------------------- clients
 
     @property
     def client(self) -> Client:
         """The client that `enqueue` uses, made when it is first needed."""
-        return self._client_of(Client)
+        return self.clients(Client)
 
     @property
     def aclient(self) -> AsyncClient:
         """The client that `aenqueue` uses; it serves all event loops."""
-        return self._client_of(AsyncClient)
+        return self.clients(AsyncClient)
+
+    @property
+    def clients(self) -> Callable[[type[C]], C]:
+        """Gives the client of each kind; in eager mode, what is in its place."""
+        return self._client_of if self._eager is None else self._eager.__getitem__
 
     def _client_of(self, kind: type[C]) -> C:
-        if self._eager is not None:
-            eager: C = self._eager[kind]
-            return eager
         place = (kind, os.environ.get("HOLDFAST_URL"), os.environ.get("HOLDFAST_TOKEN"))  # a test may have a server of its own
         if place not in self._clients:
             self._clients.setdefault(place, kind(self.url, deadline_s=self._deadline_s, **self.connection))
@@ -234,7 +240,3 @@ def _all(middleware: Sequence[Around], *jobs: Any) -> Iterator[None]:
             for each in middleware:
                 stack.enter_context(each(job))
         yield
-
-
-async def _finished(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result

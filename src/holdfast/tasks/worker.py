@@ -49,8 +49,21 @@ class TaskWorker(Worker):
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         async with self._tasks.running():
-            await self._set_schedules(url)
-            await super()._work(signals, url, until_empty)
+            setting = asyncio.create_task(self._set_schedules(url))
+            setting.add_done_callback(self._schedules_set)
+            try:
+                await super()._work(signals, url, until_empty)
+                if until_empty:
+                    await setting
+            finally:
+                setting.cancel()  # harmless if it is done
+                outcome = await asyncio.gather(setting, return_exceptions=True)
+            if isinstance(outcome[0], Exception):
+                raise outcome[0]
+
+    def _schedules_set(self, setting: "asyncio.Task[None]") -> None:
+        if not setting.cancelled() and setting.exception() is not None:  # refused: no worker without the schedules of its tasks
+            self.stop()
 
     async def _set_schedules(self, url: str | Sequence[str] | None) -> None:
         """While no server answers, again until one does; raises a refusal."""

@@ -210,6 +210,19 @@ def test_a_payload_that_a_task_cannot_read_is_dead_at_once_with_the_reason(tasks
     assert (job.state, job.failures, job.errors[0].reason) == ("dead", 1, said)
 
 
+def test_a_job_whose_follow_ups_cannot_be_read_is_not_run(tasks, working, witness):
+    ran = []
+
+    @tasks.task
+    def send() -> None:
+        ran.append("send")
+
+    with working(tasks):
+        job = witness.wait(send.options(meta={"holdfast.then": '[{"type": "x"}]'}).enqueue().id, 20)
+    assert (job.state, ran) == ("dead", [])
+    assert "its meta holdfast.then can't be read: Object missing required field `queue`" in job.errors[0].reason
+
+
 def test_a_result_that_is_no_json_is_dead_with_a_sentence(tasks, working, witness):
     @tasks.task
     def odd() -> Any:
