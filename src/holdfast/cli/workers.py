@@ -1,4 +1,4 @@
-"""`holdfast worker …`: list workers, stop them gracefully, and run any program as a worker.
+"""`holdfast worker …`: list workers, stop them gracefully, run the tasks of a Python program, or any program for each job.
 
 `exec` is a `holdfast.Worker` whose handler runs the program: leases, batches, cancellation and the shutdown are the worker's.
 """
@@ -34,7 +34,7 @@ _COLUMNS = {
 
 @click.group("worker")
 def commands() -> None:
-    """List workers, stop them gracefully, and run a program as a worker."""
+    """List workers, stop them gracefully, and run tasks, or a program for each job."""
 
 
 @commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))

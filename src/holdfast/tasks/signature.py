@@ -180,5 +180,5 @@ def _decoded(kind: Any, value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if _is_model(type(value)):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"no rule to write {type(value).__qualname__} as JSON")

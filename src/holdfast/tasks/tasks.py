@@ -102,6 +102,8 @@ class Tasks:
         return self._add(kind(self, *self._named(function, given)))
 
     def _named(self, function: Any, given: dict[str, Any]) -> tuple[str, Callable[..., Any], dict[str, Any]]:
+        if isinstance(function, Task):
+            raise ValueError(f"{function.name} is a task already; @tasks.cron and @tasks.every stand above @tasks.task")
         if not inspect.isfunction(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ValueError(f"a task is a function or a coroutine function, not {function!r}")
         if function.__name__ == "<lambda>" and "name" not in given:

@@ -40,6 +40,10 @@ class Order(pydantic.BaseModel):
     at: datetime
 
 
+class Renamed(pydantic.BaseModel):
+    order_number: int = pydantic.Field(alias="orderNumber")
+
+
 class Box(msgspec.Struct):
     items: list[Item]
     order: Order | None = None
@@ -67,6 +71,7 @@ VALUES: list[tuple[Any, Any]] = [
     (Box, Box([Item("nail", Decimal(2))], ORDER)),
     (Order, ORDER),
     (list[Order], [ORDER]),
+    (Renamed, Renamed(orderNumber=7)),
     (dict[str, Any], {"a": [1, None, {"b": 2.5}]}),
 ]
 

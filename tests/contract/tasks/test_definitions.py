@@ -137,6 +137,14 @@ def test_two_tasks_of_one_name(tasks):
         tasks.stub("send")
 
 
+def test_a_task_is_made_once(tasks):
+    with pytest.raises(ValueError, match=r"fine is a task already; @tasks.cron and @tasks.every stand above @tasks.task"):
+
+        @tasks.task
+        @tasks.every(60)
+        def fine() -> None: ...
+
+
 def test_a_schedule_that_cannot_be(tasks):
     @tasks.task
     def needs(user_id: int) -> None: ...
