@@ -86,10 +86,21 @@ def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool
 )
 @click.option("--until-empty", is_flag=True, help="Exit once no job is ready and none is running.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
-def run(app: str, queues: str | None, processes: int, concurrency: int, grace_ms: int, until_empty: bool, quiet: bool) -> None:
-    """Run the tasks of a Python program, such as `tasks = Tasks()` in app.py. The server is that of its Tasks."""
+@addressed
+def run(
+    app: str,
+    place: Profile,
+    queues: str | None,
+    processes: int,
+    concurrency: int,
+    grace_ms: int,
+    until_empty: bool,
+    quiet: bool,
+) -> None:
+    """Run the tasks of a Python program, such as `tasks = Tasks()` in app.py; a server that its Tasks name goes first."""
     from holdfast.cli import run as running  # noqa: PLC0415  (asyncio, which the other commands need not)
 
+    os.environ |= {name: value for name, value in zip(VARIABLES, place, strict=True) if value is not None}
     given = {"queues": queues.split(",") if queues else None, "concurrency": concurrency, "grace": grace_ms / 1_000}
     arguments = (app, "WARNING" if quiet else "INFO", given, until_empty)
     if processes == 1:

@@ -331,9 +331,10 @@ def of_queue(witness, queue):
     return {int(each.name.rpartition(":")[2]) for each in witness.workers() if each.queues == [queue]}
 
 
-def test_the_command_line_runs_the_tasks_of_a_module(program, witness):
+def test_the_command_line_runs_the_tasks_of_a_module(program, witness, server, monkeypatch):
     job = witness.enqueue("cli", type="pid").id
-    worker = program("app:tasks", "--until-empty", "--queues", "cli")
+    monkeypatch.delenv("HOLDFAST_URL")
+    worker = program("app:tasks", "--until-empty", "--queues", "cli", "--url", server.url)
     said, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0, said
     assert witness.job(job).result == worker.pid
