@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 import msgspec
 from msgspec import UNSET
 
+from holdfast.client import types
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.contents import encode
 from holdfast.client.sync.client import Client
@@ -28,11 +29,10 @@ THEN = "holdfast.then"  # in `meta`: the jobs that follow this one, which its wo
 
 
 class Handle(Generic[R]):
-    """An enqueued call: `id`, its `receipt` where this program enqueued it, and its result, as the return annotation says."""
+    """A call that was enqueued, by this program or another: its `id`, and its result, as the return annotation says."""
 
-    def __init__(self, clients: Callable[[Any], Any], returns: Content, id: int, receipt: Receipt | None = None) -> None:
+    def __init__(self, clients: Callable[[Any], Any], returns: Content, id: int) -> None:
         self.id = id
-        self.receipt = receipt
         self._clients = clients
         self._returns = returns
 
@@ -50,6 +50,15 @@ class Handle(Generic[R]):
     def _read(self, result: Any) -> R:
         read: R = self._returns.read(encode(result))
         return read
+
+
+class Enqueued(Handle[R]):
+    """A call that this program has enqueued, with its `receipt`. `durability` says how it is stored; after `many`, nothing."""
+
+    def __init__(self, clients: Callable[[Any], Any], returns: Content, receipt: Receipt) -> None:
+        super().__init__(clients, returns, receipt.id)
+        self.receipt = receipt
+        self.durability = receipt.durability.level if isinstance(receipt, types.Enqueued) else ""
 
 
 class Task(Generic[P, R]):
@@ -141,29 +150,29 @@ class Task(Generic[P, R]):
             )
         return text
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Enqueued[R]:
         """Enqueue a call; it is stored when this returns. Raises `InvalidArguments` before anything is sent, and what `Client.enqueue` raises."""
         job = self.job(*args, **kwargs)
         with self._tasks.enqueueing(job):
-            return self._handle(self._tasks.client.enqueue(**sent(job), **self._call))
+            return self._enqueued(self._tasks.client.enqueue(**sent(job), **self._call))
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Enqueued[R]:
         """The same in a coroutine."""
         job = self.job(*args, **kwargs)
         with self._tasks.enqueueing(job):
-            return self._handle(await self._tasks.aclient.enqueue(**sent(job), **self._call))
+            return self._enqueued(await self._tasks.aclient.enqueue(**sent(job), **self._call))
 
-    def many(self, jobs: Iterable[NewJob]) -> list[Handle[R]]:
+    def many(self, jobs: Iterable[NewJob]) -> list[Enqueued[R]]:
         """Enqueue calls, `send.many(send.job(n) for n in …)`, in chunks of up to 1,000 that are each all or nothing."""
         listed = self._own(jobs)
         with self._tasks.enqueueing(*listed):
-            return [self._handle(each) for each in self._tasks.client.enqueue_many(listed, **self._call)]
+            return [self._enqueued(each) for each in self._tasks.client.enqueue_many(listed, **self._call)]
 
-    async def amany(self, jobs: Iterable[NewJob]) -> list[Handle[R]]:
+    async def amany(self, jobs: Iterable[NewJob]) -> list[Enqueued[R]]:
         """The same in a coroutine."""
         listed = self._own(jobs)
         with self._tasks.enqueueing(*listed):
-            return [self._handle(each) for each in await self._tasks.aclient.enqueue_many(listed, **self._call)]
+            return [self._enqueued(each) for each in await self._tasks.aclient.enqueue_many(listed, **self._call)]
 
     def _own(self, jobs: Iterable[NewJob]) -> list[NewJob]:
         listed = list(jobs)
@@ -176,8 +185,8 @@ class Task(Generic[P, R]):
         """The handle of a call that was enqueued before, perhaps by another program."""
         return Handle(self._tasks.clients, self.signature.result, job_id)
 
-    def _handle(self, receipt: Receipt) -> Handle[R]:
-        return Handle(self._tasks.clients, self.signature.result, receipt.id, receipt)
+    def _enqueued(self, receipt: Receipt) -> Enqueued[R]:
+        return Enqueued(self._tasks.clients, self.signature.result, receipt)
 
 
 class SyncTask(Task[P, R]):

@@ -99,7 +99,7 @@ def test_a_call_is_a_job_with_its_arguments_by_name(tasks, witness):
     job = witness.job(handle.id)
     assert (job.queue, job.type, job.payload) == ("by-name", "send", {"user_id": 7, "at": "2026-12-01"})
     assert (job.priority, job.max_attempts, job.tags, job.meta) == (10, 3, ["a"], {"tenant": "7"})
-    assert (handle.receipt.state, handle.receipt.durability.level) == ("ready", "disk")
+    assert (handle.receipt.state, handle.durability) == ("ready", "disk")
 
 
 def test_a_worker_runs_functions_and_coroutines_and_gives_them_the_job(tasks, working, witness, loop):

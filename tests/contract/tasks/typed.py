@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
-from holdfast.tasks import Handle, Job, Retry, Task, Tasks
+from holdfast.tasks import Enqueued, Handle, Job, Retry, Task, Tasks
 
 tasks = Tasks()
 
@@ -69,27 +69,28 @@ def rated() -> None: ...
 
 
 def right() -> None:
-    assert_type(bare.enqueue(7), Handle[Sent])
+    assert_type(bare.enqueue(7), Enqueued[Sent])
     assert_type(bare.enqueue(user_id=7).result(timeout=timedelta(seconds=1)), Sent)
-    assert_type(send.options(delay=timedelta(minutes=5)).enqueue(7, template="x"), Handle[Sent])
-    assert_type(send.many(send.job(n) for n in range(3)), list[Handle[Sent]])
-    assert_type(send.then(report, "2026-12").then(nightly).enqueue(7), Handle[Sent])
+    assert_type(send.options(delay=timedelta(minutes=5)).enqueue(7, template="x"), Enqueued[Sent])
+    assert_type(send.many(send.job(n) for n in range(3)), list[Enqueued[Sent]])
+    assert_type(send.then(report, "2026-12").then(nightly).enqueue(7), Enqueued[Sent])
+    assert_type(send.enqueue(7).receipt.duplicate, bool)
     assert_type(send.handle(7), Handle[Sent])
     assert_type(send(7), Sent)
     anything.enqueue(payload=[1])
-    assert_type(report.enqueue("2026-12"), Handle[int])
+    assert_type(report.enqueue("2026-12"), Enqueued[int])
     assert_type(noted(page=2), None)
-    assert_type(nightly.enqueue(days=3), Handle[None])
+    assert_type(nightly.enqueue(days=3), Enqueued[None])
     assert_type(declared.enqueue("a").result(), bytes)
     tasks.stub("other", queue="mail").enqueue(anything=1)
     accepts(send)
 
 
 async def right_in_coroutines() -> None:
-    assert_type(await send.aenqueue(7), Handle[Sent])
+    assert_type(await send.aenqueue(7), Enqueued[Sent])
     assert_type(await (await report.aenqueue("2026-12")).aresult(), int)
     assert_type(await report("2026-12"), int)
-    assert_type(await free.options(queue="other").amany([free.job({"a": 1})]), list[Handle[list[str]]])
+    assert_type(await free.options(queue="other").amany([free.job({"a": 1})]), list[Enqueued[list[str]]])
     assert_type(await hourly(), None)
 
 
