@@ -29,18 +29,12 @@ def not_held(job: NewJob, number: int = 0) -> HeldJob:
     """The job that a task gets where no server has one: here, and where it is just called."""
     now = datetime.now(UTC)
     given = {name: value for name in ("tags", "meta") if (value := getattr(job, name)) is not UNSET}
-    usual = {
-        "state": "leased",
-        "priority": PRIORITY_DEFAULT,
-        "attempt": 1,
-        "max_attempts": 1,
-        "created_at": now,
-        "ready_at": now,
-    }
     payload = Raw(b"null") if job.payload is UNSET else Raw(msgspec.json.encode(job.payload))
-    return HeldJob(
-        Job(id=number, queue=job.queue, type=str(job.type), lease=Lease("", "", 0), payload_json=payload, **usual, **given)  # type: ignore[arg-type]
-    )
+    made = Job(
+        id=number, queue=job.queue, type=str(job.type), state="leased", priority=PRIORITY_DEFAULT, attempt=1, max_attempts=1,
+        created_at=now, ready_at=now, payload_json=payload, lease=Lease("", "", 0), **given,
+    )  # fmt: skip
+    return HeldJob(made)
 
 
 class Eager:
@@ -75,16 +69,8 @@ class Eager:
         self._results[number] = msgspec.json.decode(attempt.conclude(result) or b"null")
         for each in held.follow_ups:
             await self.run(msgspec.json.decode(each, type=NewJob) if isinstance(each, Raw) else each, finish)
-        made = held.job
-        return Receipt(
-            id=number,
-            queue=made.queue,
-            state="concluded",
-            priority=made.priority,
-            max_attempts=1,
-            created_at=made.created_at,
-            ready_at=made.ready_at,
-        )
+        held.job.state = "concluded"
+        return msgspec.convert(held.job, Receipt, from_attributes=True)
 
 
 class AsyncEager:

@@ -119,10 +119,10 @@ def test_a_schedule_that_the_server_refuses_ends_the_worker_with_its_sentence(ho
 
 
 def test_a_worker_that_finds_no_server_makes_its_schedules_when_one_is_there(server, witness, monkeypatch):
-    monkeypatch.setattr("holdfast.tasks.worker.LONG_DEADLINE_S", 0.01)
+    monkeypatch.setattr("holdfast.tasks.worker.LONG_DEADLINE_S", 0.2)
     monkeypatch.setattr("holdfast.tasks.worker._PAUSE_S", 0.01)
     proxy = Proxy(server.port)
-    proxy.refuse.extend([answer("502 Bad Gateway")] * 5)
+    proxy.refuse.extend([answer("502 Bad Gateway")] * 8)
     tasks = Tasks(proxy.url, queue="late")
     tasks.every(3_600, name="late")(tasks.task(wait_for))
     with running(tasks.worker()):
