@@ -27,6 +27,9 @@ class Attempt:
             self._following = msgspec.json.decode(held.job.meta.get(THEN, "[]"), type=list[NewJob])
         except msgspec.DecodeError as error:
             raise DoNotRetry(f"{task.name}: its meta {THEN} can't be read: {error}") from None
+        for job in self._following:  # a worker may enqueue where the job's producer may not
+            if not task.known_to_follow(job):
+                raise DoNotRetry(f"{task.name}: this program has no task {job.type!r} in the queue {job.queue} to follow it")
         self._held = held
         self._name = task.name
         self.call = partial(task.function, *([held] if task.signature.takes_job else []), **arguments)

@@ -122,9 +122,15 @@ class Task(Generic[P, R]):
     def then(self, other: "Task[Q, Any]", *args: Q.args, **kwargs: Q.kwargs) -> Self:
         """This task, followed by a call of the other: when a job of this one concludes, in the same transaction."""
         follow_up = other.job(*args, **kwargs)
+        if not self.known_to_follow(follow_up):
+            raise InvalidArguments(f"{self.name}: {other.name} follows only in its own queue, and not in {follow_up.queue}")
         following = copy.copy(self)
         following._follow_ups = (*self._follow_ups, follow_up)  # noqa: SLF001
         return following
+
+    def known_to_follow(self, job: NewJob) -> bool:
+        """Whether a job is a task of this program, in the task's own queue."""
+        return self._tasks.follows(job)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """The job of a call, checked and not sent: for `many`, and for `job.follow` within a task. Raises `InvalidArguments`."""

@@ -195,6 +195,11 @@ class Tasks:
             return task
         raise ValueError(f"{name}: this program has no function to run it")
 
+    def follows(self, job: NewJob) -> bool:
+        """Whether a job may follow another: as a task that this program knows, in the task's own queue."""
+        task = self._by_name.get(str(job.type))
+        return task is not None and job.queue == task.queue
+
     @property
     def scheduled(self) -> set[str]:
         """The names of the tasks that run by themselves."""

@@ -317,6 +317,27 @@ def test_what_follows_is_put_with_the_conclusion(tasks, working, witness):
     assert sorted(ran) == [(2, handle.id), (3, two), (4, handle.id)]
 
 
+def test_a_producer_makes_no_worker_put_what_is_no_task_of_its_program(tasks, working, witness):
+    @tasks.task
+    def first() -> None:
+        pass
+
+    @tasks.task(queue="elsewhere")
+    def second() -> None:
+        pass
+
+    with pytest.raises(InvalidArguments, match="only in its own queue, and not in other"):
+        first.then(second.options(queue="other"))
+    for planted in (NewJob(queue="other", type="second", payload={}), NewJob(queue="elsewhere", type="third", payload={})):
+        job = first.job()
+        job.meta = {"holdfast.then": msgspec.json.encode([planted]).decode()}
+        with working(tasks):
+            (made,) = first.many([job])
+            ended = witness.wait(made.id, 20)
+        assert (ended.state, ended.then) == ("dead", [])
+        assert f"has no task '{planted.type}' in the queue {planted.queue}" in ended.errors[-1].reason
+
+
 def test_a_task_may_put_typed_jobs_with_its_own_conclusion(tasks, working, witness):
     @tasks.task
     def child(n: int) -> int:
