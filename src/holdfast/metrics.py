@@ -33,6 +33,7 @@ _QUEUE_FAMILIES = (
     ("holdfast_queue_capacity_jobs", "gauge", "How many unfinished jobs fit."),
     ("holdfast_oldest_ready_seconds", "gauge", "How long the job that is next in line has been ready; 0 without one."),
     ("holdfast_queue_paused", "gauge", "1 while the queue is paused."),
+    ("holdfast_queue_paused_types", "gauge", "Types of jobs of the queue that are paused."),
     ("holdfast_job_events_total", "counter", "Committed changes by queue and verb."),
 )
 
@@ -346,19 +347,18 @@ def _of_queue(queue: QueueStats) -> _Samples:
         [("", info.policy.capacity_jobs)],
         [("", (queue.oldest_ready_ms or 0) / 1000)],
         [("", info.paused)],
+        [("", len(info.paused_types))],
         [(f',event="{verb}"', count) for verb, count in queue.totals.items()],
     )
 
 
 def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
     """The sum of the queues that have no label of their own, if a sum makes sense."""
-    tallies = [queue.info.tally for queue in shown]
     own = {queue.info.name for queue in shown}
     ages = [queue.oldest_ready_ms or 0 for queue in stats.queues if queue.info.name not in own]
 
     def rest(name: str) -> int:
-        mine: list[int] = [getattr(tally, name) for tally in tallies]
-        return int(getattr(stats.tally, name)) - sum(mine)
+        return int(getattr(stats.tally, name) - sum([getattr(queue.info.tally, name) for queue in shown]))
 
     return OTHER, (
         [(f',state="{state}"', rest(state)) for state in _STATES],
@@ -366,6 +366,7 @@ def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
         [("", rest("history_bytes"))],
         [],
         [("", max([stats.oldest_left_out_ms or 0, *ages]) / 1000)],
+        [],
         [],
         [
             (f',event="{verb}"', max(0, count - sum([queue.totals[verb] for queue in shown])))

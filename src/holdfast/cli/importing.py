@@ -219,11 +219,15 @@ async def _take(batch: Batch, item: Head | QueueLine | ScheduleLine | AnswerLine
 async def _take_queue(batch: Batch, line: QueueLine) -> None:
     checks.queue_name("queue.name", line.name)
     checks.settings(line.settings)
+    if line.paused_types:
+        checks.types("queue.paused_types", line.paused_types)
+        await batch.demand_newest_only("types")
     queue = await batch.queue(line.name)
     if queue is None:
         queue = batch.queues[line.name] = await batch.tx.create_queue(line.name, line.created_at)
     queue.settings, queue.policy = line.settings, batch.tx.policy(line.settings)
     queue.paused, queue.paused_until, queue.unreadable = line.paused, line.paused_until, None
+    queue.paused_types = line.paused_types
     batch.touched.add(line.name)
     if line.interest is not None:
         interests.check_kept(line.interest)

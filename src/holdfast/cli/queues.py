@@ -21,7 +21,9 @@ _COLUMNS = {
     "LEASED": lambda queue: queue.jobs.leased,
     "DEAD": lambda queue: queue.jobs.dead,
     "CAPACITY": lambda queue: queue.settings["capacity_jobs"],
-    "PAUSED": lambda queue: "paused" if queue.paused else "",
+    "PAUSED": lambda queue: (
+        "paused" if queue.paused else f"of {counted(len(kept), 'type')}" if (kept := queue.paused_types) else ""
+    ),
 }
 _MORE = {name.upper(): partial(lambda state, queue: getattr(queue.jobs, state), name) for name in Counts.__struct_fields__} | {
     name.upper(): partial(lambda setting, queue: json.dumps(queue.settings.get(setting)), name)
@@ -99,20 +101,31 @@ def scale(client: Client, queue: str, drain: int, concurrency: int, as_json: boo
     show(found, as_json, f"workers needed: {found.workers} ({found.backlog} waiting, {found.running} running, {lasts})")
 
 
-@commands.command(epilog=examples("holdfast queue pause mail"))
+_of_type = click.option("--type", "kind", help="Only jobs of this type.")
+
+
+@commands.command(epilog=examples("holdfast queue pause mail", "holdfast queue pause mail --type newsletter"))
 @click.argument("queue", shell_complete=queue_names)
+@_of_type
 @talking
-def pause(client: Client, queue: str, as_json: bool) -> None:
+def pause(client: Client, queue: str, kind: str | None, as_json: bool) -> None:
     """Pause a queue: workers get no jobs from it; jobs can still be enqueued."""
-    show(client.pause(queue), as_json, f"{queue} is paused")
+    if kind is None:
+        show(client.pause(queue), as_json, f"{queue} is paused")
+    else:
+        show(client.pause_type(queue, kind), as_json, f"{kind} in {queue} is paused")
 
 
-@commands.command(epilog=examples("holdfast queue resume mail"))
+@commands.command(epilog=examples("holdfast queue resume mail", "holdfast queue resume mail --type newsletter"))
 @click.argument("queue", shell_complete=queue_names)
+@_of_type
 @talking
-def resume(client: Client, queue: str, as_json: bool) -> None:
-    """Resume a paused queue."""
-    show(client.resume(queue), as_json, f"{queue} is resumed")
+def resume(client: Client, queue: str, kind: str | None, as_json: bool) -> None:
+    """Resume a paused queue, or one paused type of it."""
+    if kind is None:
+        show(client.resume(queue), as_json, f"{queue} is resumed")
+    else:
+        show(client.resume_type(queue, kind), as_json, f"{kind} in {queue} is resumed")
 
 
 @commands.command(epilog=examples("holdfast queue purge mail --dry-run", "holdfast queue purge mail --state dead --yes"))

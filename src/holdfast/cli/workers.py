@@ -38,7 +38,7 @@ def commands() -> None:
 
 
 @commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
-@chosen(RegisteredWorker, _COLUMNS, wide=("DRAINING", "REGISTERED_AT"))
+@chosen(RegisteredWorker, _COLUMNS, wide=("TYPES", "DRAINING", "REGISTERED_AT"))
 @talking
 def listed(client: Client, as_json: bool, columns: Columns) -> None:
     """List registered workers with their running jobs and last heartbeat."""
@@ -129,9 +129,7 @@ class _Code(click.IntRange):
 @click.option(
     "--queue", "queues", multiple=True, required=True, help="Queue to take jobs from; repeatable.", shell_complete=queue_names
 )
-@click.option(
-    "--type", "kinds", multiple=True, help="Run only jobs of this type and release others; repeatable.  [default: all]"
-)
+@click.option("--type", "kinds", multiple=True, help="Take only jobs of this type; repeatable.  [default: all]")
 @click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Max programs at once.")
 @click.option(
     "--timeout", "timeout_ms", type=Duration(), help="Max time of one run; then the program is killed and the attempt fails."

@@ -320,7 +320,7 @@ class QueueSettings(TypedDict, total=False):
 
 
 class Queue(msgspec.Struct, kw_only=True):
-    """A queue: its job counts, its settings in force, and the names of those that were `set` for it."""
+    """A queue: its job counts, its settings in force, and the names of those that were `set` for it; jobs of its `paused_types` are not given out."""
 
     name: str
     paused: bool
@@ -330,6 +330,7 @@ class Queue(msgspec.Struct, kw_only=True):
     history_bytes: int = 0
     settings: dict[str, Any]
     set: list[str] = []
+    paused_types: list[str] = []
 
 
 class Scale(msgspec.Struct, kw_only=True):
@@ -395,13 +396,16 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago."""
+    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago;
+    `types`: the only ones that it takes, None: all.
+    """
 
     id: str
     name: str
     queues: list[str]
     state: str
     registered_at: datetime
+    types: list[str] | None = None
     draining: bool = False
     beat_at: datetime | None = None
     silent: bool = False

@@ -5,13 +5,16 @@ news of the commit and looks again, as before: this only makes the usual case on
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from heapq import merge
 from itertools import islice
+from operator import attrgetter
 
 from msgspec.structs import replace
 
 from holdfast.committer.batch import Batch
 from holdfast.committer.lease import LATER
+from holdfast.job.by_type import TypeNames
 from holdfast.limits import BATCH_JOBS
 from holdfast.messages.answers import Granted
 from holdfast.messages.backend import Sink
@@ -25,12 +28,18 @@ _PASSED = 1_000  # callers of one queue that one commit looks at: those by a fro
 class Awaiting:
     """One caller."""
 
-    __slots__ = ("command", "has_left", "is_picked", "sink", "tag")
+    __slots__ = ("command", "has_left", "is_picked", "number", "sink", "tag", "types")
 
-    def __init__(self, command: LeaseJobs, sink: Sink, tag: object) -> None:
+    def __init__(self, command: LeaseJobs, sink: Sink, tag: object, number: int) -> None:
         self.command, self.sink, self.tag = command, sink, tag
+        self.number = number  # those who have waited longer have lower ones
+        self.types: TypeNames | None = None if command.types is None else frozenset(command.types)
         self.is_picked = False  # a commit in progress may grant it something
         self.has_left = False  # while it was picked
+
+
+Line = dict[TypeNames | None, OrderedDict[Awaiting, None]]
+"""The callers that wait for one queue, by the only types that they take."""
 
 
 class AwaitingCallers:
@@ -38,16 +47,18 @@ class AwaitingCallers:
 
     def __init__(self) -> None:
         self._all: dict[tuple[Sink, object], Awaiting] = {}
-        self._lines: dict[str, OrderedDict[Awaiting, None]] = {}
+        self._lines: dict[str, Line] = {}
+        self._entered = 0
 
     def __len__(self) -> int:
         return len(self._all)
 
     def add(self, command: LeaseJobs, sink: Sink, tag: object) -> None:
         """One more."""
-        caller = self._all[sink, tag] = Awaiting(command, sink, tag)
+        self._entered += 1
+        caller = self._all[sink, tag] = Awaiting(command, sink, tag, self._entered)
         for name in command.queues:
-            self._lines.setdefault(name, OrderedDict())[caller] = None
+            self._lines.setdefault(name, {}).setdefault(caller.types, OrderedDict())[caller] = None
 
     def leave(self, sink: Sink, tag: object, now: int) -> None:
         """It waits no more: it is answered with nothing, or with what a commit in progress grants it."""
@@ -71,9 +82,14 @@ class AwaitingCallers:
         for name in batch.arrived | batch.freed:
             line = self._lines.get(name)
             queue = batch.queues.get(name)
-            left = queue.may_lease() if line and queue is not None else 0
-            for caller in islice(line or (), _PASSED):
+            if not line or queue is None or (may := queue.may_lease()) <= 0:
+                continue
+            lefts = _lefts(line, may, batch.came.get(name), queue.paused_types)
+            for caller in islice(_in_order(line, lefts), _PASSED):
+                left = lefts[caller.types]
                 wanted = min(caller.command.limit, left)
+                if left <= 0 and len(lefts) > 1:
+                    continue
                 if left <= 0 or len(picked) >= _PICKED or wanted > room:
                     break
                 sink = caller.sink
@@ -81,7 +97,7 @@ class AwaitingCallers:
                     if (so_far := granted.get(sink, 0)) >= sink.may_be_granted():
                         continue
                     granted[sink] = so_far + 1
-                left -= wanted
+                lefts[caller.types] = left - wanted
                 room -= wanted
                 picked[caller] = None
         for caller in picked:
@@ -118,10 +134,34 @@ class AwaitingCallers:
         self._all.pop((caller.sink, caller.tag), None)
         for name in caller.command.queues:
             line = self._lines.get(name)
-            if line is not None:
-                line.pop(caller, None)
-                if not line:
-                    del self._lines[name]
+            same = line.get(caller.types) if line is not None else None
+            if line is not None and same is not None:
+                same.pop(caller, None)
+                if not same:
+                    del line[caller.types]
+                    if not line:
+                        del self._lines[name]
+
+
+def _lefts(line: Line, may: int, came: dict[str, int] | None, paused: tuple[str, ...]) -> dict[TypeNames | None, int]:
+    """How many jobs there may be for each set of types that callers of a queue want, of `may` in all. Without one for whom there is none."""
+    if came is None:
+        return dict.fromkeys(line, may)
+    counts = {name: count for name, count in came.items() if name not in paused} if paused else came
+    every = sum(counts.values())
+    left = {types: may if types is None else min(may, sum([counts.get(name, 0) for name in types])) for types in line}
+    if None in left and paused:
+        left[None] = min(may, every)
+    return {types: count for types, count in left.items() if count}
+
+
+def _in_order(line: Line, lefts: Collection[TypeNames | None]) -> Iterable[Awaiting]:
+    """The callers for whom there is something, the longest waiting first."""
+    lines = [line[types] for types in lefts]
+    return lines[0] if len(lines) == 1 else merge(*lines, key=_NUMBER)
+
+
+_NUMBER = attrgetter("number")
 
 
 def narrowed(caller: Awaiting, batch: Batch) -> LeaseJobs:

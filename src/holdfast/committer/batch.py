@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.auth.scope import Scope, sees
+from holdfast.committer.by_type import ByType, Came
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound, UpgradeUnfinished
+from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.limits import PARKED_POLLS
@@ -52,6 +54,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     routes: Routes | None = None
     beats: dict[str, int] = {}
     pauses: dict[str, int] = {}
+    came: Came = {}  # before leases are given
+    types_read: dict[int, str] = {}  # of jobs that have come back
+    by_type: ByType = msgspec.field(default_factory=ByType)
     aside: SetAside = msgspec.field(default_factory=SetAside)
     graced_until: int = 0  # leases that expire just now were extended after an outage
     queues: dict[str, Queue] = {}
@@ -88,6 +93,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 self.queues[name] = known
                 if known.paused_until:
                     self.note_pause(known)
+                if known.typed is not None and known.typed.upto is not None:
+                    self.note_filling(known)
         return known
 
     def note_pause(self, queue: Queue) -> None:
@@ -99,6 +106,20 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             return
         self.pauses[queue.name] = queue.paused_until
         self.earliest = queue.paused_until if self.earliest is None else min(self.earliest, queue.paused_until)
+
+    def note_filling(self, queue: Queue) -> None:
+        """A queue whose jobs are being given their types: go on with that soon."""
+        self.by_type.filling.add(queue.name)
+        self.earliest = self.now
+
+    async def keep_by_type(self, queue: Queue) -> None:
+        """Begin to keep what is ready in a queue by its type, unless nodes of the release before may serve, which would not."""
+        if not self.newest_only:
+            self.newest_only = await self.tx.newest_only()
+        if self.newest_only:
+            queue.typed = NOTHING_YET
+            self.touched.add(queue.name)
+            self.note_filling(queue)
 
     def may_give(self, queue: Queue) -> None:
         """A queue has changed, and may let calls go on that wait for what it has had before."""
@@ -239,6 +260,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             await self.tx.keep_answers(self.keeping, self.now)
         queues = [self.queues[name] for name in self.touched if name in self.queues]
         if queues:
+            for some in queues:
+                if some.typed is not None and some.tally.ready == 0:
+                    some.typed = None  # what is ready next comes without its type
             await self.tx.save_queues(queues)
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
@@ -250,7 +274,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             queue = self.queues.get(name)
             if queue is not None and (count := queue.may_lease()) > 0:
                 ready[name] = count if name not in self.for_one else PARKED_POLLS  # whom it is for may be the last in line
-        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost, self.keys)
+        types = await self.by_type.came(self, ready) if self.by_type.named else {}
+        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost, self.keys, types)
 
     @staticmethod
     def chance() -> float:

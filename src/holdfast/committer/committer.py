@@ -25,6 +25,7 @@ from holdfast.clock import Clock
 from holdfast.committer import audit, enqueue, groups, lease
 from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
 from holdfast.committer.batch import Batch
+from holdfast.committer.by_type import ByType
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.history import Recorder
 from holdfast.committer.outage import Outages
@@ -38,7 +39,7 @@ from holdfast.job.job import LeaseRef
 from holdfast.job.registry import WorkerState, is_seen
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
 from holdfast.logs import structlog
-from holdfast.messages.answers import Granted, GrantedJob
+from holdfast.messages.answers import Granted
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
 from holdfast.messages.commands import LeaseJobs
@@ -102,6 +103,7 @@ class Committer:
         self._log_limits: dict[str, LogLimit] = {}
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
+        self.by_type = ByType()
         self.routes: Routes | None = None
         self.broken: StoreBroken | None = None
 
@@ -375,6 +377,7 @@ class Committer:
                 beats=self.beats,
                 routes=self.routes,
                 pauses=self.pauses,
+                by_type=self.by_type,
                 aside=self.aside,
                 graced_until=outages.graced_until,
                 refusals=self._refusals,
@@ -423,13 +426,15 @@ async def decide(
         await each(batch, new, results)
     if batch.grouped:
         await groups.settle(batch)
+    if batch.by_type.named:
+        batch.came = await batch.by_type.came(batch, batch.arrived | batch.freed)
     if picked := pick(batch):  # they have waited longer
         leases[:0] = enumerate(picked, len(results))
         results += [_UNDECIDED] * len(picked)
     if leases:
         await batch.flush()
         await each(await lease.Leases.load(batch, [command for _, command in leases]), leases, results)
-        await _add_progress(batch, results, [index for index, _ in leases])
+        await lease.add_progress(batch, results, [index for index, _ in leases])
     return results
 
 
@@ -454,18 +459,6 @@ async def each(decider: object, numbered: Sequence[tuple[int, Command[Answer]]],
             results[index] = await VERBS[type(command)].decide(decider, command)
         except HoldfastError as error:
             results[index] = Refused(error.code, error.detail, error.fields)
-
-
-async def _add_progress(batch: Batch, results: list[Answer], indexes: list[int]) -> None:
-    """Give each granted job what an earlier attempt noted."""
-    noted = await lease.with_progress(batch, [result for i in indexes if isinstance(result := results[i], Granted)])
-    if not noted:
-        return
-    for i in indexes:
-        result = results[i]
-        if isinstance(result, Granted):
-            jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
-            results[i] = Granted(jobs, result.now, result.quiet, result.cut)
 
 
 def _prefetch(commands: Sequence[Command[Answer]], now: int, queues: Iterable[str]) -> Prefetch:

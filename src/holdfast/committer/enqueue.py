@@ -76,7 +76,7 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
     size = 0
     for job in jobs:
         for worker in workers.values():
-            if takes_from(worker, job.queue):
+            if takes_from(worker, job.queue, job.type):
                 key = f"{job.extras.unique_key}@{worker.id}" if job.extras.unique_key is not None else None
                 if len(copies) >= FAN_OUT:
                     raise InvalidRequest(f"More than {FAN_OUT} copies would be enqueued; that is the limit.", field="scope")

@@ -9,16 +9,19 @@ from holdfast.committer import expiry, groups, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
+from holdfast.job.by_type import Types, to_give
 from holdfast.job.job import NO_EXTRAS, Content, Job, Lease, without_parent
 from holdfast.job.queue import Queue
 from holdfast.job.registry import Worker
-from holdfast.limits import BATCH_BYTES
+from holdfast.limits import BATCH_BYTES, TYPES_HEAD
 from holdfast.messages import events
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.commands import LeaseJobs
-from holdfast.messages.frame import Refused
-from holdfast.stores.store import OrderedJobs, QueueHeld
+from holdfast.messages.frame import Answer, Refused
+from holdfast.stores.by_type import OrderedJobs
+from holdfast.stores.store import QueueHeld
 
+_SETS = 8  # of types, by which one queue is read in one batch: calls with further ones are decided in the next
 LATER = Refused("later", "")
 """Instead of an answer, to a call that is to be decided again, in the next batch."""
 
@@ -37,6 +40,10 @@ class QueueHead:
         return self.line[0][0] if self.line and self.queue.may_lease() > 0 else None
 
 
+ByTypeHeads = dict[tuple[str, Types], QueueHead]
+"""Heads of queues for those who do not take all of their jobs."""
+
+
 class Leases:
     """The dequeue calls of one batch."""
 
@@ -46,8 +53,9 @@ class Leases:
         workers: dict[str, Worker],
         queue_heads: dict[str, QueueHead],
         earlier: dict[str, OrderedJobs],
-        own: dict[tuple[str, str], QueueHead],
+        own: dict[tuple[str, str, Types | None], QueueHead],
         away: dict[str, QueueHeld],
+        by_type: ByTypeHeads,
     ) -> None:
         self._batch = batch
         self._workers = workers
@@ -57,6 +65,8 @@ class Leases:
         self._secrets: list[bytes] = []
         self._given_bytes = 0
         self._away = away
+        self._by_type = by_type
+        self._given: set[int] = set()  # that other lines may have as well
 
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leases":
@@ -66,7 +76,9 @@ class Leases:
         requests = list({command.request for command in commands if command.request is not None})
         earlier = await batch.tx.leased_by_request(requests) if requests else {}
         wanted: dict[str, int] = {}
+        typed = False
         for command in commands:
+            typed = typed or command.types is not None
             for name in command.queues:
                 wanted[name] = wanted.get(name, 0) + command.limit
         queue_heads: dict[str, QueueHead] = {}
@@ -76,10 +88,12 @@ class Leases:
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
                 queue_heads[name] = QueueHead(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
+                typed = typed or bool(queue.paused_types)
+        by_type = await _heads_by_type(batch, commands, queue_heads, wanted) if typed else {}
         own = await _own_lines(batch, commands, workers, away) if workers else {}
-        found = sum([len(queue_head.line) for queue_head in (*queue_heads.values(), *own.values())])
+        found = sum([len(queue_head.line) for queue_head in (*queue_heads.values(), *own.values(), *by_type.values())])
         await batch.tx.reserve(fences=min(found, sum([command.limit for command in commands])))
-        return cls(batch, workers, queue_heads, earlier, own, away)
+        return cls(batch, workers, queue_heads, earlier, own, away, by_type)
 
     async def lease(self, command: LeaseJobs) -> Granted | Refused:
         """Grant one call its jobs; the same `request` again gets the same jobs while their leases last.
@@ -88,27 +102,24 @@ class Leases:
         """
         now = self._batch.now
         if command.request is not None and (again := self._living(command.request, command.scope)):
-            size = sum(job.size for job, _ in again)
-            if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
-                return LATER
-            self._given_bytes += size
-            return Granted(
-                [GrantedJob(_shown(job, command), content or await self._content(job)) for job, content in again], now
-            )
+            return await self._once_more(command, again)
         allowed = worker_registry.admitted(self._batch, command, self._workers)
         if allowed is None:
             return Granted([], now, quiet=True)
+        only = None if allowed.types is command.types else allowed.types
         command = allowed
         if self._away and command.queues and all(name in self._away for name in command.queues):
             raise self._away[command.queues[0]].with_traceback(None)
+        lines = self._lines(command)
         granted: list[GrantedJob] = []
-        cut, limit, most = False, command.limit, self._given_bytes + command.most_bytes
-        for queue_head in _in_order(self._lines(command), command.by_priority):
+        cut, limit, most = lines is None, command.limit, self._given_bytes + command.most_bytes
+        for queue_head in _in_order(lines or [], command.by_priority):
             job, content = queue_head.line[0]
+            if self._given and job.id in self._given:
+                queue_head.line.popleft()
+                continue
             given = self._given_bytes + job.size
             if (given > most and granted) or (given > BATCH_BYTES and self._given_bytes):
-                if not granted:
-                    return LATER
                 cut = True
                 break
             self._given_bytes = given
@@ -117,9 +128,21 @@ class Leases:
             granted.append(GrantedJob(_shown(leased, command), content or await self._content(job)))
             if len(granted) >= limit:
                 break
+        if cut and not granted:
+            return LATER
         if command.request is not None and granted:
             self._earlier[command.request] = [(one.job, one.content) for one in granted]
-        return Granted(granted, now, cut=cut)
+        return Granted(granted, now, cut=cut, types=only)
+
+    async def _once_more(self, command: LeaseJobs, again: OrderedJobs) -> Granted | Refused:
+        """What a call got before, once more."""
+        size = sum(job.size for job, _ in again)
+        if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
+            return LATER
+        self._given_bytes += size
+        return Granted(
+            [GrantedJob(_shown(job, command), content or await self._content(job)) for job, content in again], self._batch.now
+        )
 
     async def _content(self, job: Job) -> Content:
         """The content for a job's worker, if it was too large to be read with the others."""
@@ -127,14 +150,22 @@ class Leases:
         assert content is not None, "a job that is there has its content"
         return content
 
-    def _lines(self, command: LeaseJobs) -> list[list[QueueHead]]:
+    def _lines(self, command: LeaseJobs) -> list[list[QueueHead]] | None:
         """The queue heads for a call: for each of its queues the jobs for this worker only, if there are any, and the jobs for
-        all.
+        all. None if they were not read, because there are too many sets of types among the calls of this batch.
         """
-        if not self._own:
+        if not self._own and not self._by_type:
             return [[queue_head] for name in command.queues if (queue_head := self._queue_heads.get(name)) is not None]
-        both = [(self._own.get((command.worker, name)), self._queue_heads.get(name)) for name in command.queues]
-        return [[queue_head for queue_head in pair if queue_head is not None] for pair in both]
+        lines = []
+        for name in command.queues:
+            queue_head, queue = self._queue_heads.get(name), self._batch.queues.get(name)
+            types = to_give(command.types, queue.paused_types) if queue is not None else None
+            if types is not None and queue_head is not None:
+                queue_head = self._by_type.get((name, types))
+                if queue_head is None:
+                    return None
+            lines.append([one for one in (self._own.get((command.worker, name, types)), queue_head) if one is not None])
+        return lines
 
     def _living(self, request: str, scope: Scope | None) -> OrderedJobs:
         """What the request got before, as far as its leases last and its key may still see the queue, which may have changed since."""
@@ -147,6 +178,8 @@ class Leases:
 
     def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
         batch = self._batch
+        if self._by_type:
+            self._given.add(job.id)
         if not self._secrets:
             self._secrets = batch.secrets(command.limit)
         lease_ms = command.lease_ms or job.extras.lease_ms or queue.policy.lease_ms
@@ -183,22 +216,61 @@ async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue |
         return None
 
 
+async def _heads_by_type(
+    batch: Batch, commands: Sequence[LeaseJobs], queue_heads: dict[str, QueueHead], wanted: dict[str, int]
+) -> ByTypeHeads:
+    """The heads of these queues for calls that do not take everything, by queue and by what they take. Each has as many jobs as all calls
+    could take from the queue, since these may be the same.
+    """
+    heads: ByTypeHeads = {}
+    sets: dict[str, int] = {}
+    for command in commands:
+        if command.types is not None:
+            batch.by_type.note_named(command.queues)
+        for name in command.queues:
+            queue_head = queue_heads.get(name)
+            types = to_give(command.types, queue_head.queue.paused_types) if queue_head is not None else None
+            if queue_head is None or types is None or (name, types) in heads:
+                continue
+            sets[name] = sets.get(name, 0) + 1
+            if sets[name] <= _SETS:
+                limit = min(wanted[name], queue_head.queue.may_lease())
+                heads[name, types] = QueueHead(queue_head.queue, await _head_of_types(batch, queue_head, types, limit))
+    return heads
+
+
+async def _head_of_types(batch: Batch, queue_head: QueueHead, types: Types, limit: int) -> OrderedJobs:
+    """The next jobs of these types. Mostly the head of the queue has nothing else; only where it has, the queue is searched."""
+    queue, line = queue_head.queue, queue_head.line
+    if not types.names and types.only:
+        return []
+    fitting = [pair for pair in line if pair[1] is not None and types.fit(pair[1].type)]
+    if len(fitting) >= limit or (len(line) < limit and all(content is not None for _, content in line)):
+        return fitting
+    found = await _readable(batch, queue, partial(batch.tx.ready_of, queue, types), limit)
+    if len(found) < limit and queue.typed is None and queue.tally.ready > TYPES_HEAD:
+        await batch.keep_by_type(queue)
+    return [pair for pair in found if pair[1] is None or types.fit(pair[1].type)]
+
+
 async def _own_lines(
     batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker], away: dict[str, QueueHeld]
-) -> dict[tuple[str, str], QueueHead]:
-    """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
+) -> dict[tuple[str, str, Types | None], QueueHead]:
+    """The heads of the lines that registered workers have to themselves, by worker, queue and what is taken."""
     wanted: dict[tuple[str, str], int] = {}
+    asked: dict[tuple[str, str, tuple[str, ...] | None], None] = {}
     for command in commands:
         if command.worker in workers:
             for name in command.queues:
                 wanted[command.worker, name] = wanted.get((command.worker, name), 0) + command.limit
-    lines: dict[tuple[str, str], QueueHead] = {}
-    for (worker, name), count in wanted.items():
+                asked[command.worker, name, command.types] = None
+    lines: dict[tuple[str, str, Types | None], QueueHead] = {}
+    for worker, name, named in asked:
         queue = await _queue(batch, name, away)
         if queue is not None and queue.may_lease() > 0:
-            lines[worker, name] = QueueHead(
-                queue, await _readable(batch, queue, partial(batch.tx.ready_for, worker, queue), count)
-            )
+            types = to_give(named, queue.paused_types)
+            read = partial(batch.tx.ready_for, worker, queue, types=types)
+            lines[worker, name, types] = QueueHead(queue, await _readable(batch, queue, read, wanted[worker, name]))
     return lines
 
 
@@ -227,8 +299,19 @@ def _in_order(queues: list[list[QueueHead]], by_priority: bool) -> Iterator[Queu
                 yield queue_heads[min(heads)[2]]
 
 
-async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:
-    """What earlier attempts of the granted jobs noted, for those that had one."""
+async def add_progress(batch: Batch, results: list[Answer], indexes: list[int]) -> None:
+    """Give each granted job what an earlier attempt noted."""
+    noted = await _with_progress(batch, [result for i in indexes if isinstance(result := results[i], Granted)])
+    if not noted:
+        return
+    for i in indexes:
+        result = results[i]
+        if isinstance(result, Granted):
+            jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
+            results[i] = Granted(jobs, result.now, result.quiet, result.cut)
+
+
+async def _with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:
     again = [granted.job.id for result in results for granted in result.jobs if granted.job.attempt > 1]
     return await batch.tx.progress(again) if again else {}
 

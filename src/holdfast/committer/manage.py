@@ -10,7 +10,7 @@ from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, W
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State, without_parent
 from holdfast.job.queue import Queue, QueueSettings
-from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK
+from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK, TYPES
 from holdfast.messages import events
 from holdfast.messages.answers import Changed, Counted, Enqueued
 from holdfast.messages.commands import (
@@ -21,6 +21,7 @@ from holdfast.messages.commands import (
     EditJob,
     MoveJob,
     PauseQueue,
+    PauseType,
     PromoteJob,
     PurgeQueue,
     RetryJob,
@@ -206,6 +207,23 @@ async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
     return info(queue)
 
 
+async def pause_type(batch: Batch, command: PauseType) -> QueueInfo:
+    """Stop or resume leasing jobs of one type from a queue."""
+    queue = await batch.queue_here(command.name)
+    if command.paused is (command.type in queue.paused_types):
+        return info(queue)
+    if command.paused:
+        await batch.demand_newest_only("types")
+        if len(queue.paused_types) >= TYPES:
+            raise InvalidRequest(f"Of one queue at most {TYPES} types are paused.", field="type")
+        queue.paused_types = (*queue.paused_types, command.type)
+        batch.touched.add(queue.name)
+    else:
+        queue.paused_types = tuple(name for name in queue.paused_types if name != command.type)
+        batch.may_give(queue)
+    return info(queue)
+
+
 async def purge(batch: Batch, command: PurgeQueue) -> Counted:
     """Remove a bounded number of the jobs that were there when the purge began."""
     queue = await batch.queue_here(command.name)
@@ -259,5 +277,12 @@ async def set_interest(batch: Batch, command: SetInterest) -> Counted:
 def info(queue: Queue) -> QueueInfo:
     """The public description of a queue."""
     return QueueInfo(
-        queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, replace(queue.tally), queue.paused_until
+        queue.name,
+        queue.settings,
+        queue.policy,
+        queue.paused,
+        queue.created_at,
+        replace(queue.tally),
+        queue.paused_until,
+        queue.paused_types,
     )

@@ -8,7 +8,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.committer import access_keys, audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer import (
+    access_keys,
+    audit,
+    beanstalk,
+    by_type,
+    enqueue,
+    expiry,
+    manage,
+    prefetch,
+    schedules,
+    worker_registry,
+)
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
@@ -31,6 +42,7 @@ from holdfast.messages.commands import (
     MoveJob,
     PauseQueue,
     PauseSchedule,
+    PauseType,
     PromoteJob,
     PurgeQueue,
     QuietWorker,
@@ -48,7 +60,15 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import (
+    BuryOrphans,
+    ExpireLeases,
+    FillTypes,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.stores.store import Prefetch
 
 _COMMAND_BYTES = _JOB_BYTES = 256  # without payloads
@@ -118,6 +138,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     AddJob: Verb(manage.add, prefetch.add),
     SetQueue: Verb(manage.set_queue, prefetch.name),
     PauseQueue: Verb(manage.pause, prefetch.name),
+    PauseType: Verb(manage.pause_type, prefetch.name),
     PurgeQueue: Verb(manage.purge, prefetch.name, _limit),
     DeleteQueue: Verb(manage.delete_queue, prefetch.name, lambda _: (_COMMAND_BYTES, PURGE_CHUNK)),
     SetInterest: Verb(manage.set_interest, prefetch.queue, _interest),
@@ -146,6 +167,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),
     TrimAudit: Verb(audit.trim, burden=_limit, unheard=True),
     EndPauses: Verb(beanstalk.end_pauses, unheard=True),
+    FillTypes: Verb(by_type.fill, prefetch.queue, _limit, unheard=True),
     # What beanstalkd's verbs ask for beyond these
     PutJobs: Verb(beanstalk.put, prefetch.put, _jobs),
     BuryLease: Verb(Conclude.bury, prefetch.fence),

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from holdfast.committer.batch import Batch
 from holdfast.errors import InvalidRequest, WorkerNotFound
 from holdfast.job import registry
+from holdfast.job.by_type import in_both
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.limits import WORKERS, WORKERS_BYTES
 from holdfast.messages.answers import Counted, WorkerAnswer
@@ -20,8 +21,10 @@ async def _worker(batch: Batch, worker_id: str) -> Worker:
 
 
 async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
-    """Take a worker in; its queues need not be there yet."""
-    worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now)
+    """Take a worker in; its queues need not exist yet."""
+    if command.types is not None:
+        await batch.demand_newest_only("types")
+    worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now, command.types)
     workers = await batch.tx.workers()
     if len(workers) >= WORKERS:
         raise InvalidRequest(f"There are {WORKERS} workers already; that is the limit.", field="workers")
@@ -80,7 +83,8 @@ async def _forget(batch: Batch, gone: list[Worker]) -> Counted:
 
 
 def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
-    """A dequeue as its worker may make it: from its own queues when it names none, and None for a quiet worker. It counts as a beat.
+    """A dequeue as its worker may make it: from its own queues when it names none, of its types only, and None for a quiet worker. It
+    counts as a beat.
 
     Whose name is the id of a worker that its key does not see is refused: those jobs would be shown as that worker's.
     """
@@ -92,4 +96,6 @@ def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> Le
     batch.beats[worker.id] = batch.now
     if worker.state is WorkerState.QUIET:
         return None
+    if worker.types is not None:
+        command = replace(command, types=in_both(command.types, worker.types))
     return command if command.queues else replace(command, queues=worker.queues)

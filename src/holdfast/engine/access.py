@@ -100,6 +100,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.AddJob: Rule(Ability.PRODUCE, lambda request: (request.job.queue,)),
     commands.SetQueue: Rule(Ability.MANAGE, _name),  # it can create the queue: so forbidden, and not "not found"
     commands.PauseQueue: _MANAGE,
+    commands.PauseType: _MANAGE,
     commands.PurgeQueue: _MANAGE,
     commands.DeleteQueue: _MANAGE,
     commands.SetInterest: Rule(Ability.MANAGE, _queue),

@@ -230,9 +230,22 @@ def leases(
         printable("request_id", request, limits.REQUEST_ID_CHARS)
 
 
-def worker(queues: tuple[str, ...], name: str) -> None:
+def types(field: str, names: tuple[str, ...]) -> None:
+    """The only types that a caller takes."""
+    if not 1 <= len(names) <= limits.TYPES:
+        raise breach(field, f"must name 1 to {limits.TYPES} types")
+    for index, name in enumerate(names):
+        if len(name) > limits.TYPE_CHARS or "\0" in name:
+            text(f"{field}[{index}]", name, limits.TYPE_CHARS)
+    if len(set(names)) < len(names):
+        raise breach(field, "must name each type once")
+
+
+def worker(queues: tuple[str, ...], name: str, only: tuple[str, ...] | None = None) -> None:
     """A worker that registers."""
     _queues(queues, 1)
+    if only is not None:
+        types("types", only)
     if name:
         text("name", name, limits.WORKER_CHARS)
 

@@ -47,6 +47,7 @@ from holdfast.messages.commands import (
     LeaseJobs,
     MoveJob,
     PauseQueue,
+    PauseType,
     PromoteJob,
     PurgeQueue,
     ReleaseLease,
@@ -223,18 +224,22 @@ class Engine(Pipeline):
         by_priority: bool = False,
         registered: bool = False,
         patience: Patience | None = None,
+        types: tuple[str, ...] | None = None,
     ) -> Granted:
         """Lease up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that disconnects while it waits gets none.
 
-        `registered`: the worker must be registered; without `queues` its registered queues are used, without waiting.
+        `registered`: the worker must be registered; without `queues` its registered queues are used, without waiting. `types`: only jobs
+        of these.
         """
         checks.leases(queues, limit, lease_ms, worker, request, registered)
+        if types is not None:
+            checks.types("types", types)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
         if request is not None and (caller := caller_here(self.keyring)) is not None:
             request = f"{caller.key.id}/{request}"  # another key's answer for the same request id is not available to this one
-        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered, waits=wait_ms > 0)
+        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered, waits=wait_ms > 0, types=types)
         if not wait_ms:
             return await self.ask(command)
         call: Call[Granted] = Call(self, self.arrivals, queues)
@@ -363,6 +368,13 @@ class Engine(Pipeline):
         """Stop or resume leasing from a queue."""
         return await self.manage(PauseQueue(name, paused))
 
+    async def pause_type(self, name: str, job_type: str, paused: bool) -> QueueInfo:
+        """Stop or resume leasing jobs of one type from a queue."""
+        command = PauseType(name, job_type, paused)
+        async with self.audited(command):
+            checks.text("type", job_type, limits.TYPE_CHARS)
+        return await self.manage(command)
+
     async def purge(self, name: str, states: tuple[str, ...]) -> int:
         """Remove every job in these states that existed when the purge began; returns how many. Runs in many small commits."""
         chosen = tuple(State(state) for state in dict.fromkeys(states) if state in PURGEABLE)
@@ -410,7 +422,7 @@ class Engine(Pipeline):
         if news.keys is not None:
             self.key_watch.take(news)
         for name, count in news.ready.items():
-            self.arrivals.notify(name, count)
+            self.arrivals.notify(name, count, news.types.get(name))
         for name in news.freed:
             self.room.notify(name, 1)
         if news.interests is not None:

@@ -21,6 +21,8 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Generic
 
+from msgspec.structs import replace
+
 from holdfast.auth.caller import CALLER
 from holdfast.auth.keys import Ability
 from holdfast.engine.access import caller_here
@@ -28,6 +30,7 @@ from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.submitter import error_of
 from holdfast.engine.waiters import Patience, Waiter, Waiters
 from holdfast.errors import HoldfastError, QueueFull
+from holdfast.job.by_type import TypeNames
 from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import A, Answer, Command, Refused
@@ -42,11 +45,13 @@ class Wait(ABC, Generic[A]):
     __slots__ = (
         "_awaited",
         "_caller",
+        "_is_first",
         "_mark",
         "_names",
         "_patience",
         "_pipeline",
         "_request",
+        "_types",
         "_waiter",
         "_waiters",
         "_weight",
@@ -61,8 +66,10 @@ class Wait(ABC, Generic[A]):
         self._names = names
         self._weight = weight
         self._request: str | None = None
+        self._types: TypeNames | None = None  # the only ones that it can use
         self._patience: Patience | None = None
         self._waiter: Waiter | None = None
+        self._is_first = False
         self._woken: str | None = None
         self._awaited: asyncio.Future[Granted | Refused] | None = None
         self._caller = caller_here(pipeline.keyring)  # news wakes us in another caller's context
@@ -86,7 +93,7 @@ class Wait(ABC, Generic[A]):
         if command is None:
             self._pass_on()
             return
-        self._mark = self._waiters.mark(self._names)
+        self._mark = self._waiters.mark(self._names, self._types)
         if self._pipeline.keyring.in_force:
             CALLER.set(self._caller)  # None if it parked before there was a key
         try:
@@ -121,11 +128,20 @@ class Wait(ABC, Generic[A]):
         woken, self._woken = self._woken, None
         if woken is not None and not _uses(result, woken):
             self._waiters.notify(woken, 1)
+        if self._is_first:
+            self._is_first = False
+            if woken is not None and self._types is not None and isinstance(result, Granted) and result.jobs:
+                self._waiters.look_next(woken, self._types)
         if self.left:
             self.undeliverable(result)
             return
         seconds = self.take(result)
         if seconds is not None and not self.left:
+            if isinstance(result, Granted) and result.types is not None and self._types != frozenset(result.types):
+                self._types, self._mark = (
+                    frozenset(result.types),
+                    -1,
+                )  # as its worker is registered: news of others is not for it
             self._park(seconds, isinstance(result, Granted) and result.quiet)
 
     def _park(self, seconds: float, quiet: bool) -> None:
@@ -134,7 +150,7 @@ class Wait(ABC, Generic[A]):
             if self._weight:
                 self._pipeline.budget.park(self._weight)
             try:
-                self._waiter = self._waiters.enter(names, mark, seconds, self._told, self._request, self._patience)
+                self._waiter = self._waiters.enter(names, mark, seconds, self._told, self._request, self._patience, self._types)
             except HoldfastError:
                 self._unpark()
                 raise
@@ -145,8 +161,9 @@ class Wait(ABC, Generic[A]):
                 self._await_jobs()
 
     def _await_jobs(self) -> None:
-        command = self.wanted()
-        if isinstance(command, LeaseJobs):
+        wanted = self.wanted()
+        if isinstance(wanted, LeaseJobs):
+            command = wanted if self._types is None else replace(wanted, types=tuple(self._types))
             with suppress(HoldfastError):  # it will be refused when it looks again
                 self._awaited = self._pipeline.await_jobs(command)
                 self._awaited.add_done_callback(self._brought)
@@ -181,6 +198,7 @@ class Wait(ABC, Generic[A]):
         )
 
     def _told(self, woken: str | None) -> None:
+        self._is_first = self._waiter is not None and self._waiter.is_first
         self._waiter = None
         if self._weight:
             self._unpark()
@@ -217,6 +235,8 @@ class Call(Wait[A]):
         """Look and wait; when the time is up, returns what the last look found. A caller that leaves gets nothing."""
         loop = asyncio.get_running_loop()
         self._command = command
+        if isinstance(command, LeaseJobs) and command.types is not None:
+            self._types = frozenset(command.types)
         self._deadline = loop.time() + wait_ms / 1000
         self._answer: asyncio.Future[A | Refused] = loop.create_future()
         self._request = request

@@ -56,23 +56,45 @@ def _because(reason: str | None) -> str:
 
 def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
     """What a ready job waits for in its queue."""
+    paused = [("type_paused", f"Jobs of {_of_type(facts)} are paused.")] if facts.type in facts.queue.paused_types else []
+    return paused + (_held_back(facts) or [*_ahead(facts), *_without_worker(facts)])
+
+
+def _of_type(facts: JobFacts) -> str:
+    return f"the type {facts.type!r} in queue {facts.queue.name}"
+
+
+def _held_back(facts: JobFacts) -> list[tuple[str, str]]:
+    """Why it is not in the order of its queue."""
     extras = facts.job.extras
     if facts.job.held:
         holders = ", ".join(str(holder) for holder in facts.group_holders)
         return [("group_held", f"Group limit reached: group {extras.group_key!r} is held by job {holders}.")]
     if extras.worker is not None:
         return [("one_worker", f"Only worker {extras.worker} may run it, and it is not asking for a job.")]
-    found = []
+    return []
+
+
+def _ahead(facts: JobFacts) -> list[tuple[str, str]]:
     if facts.ahead:
         more = facts.ahead >= limits.POSITION_COUNTED
         many = f"{facts.ahead} or more jobs" if more else counted(facts.ahead, "job")
-        found.append(("in_line", f"{many} of its queue {is_or_are(facts.ahead)} ahead of it."))
+        return [("in_line", f"{many} of its queue {is_or_are(facts.ahead)} ahead of it.")]
+    return []
+
+
+def _without_worker(facts: JobFacts) -> list[tuple[str, str]]:
+    """That nobody is known who could run it."""
+    on_queue = facts.workers_on_queue
     if facts.workers and not facts.workers_on_queue:
         none = f"None of the {facts.workers} registered workers takes jobs"
         whom = "The one registered worker does not take jobs" if facts.workers == 1 else none
-        found.append(("no_worker", f"{whom} from {facts.queue.name}."))
-    elif facts.workers_on_queue and facts.silent >= facts.workers_on_queue:
+        return [("no_worker", f"{whom} from {facts.queue.name}.")]
+    if on_queue and not facts.workers_on_type:
+        whom = "The one registered worker does" if on_queue == 1 else f"The {on_queue} registered workers do"
+        return [("no_worker_for_type", f"{whom} not take jobs of {_of_type(facts)}.")]
+    if on_queue and facts.silent >= on_queue:
         whom = "The one registered worker" if facts.silent == 1 else f"All {facts.silent} registered workers"
         has, seconds = ("has" if facts.silent == 1 else "have"), limits.WORKER_SILENT_MS // 1_000
-        found.append(("no_worker", f"{whom} of {facts.queue.name} {has} sent no heartbeat for more than {seconds} s."))
-    return found
+        return [("no_worker", f"{whom} of {facts.queue.name} {has} sent no heartbeat for more than {seconds} s.")]
+    return []

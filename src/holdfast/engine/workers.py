@@ -16,10 +16,10 @@ class Workers:
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
 
-    async def register(self, queues: tuple[str, ...], name: str) -> Worker:
-        """Register a worker under a new id."""
-        checks.worker(queues, name)
-        return await self._worker(RegisterWorker(f"w-{secrets.token_hex(8)}", name, queues))
+    async def register(self, queues: tuple[str, ...], name: str, types: tuple[str, ...] | None = None) -> Worker:
+        """Register a worker under a new id. `types`: it gets only jobs of these."""
+        checks.worker(queues, name, types)
+        return await self._worker(RegisterWorker(f"w-{secrets.token_hex(8)}", name, queues, types))
 
     async def beat(self, worker_id: str) -> Worker:
         """Record that a worker is alive."""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from holdfast import limits
+from holdfast.job.by_type import Typed
 from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Job, State
 from holdfast.job.retry import RetryPolicy
 
@@ -117,7 +118,8 @@ class Queue(msgspec.Struct):
     """A queue while the committer works on a batch. `tally` changes with each decision.
 
     `paused_until` is the time at which a pause ends by itself; 0 if it is not paused, or has no end. `unreadable` has the
-    stored settings and pause, if the settings can't be read: the queue is paused then, until they are set again.
+    stored settings and pause, if the settings can't be read: the queue is paused then, until they are set again. Jobs of
+    `paused_types` are not given out; `typed`: see `job/by_type.py`.
     """
 
     id: int
@@ -129,6 +131,8 @@ class Queue(msgspec.Struct):
     tally: Tally
     paused_until: int = 0
     unreadable: tuple[str, int] | None = None
+    paused_types: tuple[str, ...] = ()
+    typed: Typed | None = None
 
     def has_room(self, jobs: int, size: int) -> bool:
         """Whether `jobs` more jobs with `size` bytes of payload in all fit in. What adds nothing always does."""

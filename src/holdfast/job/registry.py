@@ -26,13 +26,16 @@ class WorkerState(enum.StrEnum):
 
 
 class Worker(msgspec.Struct, frozen=True, array_like=True):
-    """A registered worker. `queues` are in its order of preference; `registered_at` is in milliseconds."""
+    """A registered worker. `queues` are in its order of preference; `registered_at` is in milliseconds. `types`: the
+    only ones whose jobs it gets; None: all.
+    """
 
     id: str
     name: str
     queues: tuple[str, ...]
     state: WorkerState
     registered_at: int
+    types: tuple[str, ...] | None = None
 
 
 def is_seen(worker: Worker, scope: Scope | None) -> bool:
@@ -66,7 +69,7 @@ class Roster(dict[str, Worker]):
 
 def weight(worker: Worker) -> int:
     """About how many bytes a worker takes in memory."""
-    return 500 + len(worker.name) + sum([60 + len(queue) for queue in worker.queues])
+    return 500 + len(worker.name) + sum([60 + len(name) for name in (*worker.queues, *(worker.types or ()))])
 
 
 def quieten(worker: Worker) -> Worker:
@@ -74,9 +77,11 @@ def quieten(worker: Worker) -> Worker:
     return worker if worker.state is WorkerState.QUIET else msgspec.structs.replace(worker, state=WorkerState.QUIET)
 
 
-def takes_from(worker: Worker, queue: str) -> bool:
-    """Whether the worker gets jobs of this queue."""
-    return worker.state is WorkerState.RUNNING and queue in worker.queues
+def takes_from(worker: Worker, queue: str, job_type: str | None = None) -> bool:
+    """Whether the worker gets jobs of this queue, and of this type."""
+    if worker.state is not WorkerState.RUNNING or queue not in worker.queues:
+        return False
+    return job_type is None or worker.types is None or job_type in worker.types
 
 
 def is_silent(beat_at: int, now: int) -> bool:

@@ -30,13 +30,14 @@ class GrantedJob(Frame, frozen=True):
 
 class Granted(Answer, frozen=True, tag=102):
     """The leases granted, none if nothing was ready; `now` is the store's time. `quiet`: the worker gets no more jobs. `cut`:
-    more would be too many bytes.
+    more would be too many bytes. `types`: nothing but these is for its worker, by its registration.
     """
 
     jobs: list[GrantedJob]
     now: int
     quiet: bool = False
     cut: bool = False
+    types: tuple[str, ...] | None = None
 
     def returnable(self) -> list[LeaseRef]:
         """The leases to release if the answer can't be delivered. Those of a call with a `request_id` stay: a repeated request

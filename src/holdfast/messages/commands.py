@@ -38,7 +38,7 @@ class Enqueue(Command[Enqueued], frozen=True, tag=1):
 class LeaseJobs(Command[Granted], frozen=True, tag=2):
     """Lease up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them; up to `most_bytes`, but
     at least one. `registered`: the worker must be registered, and without `queues` its registered queues are used. `waits`: who finds
-    nothing will wait for news, so a look at what was committed last is enough.
+    nothing will wait for news, so a look at what was committed last is enough. `types`: only jobs of these.
     """
 
     phase: ClassVar[Phase] = Phase.LEASE
@@ -52,6 +52,7 @@ class LeaseJobs(Command[Granted], frozen=True, tag=2):
     registered: bool = False
     most_bytes: int = GRANT_BYTES
     waits: bool = False
+    types: tuple[str, ...] | None = None
 
 
 class AwaitJobs(Request[Granted], frozen=True, tag=7):
@@ -258,6 +259,18 @@ class PauseQueue(Managed[QueueInfo], frozen=True, tag=16):
         return Deed("queue.pause" if self.paused else "queue.resume", self.name)
 
 
+class PauseType(Managed[QueueInfo], frozen=True, tag=65):
+    """Stop or resume leasing jobs of one type from a queue; it still accepts them."""
+
+    name: str
+    type: str
+    paused: bool
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("type.pause" if self.paused else "type.resume", self.name, note=self.type)
+
+
 class PurgeQueue(Managed[Counted], frozen=True, tag=17):
     """Remove up to `limit` jobs in these states whose id is at most `up_to` (0: all that exist now)."""
 
@@ -300,11 +313,12 @@ class SetInterest(Managed[Counted], frozen=True, tag=19):
 
 
 class RegisterWorker(Command[WorkerAnswer], frozen=True, tag=30):
-    """Register a worker, with its queues."""
+    """Register a worker, with its queues, and the only types that it takes if it does not take all."""
 
     id: str
     name: str
     queues: tuple[str, ...]
+    types: tuple[str, ...] | None = None
 
 
 class BeatWorker(Command[WorkerAnswer], frozen=True, tag=31):

@@ -57,7 +57,8 @@ class Commit(msgspec.Struct, frozen=True, array_like=True):
 class Committed(msgspec.Struct, frozen=True, array_like=True):
     """One batch is stored. `ready`: queues that now have this many jobs to lease; `freed`: queues with new room; `interests`:
     how they changed, if they did; `stop` and `lost`: leases, by fence, whose holder is asked to stop, and that have expired;
-    `keys`: the version of the access keys, if they changed.
+    `keys`: the version of the access keys, if they changed. `types`: of queues among `ready`, how many jobs of which types have come,
+    where somebody asks by type and it is known that there is nothing else for those who do.
     """
 
     ready: dict[str, int] = {}
@@ -67,3 +68,4 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
     stop: list[int] = []
     lost: list[int] = []
     keys: int | None = None
+    types: dict[str, dict[str, int]] = {}

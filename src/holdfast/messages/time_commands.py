@@ -32,6 +32,15 @@ class FireSchedules(Command[Counted], frozen=True, tag=25):
     aside: str | None = None
 
 
+class FillTypes(Command[Counted], frozen=True, tag=64):
+    """Give the next ready jobs of a queue their types, in which calls have begun to ask by type."""
+
+    phase: ClassVar[Phase] = Phase.TIME
+
+    queue: str
+    limit: int
+
+
 class BuryOrphans(Command[Counted], frozen=True, tag=24):
     """Make the jobs dead that only a removed worker could lease."""
 

@@ -19,6 +19,7 @@ class QueueInfo(Answer, frozen=True, tag=106):
     created_at: int
     tally: Tally
     paused_until: int = 0
+    paused_types: tuple[str, ...] = ()
 
 
 class QueueCounts(Answer, frozen=True, tag=171):
@@ -90,7 +91,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
     `takers`: running workers of the queue with their times of registration, up to a limit; of a leased job its worker alone, if it is
-    registered. The engine adds how many are `silent`.
+    registered. The engine adds how many are `silent`. `workers_on_type`: of those `workers_on_queue`, how many take its `type`.
     """
 
     job: Job
@@ -102,6 +103,8 @@ class JobFacts(Answer, frozen=True, tag=124):
     workers: int = 0
     takers: list[tuple[str, int]] = []
     silent: int = 0
+    type: str = ""
+    workers_on_type: int = 0
 
 
 class InterestList(Answer, frozen=True, tag=128):

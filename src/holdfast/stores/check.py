@@ -18,7 +18,7 @@ _SHOWN = 60
 OTHERS = (
     "SELECT name, settings FROM queue ORDER BY name",
     "SELECT q.name, i.match FROM interest i JOIN queue q ON q.id = i.queue ORDER BY q.name",
-    "SELECT id, queues FROM worker ORDER BY id",
+    "SELECT id, queues FROM worker UNION ALL SELECT id, types FROM worker WHERE types IS NOT NULL ORDER BY id",
     "SELECT scope || ' ' || key, receipts FROM kept_answer ORDER BY at",
 )
 """What else is decoded, in words that every store understands."""

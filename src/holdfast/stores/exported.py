@@ -62,6 +62,7 @@ class QueueLine(_Line):
     paused: bool = False
     paused_until: Moment = 0
     interest: str | dict[str, str] | None = None
+    paused_types: tuple[str, ...] = ()
 
 
 class ScheduleLine(_Line):

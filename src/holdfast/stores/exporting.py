@@ -92,7 +92,13 @@ async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> A
         if wanted.has(info.name):
             yield Line(
                 queue=QueueLine(
-                    info.name, info.created_at, info.settings, info.paused, info.paused_until, interests.get(info.name)
+                    info.name,
+                    info.created_at,
+                    info.settings,
+                    info.paused,
+                    info.paused_until,
+                    interests.get(info.name),
+                    info.paused_types,
                 )
             )
     for schedule in schedules:

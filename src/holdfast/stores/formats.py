@@ -27,6 +27,7 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.errors import InvalidRequest
+from holdfast.job.by_type import Typed
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -129,6 +130,7 @@ _settings_decoder = msgspec.json.Decoder(QueueSettings)
 _floors_decoder: msgspec.json.Decoder[ReadyFloors] = msgspec.json.Decoder(dict[Number, Number])
 _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _queues_decoder = msgspec.json.Decoder(list[str])
+_typed_decoder = msgspec.json.Decoder(Typed)
 _schedule_decoder = msgspec.json.Decoder(_Schedule)
 _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 
@@ -316,6 +318,26 @@ def queues_of(text: Any) -> list[str]:
 def queues_text(queues: tuple[str, ...]) -> str:
     """The column for them."""
     return _json.encode(queues).decode()
+
+
+def types_of(text: Any) -> tuple[str, ...]:
+    """Names of types."""
+    return tuple(_queues_decoder.decode(text))
+
+
+def types_text(types: tuple[str, ...] | None) -> str | None:
+    """The column for them."""
+    return None if types is None else _json.encode(types).decode()
+
+
+def typed_of(text: Any) -> Typed:
+    """How far a queue keeps its jobs by type."""
+    return _typed_decoder.decode(text)
+
+
+def typed_text(typed: Typed | None) -> str | None:
+    """The column for it."""
+    return None if typed is None else _json.encode(typed).decode()
 
 
 def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:

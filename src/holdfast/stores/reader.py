@@ -174,7 +174,14 @@ class Reader:
     def _info(self, row: Sequence[Any]) -> QueueInfo:
         queue = rows.queue_of(row, self._defaults)
         return QueueInfo(
-            queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally, queue.paused_until
+            queue.name,
+            queue.settings,
+            queue.policy,
+            queue.paused,
+            queue.created_at,
+            queue.tally,
+            queue.paused_until,
+            queue.paused_types,
         )
 
     async def _interests(self, query: GetInterests, _: int) -> InterestList:
@@ -250,14 +257,16 @@ class Reader:
             ahead = (await self._row("ahead_of", number, job.priority, job.id, POSITION_COUNTED))[0]
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
-        on_queue, workers = await self._row("workers_on", job.queue)
+        kind: str = (await self._row("content_cut", job.id, 0) or _NOTHING)[0]
+        on_queue, workers, on_type = await self._row("workers_on", job.queue, kind)
         if query.scope is not None and not on_queue:
             workers = await count_seen_workers(self._snapshot, query.scope)
         if job.lease is not None:
             takers = await self._fetch("registered_at", job.lease.worker)
         else:
             takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
-        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
+        named = [(row[0], row[1]) for row in takers]
+        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, named, type=kind, workers_on_type=on_type)
 
     async def _queue_id(self, name: str | None) -> int | None:
         if name is None:

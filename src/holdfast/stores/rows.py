@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
+from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
@@ -157,7 +158,8 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
 def worker_of(row: Row) -> Worker:
     """A registered worker. An unreadable one has no queues and gets no jobs, until it registers again or is removed."""
     try:
-        return Worker(row[0], row[1], tuple(formats.queues_of(row[2])), WorkerState(row[3]), row[4])
+        types = None if row[5] is None else formats.types_of(row[5])
+        return Worker(row[0], row[1], tuple(formats.queues_of(row[2])), WorkerState(row[3]), row[4], types)
     except UNREADABLE as error:
         FOUND.note("worker", row[0], f"{shown(row[2])}, {shown(row[3])}: {error}")
         return Worker(row[0], row[1], (), WorkerState.QUIET, row[4])
@@ -251,8 +253,25 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
     except UNREADABLE as error:
         FOUND.note("queue", row[1], f"{shown(row[2])}: {error}")
         settings = QueueSettings()
-        return Queue(row[0], row[1], settings, defaults, True, row[4], tally, 0, (row[2], row[3]))
-    return Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], tally, until)
+        queue = Queue(row[0], row[1], settings, defaults, True, row[4], tally, 0, (row[2], row[3]))
+    else:
+        queue = Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], tally, until)
+    if row[13] is not None or row[14] is not None:
+        _read_types(queue, row[13], row[14])
+    return queue
+
+
+def _read_types(queue: Queue, paused: Any, typed: Any) -> None:
+    """What a queue has about types. What can't be read is as if no type were paused, and is given to the jobs anew."""
+    try:
+        queue.paused_types = () if paused is None else formats.types_of(paused)
+    except UNREADABLE as error:
+        FOUND.note("queue", queue.name, f"its paused types are {shown(paused)}: {error}; none is paused")
+    try:
+        queue.typed = None if typed is None else formats.typed_of(typed)
+    except UNREADABLE as error:
+        FOUND.note("queue", queue.name, f"how far it is kept by type is {shown(typed)}: {error}; it is done anew")
+        queue.typed = NOTHING_YET
 
 
 def job_to_show(row: Row, queue: str) -> Job:
@@ -277,6 +296,11 @@ def ready_floors_of(column: Any, queue: str) -> ReadyFloors | None:
 def settings_text(queue: Queue) -> Any:
     """The column for settings; what could not be read stays as it is."""
     return formats.settings_text(queue.settings) if queue.unreadable is None else queue.unreadable[0]
+
+
+def types_row(queue: Queue) -> Row:
+    """The columns about types: those that are paused, and how far its jobs are kept by them."""
+    return formats.types_text(queue.paused_types or None), formats.typed_text(queue.typed)
 
 
 def pause_of(queue: Queue) -> int:

@@ -30,10 +30,8 @@ from holdfast.limits import AUDIT_ROW_BYTES
 from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
+from holdfast.stores.by_type import OrderedJobs, RowsByType
 from holdfast.stores.health import Health
-
-OrderedJobs = list[tuple[Job, Content | None]]
-"""Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
 
 
 class StoreBroken(Exception):
@@ -138,7 +136,7 @@ class AuditTally(msgspec.Struct, frozen=True):
         return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
-class Transaction(Protocol):
+class Transaction(RowsByType, Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -288,10 +286,6 @@ class Transaction(Protocol):
 
     async def ready(self, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs to lease, by priority and id; held ones are not among them."""
-        ...
-
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
-        """The next jobs of the queue that only this worker may take."""
         ...
 
     async def orphans(self, limit: int) -> list[Job]:

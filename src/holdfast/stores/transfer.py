@@ -38,7 +38,7 @@ class Table(msgspec.Struct, frozen=True):
 TABLES = (
     Table(
         "queue",
-        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes", "history_bytes"),
+        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes", "history_bytes", "paused_types"),
     ),
     Table(
         "job",
@@ -71,7 +71,7 @@ TABLES = (
     Table("unique_key", ("queue", "key", "job"), key=2),
     Table("kept_answer", ("scope", "key", "digest", "receipts", "first_job", "last_job", "at"), key=2),
     Table("interest", ("queue", "match")),
-    Table("worker", ("id", "name", "queues", "state", "registered_at")),
+    Table("worker", ("id", "name", "queues", "state", "registered_at", "types")),
     Table("access_key", ("id", "name", "value", "used_at")),
     Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),
     Table(

@@ -3,6 +3,7 @@ values.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from holdfast.job.job import FORGOTTEN, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
 from holdfast.limits import ERRORS_KEPT
@@ -30,8 +31,10 @@ MAY_BE_MISSING = frozenset(("delete_unique", "delete_group_place"))
 class Writer:
     """Collects rows of changes by statement. Deletes run before inserts, so that a key can move to another job in one batch."""
 
-    def __init__(self, queue_ids: dict[str, int]) -> None:
+    def __init__(self, queue_ids: dict[str, int], typed: Collection[int] = ()) -> None:
+        """The queues by name; `typed`: those that keep their ready jobs by type."""
         self._queue_ids = queue_ids
+        self._typed = typed
         self.trim: set[int] = set()
         self.rows: defaultdict[str, list[Row]] = defaultdict(list)
 
@@ -105,7 +108,7 @@ class Writer:
     def _enter(self, queue: int, job: Job, change: Change) -> None:
         state = job.state
         if state is READY:
-            self._enter_line(queue, job)
+            self._enter_line(queue, job, change.content)
         elif state is LEASED:
             lease = job.lease
             assert lease is not None
@@ -133,7 +136,7 @@ class Writer:
         else:
             self._enter_history(queue, job, change)
 
-    def _enter_line(self, queue: int, job: Job) -> None:
+    def _enter_line(self, queue: int, job: Job, content: Content | None) -> None:
         attempt, failures, crashes = job.attempt, job.failures, job.crashes
         if job.held:
             row: Row = (queue, job.extras.group_key, job.id, job.priority, job.ready_at, attempt, failures, crashes)
@@ -141,6 +144,10 @@ class Writer:
         elif job.extras.worker is not None:
             row = (job.extras.worker, queue, job.priority, job.id, job.ready_at, attempt, failures, crashes)
             self._add("insert_ready_for", row)
+        elif self._typed and queue in self._typed:
+            job_type = None if content is None else content.type
+            row = (queue, job.priority, job.id, job.ready_at, attempt, failures, crashes, job_type)
+            self._add("insert_ready_typed", row)
         else:
             self.rows["insert_ready"].append((queue, job.priority, job.id, job.ready_at, attempt, failures, crashes))
 
@@ -214,6 +221,7 @@ ORDER = (
     "update_job",
     "update_content",
     "insert_ready",
+    "insert_ready_typed",
     "insert_held",
     "insert_ready_for",
     "insert_leased",

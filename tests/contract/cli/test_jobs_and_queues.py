@@ -118,6 +118,11 @@ def test_queues_are_managed(run, client):
     assert client.queue("s").paused
     run("queue", "resume", "s")
     assert not client.queue("s").paused
+    assert run("queue", "pause", "s", "--type", "mail").stdout == "mail in s is paused\n"
+    assert client.queue("s").paused_types == ["mail"]
+    assert "of 1 type" in run("queue", "ls").stdout
+    assert run("queue", "resume", "s", "--type", "mail").stdout == "mail in s is resumed\n"
+    assert client.queue("s").paused_types == []
     assert "s" in run("queue", "ls").stdout.split()
     assert run("queue", "scale", "s", "--drain", "5m", "--concurrency", 4).stdout.startswith(
         "workers needed: 1 (1 waiting, 0 running, "

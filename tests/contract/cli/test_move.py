@@ -70,7 +70,8 @@ def filled_store(tmp_path_factory):
         schedule = {"interval_ms": 3_600_000, "queue": "q", "payload": 1}
         answered = client.put("/v1/schedules/hourly", json=schedule)
         assert answered.status_code in (200, 201), answered.text
-        worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"]})
+        assert client.put("/v1/queues/q/types/newsletter", json={"paused": True}).json()["paused_types"] == ["newsletter"]
+        worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"], "types": ["mail", ""]})
         assert worker.status_code in (200, 201), worker.text
     server.send(15)
     assert server.ended() == 0

@@ -159,3 +159,23 @@ def test_what_was_done_by_hand_is_in_the_audit_log_after_a_kill_right_behind_the
     with serve().client() as client:
         (entry,) = client.get("/v1/audit", params={"job": job}).json()["entries"]
     assert (entry["action"], entry["outcome"], entry["queue"]) == ("job.cancel", "done", "q")
+
+
+def test_a_kill_while_jobs_are_given_their_types_loses_nothing_and_the_next_server_goes_on(serve, home):
+    server = serve()
+    with server.client() as client:
+        for _ in range(20):
+            client.post("/v1/jobs", json={"jobs": [{"queue": "q", "type": "old"}] * 1_000})
+        client.post("/v1/jobs", json={"jobs": [{"queue": "q", "type": "new", "priority": 5_000}]})
+        assert client.post("/v1/leases", json={"queues": ["q"], "types": ["new"]}).json()["jobs"] == []
+    server.kill_all()
+    server.gone()
+    server = serve()
+    with server.client() as client:
+        wanted = {"queues": ["q"], "types": ["new"], "wait_ms": 20_000}
+        (job,) = client.post("/v1/leases", json=wanted).json()["jobs"]
+        assert (job["id"], job["type"]) == (20_001, "new")
+        assert len(client.post("/v1/leases", json={"queues": ["q"], "max": 1_000, "types": ["old"]}).json()["jobs"]) == 1_000
+    server.kill_all()
+    server.gone()
+    assert maintenance.check(home / "holdfast-data/jobs.db") == []

@@ -48,6 +48,7 @@ class Row:
     by: str = ""
     reason: str | None = None
     cancel: bool = False
+    type: str = ""
     ref: LeaseRef | None = None
     concluded_by: LeaseRef | None = None
     failed: set[tuple[int, bytes]] = field(default_factory=set)  # by attempt and secret
@@ -69,6 +70,7 @@ class Model(Tubes, Routing):
         self.policies = policies
         self.jobs: dict[int, Row] = {}
         self.paused: set[str] = set()
+        self.paused_types: set[tuple[str, str]] = set()
         self.answers: dict[tuple[str, str], tuple[bytes, list[int]]] = {}
         self.last_id = 0
         self.now = 0
@@ -283,6 +285,7 @@ class Model(Tubes, Routing):
             if len(command.content.payload) > row.size:
                 self.need_room(row.queue, 0, len(command.content.payload) - row.size)
             row.size = len(command.content.payload)
+        row.type = row.type if command.type is None else command.type
         row.priority = row.priority if command.priority is None else command.priority
         if command.delay_ms is not None:
             self.wait(row, self.now + command.delay_ms)
@@ -291,6 +294,10 @@ class Model(Tubes, Routing):
     def PauseQueue(self, command: c.PauseQueue) -> object:  # noqa: N802
         (self.paused.add if command.paused else self.paused.discard)(command.name)
         return command.paused
+
+    def PauseType(self, command: c.PauseType) -> object:  # noqa: N802
+        (self.paused_types.add if command.paused else self.paused_types.discard)((command.name, command.type))
+        return command.name in self.paused
 
     def PurgeQueue(self, command: c.PurgeQueue) -> int:  # noqa: N802
         self.settle()
@@ -357,7 +364,7 @@ class Model(Tubes, Routing):
         if isinstance(row, int):
             return ids[row]
         if new.on_conflict is not OnConflict.EXISTING:
-            row.size, row.failures, row.crashes = len(new.payload), 0, 0
+            row.size, row.failures, row.crashes, row.type = len(new.payload), 0, 0, new.type
             row.priority = row.priority if new.priority is None else new.priority
             row.max_attempts = new.max_attempts or self.policies[new.queue].max_attempts
             row.key_while_queued = new.extras.unique_while is UniqueWhile.QUEUED
@@ -378,7 +385,7 @@ class Model(Tubes, Routing):
         key, group = extras.unique_key, extras.group_key
         size, limit = len(new.payload), extras.group_limit
         row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
-        row.created_at = self.now
+        row.created_at, row.type = self.now, new.type
         self.wait(row, self.now + (new.delay_ms or 0))
         self.jobs[row.id] = row
         return row.id
@@ -404,6 +411,10 @@ class Model(Tubes, Routing):
     def _next(self, command: c.LeaseJobs, queues: tuple[str, ...]) -> Row | None:
         mine = (None, command.worker) if command.worker in self.workers else (None,)
         open_to_it = [row for row in self.jobs.values() if row.state == "ready" and not row.held and row.worker in mine]
+        of_worker = self.workers[command.worker].types if command.worker in self.workers else None
+        for only in (command.types, of_worker):
+            open_to_it = [row for row in open_to_it if only is None or row.type in only]
+        open_to_it = [row for row in open_to_it if (row.queue, row.type) not in self.paused_types]
         heads = []
         for index, queue in enumerate(queues):
             line = [row for row in open_to_it if row.queue == queue]
@@ -426,6 +437,7 @@ _JOBS = (
     c.DeleteJob,
     c.EditJob,
     c.PauseQueue,
+    c.PauseType,
     c.PurgeQueue,
 )
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, ReapWorkers)

@@ -16,6 +16,7 @@ SETTINGS = {
     "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3),
 }
 QUEUES = tuple(SETTINGS)
+TYPES = ("", "a", "b", "c")
 STEP_MS = 10
 NEVER = LeaseRef(1, 1, 1, bytes(16))
 ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.TakeBackLease, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
@@ -56,7 +57,9 @@ class CommandMaker:
         if chance < 0.1:
             return c.RemoveWorkers(None, self.dice.choice(QUEUES))
         if chance < 0.6 and len(known) < 5:
-            return c.RegisterWorker(f"w{next(self.worker_numbers):06d}", "", self.dice.choice((QUEUES, QUEUES, QUEUES[:1])))
+            return c.RegisterWorker(
+                f"w{next(self.worker_numbers):06d}", "", self.dice.choice((QUEUES, QUEUES, QUEUES[:1])), self.types()
+            )
         return self.dice.choice((c.BeatWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers))(self.dice.choice(known))
 
     def new(self):
@@ -74,6 +77,7 @@ class CommandMaker:
         return NewJob(
             pick(QUEUES),
             self.payload(),
+            pick(TYPES),
             priority=pick((None, 1, 2)),
             delay_ms=delay_ms,
             max_attempts=pick((None, 1, 2)),
@@ -84,6 +88,9 @@ class CommandMaker:
 
     def payload(self):
         return self.dice.choice((b"", b"1", b"1234567", b"x" * 15))
+
+    def types(self):
+        return self.dice.choice((None, None, None, TYPES[:1], TYPES[1:], ("b", "c"), (*TYPES, "d")))
 
     def delay(self):
         return self.dice.choice((0, 0, STEP_MS, 3 * STEP_MS))
@@ -96,7 +103,13 @@ class CommandMaker:
         registered = worker != "w" and self.dice.random() < 0.3
         queues = () if registered and self.dice.random() < 0.5 else queues
         return c.LeaseJobs(
-            queues, self.dice.randint(1, 3), worker, lease_ms, by_priority=self.dice.random() < 0.5, registered=registered
+            queues,
+            self.dice.randint(1, 3),
+            worker,
+            lease_ms,
+            by_priority=self.dice.random() < 0.5,
+            registered=registered,
+            types=self.types(),
         )
 
     def ref(self):
@@ -146,14 +159,17 @@ class CommandMaker:
             return verb(job_id, self.dice.random() < 0.5, "seen")
         if verb is not c.EditJob:
             return verb(job_id)
-        content = self.dice.choice((None, Content("", None, self.payload())))
+        content = self.dice.choice((None, Content(self.dice.choice(TYPES), None, self.payload())))
         priority, delay = self.dice.choice((None, 1, 2)), self.dice.choice((None, self.delay()))
-        return c.EditJob(job_id, content, priority=priority, delay_ms=delay)
+        kind = self.dice.choice((None, None, *TYPES))
+        return c.EditJob(job_id, content, kind, priority=priority, delay_ms=delay)
 
     def over_a_queue(self):
         states = self.dice.choice(((State.READY,), (State.SCHEDULED, State.CANCELLED), (State.DEAD,), (State.CONCLUDED,)))
         name = self.dice.choice(QUEUES)
-        return self.dice.choice((c.PauseQueue(name, self.dice.random() < 0.3), c.PurgeQueue(name, states, 0, 1_000)))
+        pauses = self.dice.random() < 0.3
+        by_type = c.PauseType(name, self.dice.choice(TYPES), pauses)
+        return self.dice.choice((c.PauseQueue(name, pauses), c.PurgeQueue(name, states, 0, 1_000), by_type))
 
     def tick(self):
         return self.dice.choice((ExpireLeases(1_000), PromoteDue(1_000), BuryOrphans(1_000)))

@@ -37,6 +37,7 @@ class Worker:
     queues: tuple[str, ...]
     beat: int
     running: bool = True
+    types: tuple[str, ...] | None = None
 
 
 class Routing:
@@ -65,7 +66,8 @@ class Routing:
         found = []
         for job in jobs:
             for name, worker in self.workers.items():
-                if worker.running and job.queue in worker.queues:
+                takes = worker.types is None or job.type in worker.types
+                if worker.running and job.queue in worker.queues and takes:
                     key = job.extras.unique_key and f"{job.extras.unique_key}@{name}"
                     found.append(replace(job, extras=replace(job.extras, worker=name, unique_key=key)))
         return found
@@ -85,7 +87,7 @@ class Routing:
         return 1
 
     def RegisterWorker(self, command: c.RegisterWorker) -> object:  # noqa: N802
-        self.workers[command.id] = Worker(command.queues, self.now)
+        self.workers[command.id] = Worker(command.queues, self.now, True, command.types)
         return command.id, "running"
 
     def BeatWorker(self, command: c.BeatWorker) -> object:  # noqa: N802

@@ -19,6 +19,7 @@ from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
+from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LEASE_GRACE_MS
@@ -26,7 +27,7 @@ from holdfast.messages import commands as c
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, PutIds, WorkerAnswer
 from holdfast.messages.frame import Refused
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FillTypes, PromoteDue, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.unit.engine.model import Model
 from tests.unit.engine.model_commands import NEVER, QUEUES, SETTINGS, STEP_MS, CommandMaker
@@ -137,6 +138,19 @@ class Story(RuleBasedStateMachine):
         if tick:
             self.tell(ExpireLeases(1_000), PromoteDue(1_000))
             self.tell(ReapWorkers(SILENCE_MS), BuryOrphans(1_000))
+
+    @rule(name=st.sampled_from(QUEUES), steps=st.integers(0, 3))
+    def a_queue_is_kept_by_type(self, name, steps):
+        """From here on leases by type are read from another place; the answers are the same."""
+        self.loop.run_until_complete(self.kept_by_type(name))
+        self.ask(*[FillTypes(name, 2)] * steps)
+
+    async def kept_by_type(self, name):
+        async with self.store.transaction() as tx:
+            queue = await tx.queue(name)
+            queue.typed = queue.typed or NOTHING_YET
+            await tx.save_queues([queue])
+            await tx.commit()
 
     @rule(ms=st.sampled_from([0, STEP_MS, LEASE_GRACE_MS]), number=st.integers(0, 2**32 - 1), tick=st.booleans())
     def nobody_serves_for_a_while(self, ms, number, tick):

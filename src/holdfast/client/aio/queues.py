@@ -10,8 +10,8 @@ from holdfast.errors import QueueNotFound
 
 
 class Queues(AsyncCaller):
-    """Queues: `queues`, `queue`, `set_queue`, `change_queue`, `delete_queue`, `scale`, `pause`, `resume`, `purge`. Interests: `interests`, `interest`,
-    `set_interest`, `delete_interest`, `who_wants`.
+    """Queues: `queues`, `queue`, `set_queue`, `change_queue`, `delete_queue`, `scale`, `pause`, `resume`, `pause_type`,
+    `resume_type`, `purge`. Interests: `interests`, `interest`, `set_interest`, `delete_interest`, `who_wants`.
     """
 
     async def queues(self, *, page: int = 200) -> AsyncIterator[Queue]:
@@ -52,6 +52,14 @@ class Queues(AsyncCaller):
     async def resume(self, queue: str) -> Queue:
         """Lease from it again."""
         return await self._post(Queue, path("/v1/queues/{}/resume", queue))
+
+    async def pause_type(self, queue: str, type: str) -> Queue:
+        """Stop leasing jobs of one type from it. They can still be enqueued."""
+        return await self._send(Queue, "PUT", path("/v1/queues/{}/types/{}", queue, type), {"paused": True})
+
+    async def resume_type(self, queue: str, type: str) -> Queue:
+        """Lease jobs of this type again."""
+        return await self._send(Queue, "PUT", path("/v1/queues/{}/types/{}", queue, type), {"paused": False})
 
     async def purge(self, queue: str, states: Iterable[str] = ("scheduled", "ready")) -> int:
         """Delete the jobs in these states (not leased ones); returns how many. After a lost answer it repeats the call, and counts only what was left."""

@@ -72,11 +72,16 @@ class System(AsyncCaller):
         """One registered worker."""
         return await self._get(RegisteredWorker, path("/v1/workers/{}", worker_id))
 
-    async def register_worker(self, queues: Sequence[str], name: str = "") -> RegisteredWorker:
-        """Register a worker; its `id` is the `worker` of its lease calls. After a lost answer a second one may stay until it is
-        removed as silent.
+    async def register_worker(
+        self, queues: Sequence[str], name: str = "", types: Sequence[str] | None = None
+    ) -> RegisteredWorker:
+        """Register a worker; its `id` is the `worker` of its lease calls. `types`: the only ones whose jobs it gets. After a lost answer
+        a second one may stay until it is removed as silent.
         """
-        return await self._post(RegisteredWorker, "/v1/workers", {"queues": list(queues), "name": name})
+        wanted: dict[str, Any] = {"queues": list(queues), "name": name}
+        if types is not None:
+            wanted["types"] = list(types)
+        return await self._post(RegisteredWorker, "/v1/workers", wanted)
 
     async def beat(self, worker_id: str) -> RegisteredWorker:
         """Send a worker's heartbeat; `state` says whether it is quiet, `draining` whether this server shuts down."""

@@ -40,9 +40,10 @@ class Consumer(Caller):
         worker: str = "",
         order: str = "queue",
         request_id: str | None = None,
+        types: Sequence[str] | None = None,
     ) -> list[Job]:
         """Take up to `max` jobs, waiting up to `wait_ms` for the first; each has its `lease`. An empty list if none came in
-        time.
+        time. `types`: only jobs of these.
         """
         wanted: dict[str, Any] = {
             "queues": [queues] if isinstance(queues, str) else list(queues),
@@ -54,6 +55,8 @@ class Consumer(Caller):
         }
         if lease_ms is not None:
             wanted["lease_ms"] = lease_ms
+        if types is not None:
+            wanted["types"] = list(types)
         return (self._post(Leased, "/v1/leases", wanted, wait_ms=wait_ms)).jobs
 
     def conclude(self, token: str, result: Any = UNSET, *, then: Iterable[NewJob] = ()) -> Outcome:

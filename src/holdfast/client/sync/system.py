@@ -72,11 +72,14 @@ class System(Caller):
         """One registered worker."""
         return self._get(RegisteredWorker, path("/v1/workers/{}", worker_id))
 
-    def register_worker(self, queues: Sequence[str], name: str = "") -> RegisteredWorker:
-        """Register a worker; its `id` is the `worker` of its lease calls. After a lost answer a second one may stay until it is
-        removed as silent.
+    def register_worker(self, queues: Sequence[str], name: str = "", types: Sequence[str] | None = None) -> RegisteredWorker:
+        """Register a worker; its `id` is the `worker` of its lease calls. `types`: the only ones whose jobs it gets. After a lost answer
+        a second one may stay until it is removed as silent.
         """
-        return self._post(RegisteredWorker, "/v1/workers", {"queues": list(queues), "name": name})
+        wanted: dict[str, Any] = {"queues": list(queues), "name": name}
+        if types is not None:
+            wanted["types"] = list(types)
+        return self._post(RegisteredWorker, "/v1/workers", wanted)
 
     def beat(self, worker_id: str) -> RegisteredWorker:
         """Send a worker's heartbeat; `state` says whether it is quiet, `draining` whether this server shuts down."""

@@ -13,6 +13,7 @@ from msgspec import Raw
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.outcomes import Ended
 from holdfast.client.types import Conclude, Extend, Fail, Job, Release
+from holdfast.client.worker.known_types import KnownTypes
 from holdfast.errors import HoldfastError
 
 Entry = Conclude | Fail | Release | Extend
@@ -57,7 +58,9 @@ class LongPollSource:
         lease_ms: int | None,
         wait_ms: int,
         order: str,
+        types: KnownTypes,
     ) -> None:
+        self._types = types
         self._client = client
         self._queues = list(queues)
         self._worker = worker
@@ -81,8 +84,11 @@ class LongPollSource:
                 worker=self._worker(),
                 order=self._order,
                 request_id=self._open,
+                types=self._types.names(),
             )
         except HoldfastError as error:
+            if self._types.is_refused(error):
+                return await self._poll(most, wait_ms)
             if not error.repeated and error.code not in ("outcome_unknown", "internal_error"):
                 self._open = None
             raise

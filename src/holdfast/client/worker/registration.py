@@ -8,6 +8,7 @@ from holdfast.client.aio.client import AsyncClient
 from holdfast.client.sync.client import Client
 from holdfast.client.types import RegisteredWorker
 from holdfast.client.worker.connectivity import Reach
+from holdfast.client.worker.known_types import KnownTypes, is_about_types
 from holdfast.errors import HoldfastError, WorkerNotFound
 
 _PAUSE_S = 1.0  # after a registration that failed, before the next
@@ -17,8 +18,9 @@ _FOR_GOOD = frozenset({400, 401, 403, 404, 405})
 class Registration:
     """`worker` is what the worker calls itself: its name, or the id that it got by registering."""
 
-    def __init__(self, queues: Sequence[str], name: str) -> None:
+    def __init__(self, queues: Sequence[str], name: str, types: KnownTypes | None = None) -> None:
         self.worker = name
+        self._types = types or KnownTypes(lambda: (None,))
         self._queues = queues
         self._name = name
         self._id: str | None = None
@@ -42,7 +44,12 @@ class Registration:
 
     async def _try(self, client: AsyncClient, reach: Reach) -> RegisteredWorker | None:
         try:
-            return await client.register_worker(self._queues, self._name)
+            try:
+                return await client.register_worker(self._queues, self._name, self._types.names())
+            except HoldfastError as error:
+                if not is_about_types(error):
+                    raise
+                return await client.register_worker(self._queues, self._name)
         except HoldfastError as error:
             if error.status in _FOR_GOOD:
                 raise
@@ -56,7 +63,15 @@ class Registration:
         try:
             quiet(client.beat(self._id).state == "quiet")
         except WorkerNotFound:
-            self._id = self.worker = client.register_worker(self._queues, self._name).id
+            self._id = self.worker = self._again(client)
+
+    def _again(self, client: Client) -> str:
+        try:
+            return client.register_worker(self._queues, self._name, self._types.names()).id
+        except HoldfastError as error:
+            if not is_about_types(error):
+                raise
+            return client.register_worker(self._queues, self._name).id
 
     def end(self, client: Client) -> None:
         """Unregister, and close the connections of the lease extender's thread."""

@@ -21,6 +21,7 @@ from holdfast.client.tls import distrust
 from holdfast.client.types import Extend, Extended, Job, Outcome
 from holdfast.client.worker.connectivity import log
 from holdfast.client.worker.job_source import Entry, LongPollSource, size_of
+from holdfast.client.worker.known_types import KnownTypes
 from holdfast.client.worker.websocket_connection import ANSWER_S, Told, WebSocketConnection
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
 from holdfast.limits import CHANNEL_BYTES_OVER_PAYLOAD
@@ -45,7 +46,9 @@ class WebSocketSource:
         told: Told,
         headers: dict[str, str],
         context: ssl.SSLContext | None,
+        types: KnownTypes,
     ) -> None:
+        self._types = types
         self._client = client
         self._headers = headers
         self._context = context
@@ -178,6 +181,8 @@ class WebSocketSource:
             await line.start(self._wanted() | {"credits": most}, _OPEN_S)
         except BaseException as error:
             await line.close()
+            if isinstance(error, HoldfastError) and self._types.is_refused(error):
+                return await self._open(most)
             if not isinstance(error, OutcomeUnknown):
                 raise
             self._wait(url, "nothing is said on it", _LONG_PAUSE_S)

@@ -25,6 +25,7 @@ from holdfast.client.tokens import Hidden, bearer
 from holdfast.client.worker.connectivity import Reach, log
 from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.job_source import JobSource, LongPollSource
+from holdfast.client.worker.known_types import KnownTypes
 from holdfast.client.worker.lease_extender import LeaseExtender
 from holdfast.client.worker.registration import Registration
 from holdfast.client.worker.runner import Handler
@@ -107,7 +108,8 @@ class Worker:
     ) -> Callable[[F], F]: ...
 
     def handler(self, type: Any = None, *, process: bool = False, timeout_s: float | None = None, raw: bool = False) -> Any:
-        """Make a function the handler of a type of job; without a type, of all that have no handler of their own.
+        """Make a function the handler of a type of job; without a type, of all that have no handler of their own. A worker without such a
+        one gets only jobs of the types that it has handlers for.
 
         A coroutine function runs in the event loop, any other function in a thread, or with `process` in a process. What it returns is the
         result of the job. `timeout_s` bounds one attempt. A job whose payload Python can't represent, such as `1e999`, fails without calling
@@ -187,7 +189,8 @@ class Worker:
         client = AsyncClient(url, token=self._token, context=context, deadline_s=LONG_DEADLINE_S)
         keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
-        registration = Registration(self.queues, self.name)
+        types = KnownTypes(lambda: self._handlers)
+        registration = Registration(self.queues, self.name, types)
         holder = LeaseExtender(
             keeper,
             self._lease_ms,
@@ -196,11 +199,11 @@ class Worker:
             lambda: _tell(loop, client.nodes.leave, client.nodes.current),
         )
         poll_ms = 0 if until_empty else self._poll_ms
-        polls = LongPollSource(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order)
+        polls = LongPollSource(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order, types)
         channel: JobSource = polls
         if self._live and not until_empty:
-            wanted = partial(self._wanted, registration)
-            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), context)
+            wanted = partial(self._wanted, registration, types)
+            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), context, types)
         session = self._session = Session(channel, holder, reach, self._find, self._bounds, until_empty)
         session.endings.tally = self.tally
         before = self.tally.copy()
@@ -220,8 +223,10 @@ class Worker:
                 "ended: %s", ", ".join(f"{count} {word}" for word, count in (self.tally - before).items()) or "nothing done"
             )
 
-    def _wanted(self, registration: Registration) -> dict[str, Any]:
+    def _wanted(self, registration: Registration, types: KnownTypes) -> dict[str, Any]:
         wanted: dict[str, Any] = {"queues": self.queues, "worker": registration.worker, "order": self._order}
+        if (names := types.names()) is not None:
+            wanted["types"] = names
         return wanted if self._lease_ms is None else wanted | {"lease_ms": self._lease_ms}
 
     def _find(self, type: str) -> Handler | None:

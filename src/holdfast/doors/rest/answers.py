@@ -73,6 +73,7 @@ class WorkerOut(msgspec.Struct, kw_only=True):
     queues: tuple[QueueName, ...]
     state: str
     registered_at: Instant
+    types: Annotated[tuple[str, ...], Meta(description="The only types that it takes.")] | UnsetType = UNSET
     draining: bool | UnsetType = UNSET
     beat_at: Instant | UnsetType = UNSET
     silent: Annotated[bool, Meta(description="No heartbeat for more than 60 s: the worker may be gone.")] | UnsetType = UNSET
@@ -335,6 +336,7 @@ class QueueOut(msgspec.Struct, kw_only=True):
     history_bytes: int
     settings: SettingsOut
     set: list[str]
+    paused_types: Annotated[tuple[str, ...], Meta(description="Jobs of these types are not given out.")]
 
 
 class QueuesOut(msgspec.Struct):

@@ -134,6 +134,7 @@ async def lease(request: Request, state: AppState) -> Reply:
         given.request_id,
         given.order == "priority",
         patience=patience,
+        types=given.types,
     )
     granted = await (leasing if patience is None else request.let_wait(leasing, patience))
     if patience is not None and patience.over and granted.jobs and given.request_id is None:  # else it may be asked for again

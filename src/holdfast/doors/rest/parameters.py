@@ -8,6 +8,7 @@ from holdfast import limits
 from holdfast.http.route import Parameter
 
 Queue = Annotated[str, Meta(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
+JobType = Annotated[str, Meta(description="The type of jobs.", max_length=limits.TYPE_CHARS)]
 JobId = Annotated[int, Meta(description="The job's number.", ge=1, le=limits.ID_MAX)]
 Limit = Annotated[int, Meta(description="How many at most.", ge=1, le=limits.LIST_LIMIT)]
 WaitMs = Annotated[int, Meta(description="How long to wait, in milliseconds.", ge=0, le=limits.WAIT_MS_MAX)]

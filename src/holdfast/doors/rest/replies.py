@@ -250,4 +250,5 @@ def queue_out(info: QueueInfo) -> QueueOut:
         history_bytes=info.tally.history_bytes,
         settings=settings_out(info.policy),
         set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
+        paused_types=info.paused_types,
     )

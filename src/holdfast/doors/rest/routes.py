@@ -10,9 +10,9 @@ from msgspec import UNSET, Meta, structs
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, ScaleOut, WhyOut
-from holdfast.doors.rest.parameters import JobId, Limit, Queue, WaitMs
+from holdfast.doors.rest.parameters import JobId, JobType, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, SettleIn
+from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, SettleIn, TypeIn
 from holdfast.engine.engine import JobVerb
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, patch, post, put
@@ -248,6 +248,18 @@ async def resume_queue(state: AppState, queue: Queue) -> QueueOut:
     return replies.queue_out(await state.engine.pause(queue, False))
 
 
+@put("/v1/queues/{queue}/types/{type}", tags=["queues"], summary="Stop or resume leasing jobs of one type")
+async def pause_type(state: AppState, queue: Queue, type: JobType, data: TypeIn) -> QueueOut:
+    """They are still accepted, and leases can be ended. `paused_types` of the queue names those that are paused."""
+    return replies.queue_out(await state.engine.pause_type(queue, type, data.paused))
+
+
+@delete("/v1/queues/{queue}/types/{type}", tags=["queues"], summary="Resume leasing jobs of one type")
+async def resume_type(state: AppState, queue: Queue, type: JobType) -> None:
+    """The same as `paused` false."""
+    await state.engine.pause_type(queue, type, False)
+
+
 @post("/v1/queues/{queue}/purge", tags=["queues"], status=200, summary="Remove jobs of a queue")
 async def purge_queue(state: AppState, queue: Queue, data: PurgeIn | None = None) -> PurgedOut:
     """Those that were there when the purge began, in the states that are named; leased jobs never."""
@@ -274,5 +286,7 @@ ROUTES: list[Route] = [
     delete_queue,
     pause_queue,
     resume_queue,
+    pause_type,
+    resume_type,
     purge_queue,
 ]

@@ -22,6 +22,10 @@ def bounds(description: str, **schema: Any) -> Meta:
 
 
 Id = Annotated[int, bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
+TypeNames = Annotated[
+    tuple[Annotated[str, bounds("The type of a job.", maxLength=limits.TYPE_CHARS)], ...],
+    bounds("Only jobs of these types; each is named once.", minItems=1, maxItems=limits.TYPES),
+]
 QueueName = Annotated[
     str,
     bounds(
@@ -136,6 +140,13 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True):
         tuple[QueueName, ...], bounds("What it takes from, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
     ]
     name: Annotated[str, bounds("For people to read, such as host and process.", maxLength=limits.WORKER_CHARS)] = ""
+    types: TypeNames | None = None
+
+
+class TypeIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether jobs of one type are given out."""
+
+    paused: Annotated[bool, bounds("Whether they are kept back.")]
 
 
 class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
@@ -193,6 +204,7 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         | None
     ) = None
     order: Annotated[str, bounds("queue or priority.", enum=["queue", "priority"])] = "queue"
+    types: TypeNames | None = None
 
 
 class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
@@ -23,7 +23,7 @@ WorkerId = Annotated[str, Meta(description="The worker's id.", max_length=100)]
 @post("/v1/workers", tags=["workers"], summary="Register a worker")
 async def register_worker(state: AppState, data: WorkerIn) -> WorkerOut:
     """Then lease with this id as `worker`. Registering is optional: any name may lease."""
-    return _shown(await state.engine.workers.register(data.queues, data.name))
+    return _shown(await state.engine.workers.register(data.queues, data.name, data.types))
 
 
 @post("/v1/workers/{worker_id}/beat", tags=["workers"], status=200, summary="A worker is still there")
@@ -77,6 +77,7 @@ def _shown(worker: Worker) -> WorkerOut:
         queues=worker.queues,
         state=worker.state.value,
         registered_at=replies.instant(worker.registered_at),
+        types=UNSET if worker.types is None else worker.types,
     )
 
 

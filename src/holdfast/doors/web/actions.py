@@ -38,6 +38,10 @@ async def _pause(engine: Engine, name: str, given: Given) -> Any:
     return await engine.pause(name, bool(given["paused"]))
 
 
+async def _pause_type(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.pause_type(name, str(given["type"]), bool(given["paused"]))
+
+
 async def _set_queue(engine: Engine, name: str, given: Given) -> Any:
     settings: QueueSettings = given["settings"]
     return await engine.set_queue(name, settings, whole=True)
@@ -129,6 +133,8 @@ async def _delete_schedule(engine: Engine, name: str, _: Given) -> Any:
 ACTIONS: dict[str, Action] = {
     "queue.pause": Action(_pause, "Queue paused: workers get no jobs from it."),
     "queue.resume": Action(_pause, "Queue resumed."),
+    "type.pause": Action(_pause_type, "Type paused: workers get no jobs of it."),
+    "type.resume": Action(_pause_type, "Type resumed."),
     "queue.set": Action(_set_queue, "Settings saved."),
     "queue.purge": Action(_purge, "Jobs purged: {n}."),
     "queue.delete": Action(_delete_queue, "Queue deleted."),

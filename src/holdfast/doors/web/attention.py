@@ -10,6 +10,7 @@ from holdfast.units import counted, is_or_are
 
 NEARLY_FULL = 80.0  # per cent of a bound
 NOBODY_MS = 30_000  # a ready job that waits longer while nothing is leased has no worker
+_TYPES_TOLD = 5  # paused types that are named
 FAILING = 0.2  # share of attempts that go wrong
 FAILING_RATE = 0.05  # per second: one odd failure is no trend
 
@@ -170,6 +171,9 @@ def of_queue(queue: QueueStats) -> list[Problem]:
         found.append(
             Problem("warn", name, f"is {full:.0f} % full.", "Raise its capacity, or see why it does not drain", page, harm=harm)
         )
+    if info.paused_types and tally.ready and not info.paused:
+        names = ", ".join(info.paused_types[:_TYPES_TOLD]) + (" …" if len(info.paused_types) > _TYPES_TOLD else "")
+        found.append(Problem("warn", name, f"gives out no jobs of paused types: {names}.", "Resume a type", page, harm=harm))
     if info.paused:
         if tally.unfinished:
             until = f" until {formats.moment(info.paused_until)}" if info.paused_until else ""

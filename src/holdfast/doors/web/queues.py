@@ -89,6 +89,16 @@ async def pause(view: View, name: str) -> Reply:
     return view.back(f"/queues/{name}", action)
 
 
+@post("/web/queues/{name}/types")
+async def pause_type(view: View, name: str) -> Reply:
+    """Stop leasing jobs of one type from it, or go on."""
+    form = await forms.read(view.request)
+    paused = form.text("paused") == "yes"
+    action = "type.pause" if paused else "type.resume"
+    await view.actions.act(action, name, name, type=form.text("type"), paused=paused)
+    return view.back(f"/queues/{name}", action)
+
+
 @post("/web/queues/{name}/settings")
 async def settings(view: View, name: str) -> Reply:
     """Set the fields with a value; empty ones follow the server's defaults."""
@@ -196,4 +206,4 @@ async def make(view: View) -> Reply:
     return view.back(f"/queues/{name}")
 
 
-ROUTES: list[Route] = [show_queue, pause, settings, purge_form, purge, delete, make]
+ROUTES: list[Route] = [show_queue, pause, pause_type, settings, purge_form, purge, delete, make]

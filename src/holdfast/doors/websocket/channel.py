@@ -145,11 +145,13 @@ class Channel:
         if asked.on_break not in ("release", "keep"):
             raise breach("on_break", 'must be "release" or "keep"')
         checks.leases(asked.queues, 1, asked.lease_ms, asked.worker, None)
+        if asked.types is not None:
+            checks.types("types", asked.types)
         if self._caller is not None:
             permit(LeaseJobs(asked.queues, 1, asked.worker), self._caller)
         self._set_credits(asked.credits)
         self._lease_ms = asked.lease_ms or 0
-        wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
+        wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority", asked.types)
         self._feeder = JobFeeder(self._engine, self, wanted)
         self._deliveries = Deliveries() if asked.on_break == "keep" else None
         channels = self._channels

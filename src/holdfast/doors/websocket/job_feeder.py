@@ -45,10 +45,17 @@ class Receiver(Protocol):
 class Wanted:
     """What a worker wants jobs of."""
 
-    __slots__ = ("by_priority", "lease_ms", "queues", "worker")
+    __slots__ = ("by_priority", "lease_ms", "queues", "types", "worker")
 
-    def __init__(self, queues: tuple[str, ...], worker: str, lease_ms: int | None, by_priority: bool) -> None:
-        self.queues, self.worker, self.lease_ms, self.by_priority = queues, worker, lease_ms, by_priority
+    def __init__(
+        self,
+        queues: tuple[str, ...],
+        worker: str,
+        lease_ms: int | None,
+        by_priority: bool,
+        types: tuple[str, ...] | None = None,
+    ) -> None:
+        self.queues, self.worker, self.lease_ms, self.by_priority, self.types = queues, worker, lease_ms, by_priority, types
 
 
 class JobFeeder(Wait[Granted]):
@@ -59,6 +66,8 @@ class JobFeeder(Wait[Granted]):
         self._engine = engine
         self._receiver = receiver
         self._wanted = wanted
+        if wanted.types is not None:
+            self._types = frozenset(wanted.types)
         self._loop = asyncio.get_running_loop()
         self._busy = False  # a look is due, in progress, or parked
         self._asked = 0
@@ -88,6 +97,7 @@ class JobFeeder(Wait[Granted]):
             wanted.by_priority,
             most_bytes=CHANNEL_GRANT_BYTES,
             waits=True,
+            types=wanted.types,
         )
 
     def take(self, result: Granted | Refused) -> float | None:

@@ -11,13 +11,15 @@ from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest import bodies, surrogates
 from holdfast.doors.rest.answers import CopyOut, DurabilityOut, JobOut, PutOut
-from holdfast.doors.rest.types import LeaseBatchIn
+from holdfast.doors.rest.types import LeaseBatchIn, TypeNames
 from holdfast.errors import MalformedJson
 from holdfast.limits import QUEUES_PER_LEASE
 
 
 class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=True, kw_only=True):
-    """Send me jobs of these queues, never more unfinished ones than `credits`. `on_break`: what becomes of them when the connection breaks."""
+    """Send me jobs of these queues, never more unfinished ones than `credits`. `on_break`: what becomes of them when the connection
+    breaks. `types`: only jobs of these.
+    """
 
     queues: Annotated[tuple[str, ...], msgspec.Meta(extra_json_schema={"maxItems": QUEUES_PER_LEASE})]
     credits: int
@@ -25,6 +27,7 @@ class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=T
     lease_ms: int | None = None
     order: str = "queue"
     on_break: str = "release"
+    types: TypeNames | None = None
     ref: str | None = None
 
 

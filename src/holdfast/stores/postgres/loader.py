@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+from holdfast.job.by_type import Types
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue
+from holdfast.limits import TYPES_AT_ONCE, TYPES_HEAD
 from holdfast.stores import formats, rows
+from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.postgres.cache import FIRST_ANSWER
 from holdfast.stores.postgres.locks import Locks
 from holdfast.stores.postgres.migrate import NEWEST
 from holdfast.stores.postgres.misplaced import misplaced
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.store import UNTOLD, KeptAnswer, OrderedJobs
+from holdfast.stores.store import UNTOLD, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 
 
@@ -21,6 +24,7 @@ class Loader(Locks):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._heads: dict[int, OrderedJobs] = {}
+        self._heads_asked: dict[int, int] = {}  # how many of each were asked for
         self._own_heads: dict[tuple[str, int], OrderedJobs] | None = None
         self._holders: dict[tuple[str, str], int] | None = None
 
@@ -31,6 +35,7 @@ class Loader(Locks):
     def _forget_loaded(self) -> None:
         """What was read ahead is not true any more."""
         self._heads.clear()
+        self._heads_asked.clear()
         self._own_heads = None
         self._holders = None
 
@@ -145,12 +150,12 @@ class Loader(Locks):
     async def ready(self, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs to lease; those of all queues that the batch leases from are read at once."""
         await self._settle()
-        if queue.id not in self._heads:
+        if self._heads_asked.get(queue.id, 0) < limit:
             wanted = {queue.id: limit}
             if self._expected is not None:
                 for (_, name), most in self._expected.lines.items():
                     other = self._queues.get(name)
-                    if other is not None and other.id not in self._heads and other is not queue and other.may_lease() > 0:
+                    if other is not None and other.id not in self._heads_asked and other is not queue and other.may_lease() > 0:
                         wanted[other.id] = min(wanted.get(other.id, 0) + most, other.may_lease())
             await self._read_heads(wanted)
         found = len(self._heads[queue.id])
@@ -163,6 +168,7 @@ class Loader(Locks):
         bounds: list[tuple[int, int, int, int]] = []
         for number, most in wanted.items():
             self._heads[number] = []
+            self._heads_asked[number] = most
             floors = self._floors.get(number)
             if floors is None:
                 found = await self._lines("next_ready_of_all", number, most)
@@ -173,8 +179,46 @@ class Loader(Locks):
             for row, job, content in await self._lines("next_ready", *map(list, zip(*bounds, strict=True))):
                 self._heads[row[1]].append((job, content))
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
+    async def ready_of(self, queue: Queue, types: Types, limit: int) -> OrderedJobs:
+        """The next jobs of these types."""
+        places: set[tuple[int, int]] = set()
+        names, whole = await self._kept_types(queue, types)
+        if not whole:
+            head = await self._fetch("ready_head_types", queue.id, TYPES_HEAD)
+            places.update([(row[0], row[1]) for row in head if types.fit(row[2])])
+        if names and len(places) < limit:
+            places.update([(row[0], row[1]) for row in await self._fetch("ready_of_type", queue.id, names, limit)])
+        if not places:
+            return []
+        chosen = zip(*sorted(places)[:limit], strict=True)
+        return [(job, content) for _, job, content in await self._lines("next_ready_at", queue.id, *map(list, chosen))]
+
+    async def _kept_types(self, queue: Queue, types: Types) -> tuple[list[str], bool]:
+        """The types to look for among what the queue keeps by type, and whether that is all."""
+        if queue.typed is None:
+            return [], False
+        if types.only:
+            return sorted(types.names), queue.typed.upto is None
+        found = await self._fetch("ready_types", queue.id, TYPES_AT_ONCE)
+        return [row[0] for row in found if row[0] not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
+
+    async def fill_types(self, queue: Queue, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
+        """Give the next jobs their types."""
+        found = await self._fetch("places_after", queue.id, *after, limit)
+        if found:
+            await self._db.execute(SQL["fill_types"], queue.id, *after, *found[-1])
+            self._note_written()
+        return (found[-1][0], found[-1][1]) if len(found) == limit else None
+
+    async def types_of(self, job_ids: Sequence[int]) -> dict[int, str]:
+        """The types of these jobs."""
+        return {row[0]: row[1] for row in await self._fetch("types_of", list(job_ids))}
+
+    async def ready_for(self, worker: str, queue: Queue, limit: int, types: Types | None = None) -> OrderedJobs:
         """The next jobs for one worker only; those of all workers in the batch are read together."""
+        if types is not None:
+            values = (worker, queue.id, list(types.names), types.only, limit)
+            return [(job, content) for _, job, content in await self._lines("next_ready_for_types", *values)]
         await self._settle()
         key = (worker, queue.id)
         if self._own_heads is None or key not in self._own_heads:

@@ -26,9 +26,10 @@ SQL: dict[str, str] = {
     entry.name.removesuffix(".sql"): entry.read_text() for entry in _FOLDER.iterdir() if entry.name.endswith(".sql")
 }
 
-_ORDER = (*ORDER, "update_ready_floors", "update_queue", "insert_kept_answer")
+_ORDER = (*ORDER, "update_ready_floors", "update_queue", "update_queue_types", "insert_kept_answer")
 _WRITES_TO = {
     "insert_job": "job",
+    "insert_ready_typed": "ready",
     "update_job": "job",
     "update_content": "job",
     "delete_job": "job",
@@ -40,6 +41,7 @@ _WRITES_TO = {
     "delete_unique": "unique_key",
     "insert_kept_answer": "kept_answer",
     "update_queue": "queue",
+    "update_queue_types": "queue",
     "update_ready_floors": "queue",
 }
 """Where a statement's name does not say which table it writes to."""

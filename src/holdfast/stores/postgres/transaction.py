@@ -90,6 +90,9 @@ class PostgresTransaction(Loader, KeyRows):
             tally = msgspec.structs.astuple(queue.tally)
             settings = rows.settings_text(queue)
             self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, floors))
+            if (queue.paused_types, queue.typed) != self._saved_types.get(queue.id, ((), None)):
+                self._rows["update_queue_types"].append((queue.id, *rows.types_row(queue)))
+                self._saved_types[queue.id] = (queue.paused_types, queue.typed)
 
     async def delete_queue(self, queue: Queue) -> None:
         """Delete a queue without jobs."""
@@ -99,6 +102,7 @@ class PostgresTransaction(Loader, KeyRows):
         self._queues.pop(queue.name, None)
         self._floors.pop(queue.id, None)
         self._saved_floors.pop(queue.id, None)
+        self._saved_types.pop(queue.id, None)
         self._cache.names.pop(queue.id, None)
         self._absent.add(queue.name)
 
@@ -206,7 +210,7 @@ class PostgresTransaction(Loader, KeyRows):
         if known.workers_version != self._workers_version:
             found = await self._fetch("workers")
             known.workers = Roster(map(rows.worker_of, found))
-            self._workers_version = known.workers_version = found[0][5] if found else self._workers_version
+            self._workers_version = known.workers_version = found[0][6] if found else self._workers_version
         return known.workers
 
     async def save_worker(self, worker: Worker) -> None:
@@ -219,6 +223,7 @@ class PostgresTransaction(Loader, KeyRows):
             formats.queues_text(worker.queues),
             worker.state.value,
             worker.registered_at,
+            formats.types_text(worker.types),
         )
         await self._bump_workers()
 
@@ -305,10 +310,11 @@ class PostgresTransaction(Loader, KeyRows):
         if self._changes_waiting:
             await self._settle()
         names = {job.queue for change in changes if (job := change.after or change.before) is not None}
-        writing = Writer({name: await self._id(name) for name in names})
+        ids = {name: await self._id(name) for name in names}
+        writing = Writer(ids, {number for name, number in ids.items() if self._queues[name].typed is not None})
         for change in changes:
             writing.add(change)
-        self._keep_floors(writing.rows["delete_ready"], writing.rows["insert_ready"])
+        self._keep_floors(writing.rows["delete_ready"], [*writing.rows["insert_ready"], *writing.rows["insert_ready_typed"]])
         for name, many in writing.rows.items():
             if many:
                 self._rows[name] += many

@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from holdfast.job.by_type import Typed
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster
 from holdfast.limits import ID_MAX
@@ -17,6 +18,9 @@ FIRST_ANSWER: tuple[Any, ...] = (-1, b"", b"")  # before every kept answer, by (
 _AHEAD = 1_000  # how far the stored counter is ahead, so that most commits need not write it; a kill leaves such a gap
 
 
+Saved = tuple[QueueSettings | None, int, tuple[str, ...], Typed | None]
+
+
 class Cache:
     """What the writer caches between transactions, as stored on disk. Cleared whenever a transaction is rolled back."""
 
@@ -25,7 +29,7 @@ class Cache:
         self.queues: dict[str, Queue] = {}
         self.names: dict[int, str] = {}
         self.queue_count: int | None = None  # in the file, those that are not in `queues` too
-        self.saved: dict[str, tuple[QueueSettings | None, int]] = {}
+        self.saved: dict[str, Saved] = {}
         self.doubtful: set[str] = set()
         self.looks = Looks()
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
@@ -119,13 +123,13 @@ class Cache:
         return queue
 
 
-def saved_as(queue: Queue) -> tuple[QueueSettings | None, int]:
+def saved_as(queue: Queue) -> Saved:
     """What of a queue is written where it has changed; None for settings that can't be read, which are left as they are."""
-    return (queue.settings if queue.unreadable is None else None), rows.pause_of(queue)
+    return (queue.settings if queue.unreadable is None else None), rows.pause_of(queue), queue.paused_types, queue.typed
 
 
-def is_saved(queue: Queue, saved: tuple[QueueSettings | None, int] | None) -> bool:
-    """Whether this equals what is stored. Settings are usually the same object, which is a quick check."""
-    if saved is not None and queue.settings is saved[0] and queue.unreadable is None:
-        return rows.pause_of(queue) == saved[1]
+def is_saved(queue: Queue, saved: Saved | None) -> bool:
+    """Whether this equals what is stored. All but the pause is usually the same object, which is a quick check."""
+    if saved is not None and queue.settings is saved[0] and queue.unreadable is None and queue.typed is saved[3]:
+        return rows.pause_of(queue) == saved[1] and queue.paused_types is saved[2]
     return saved == saved_as(queue)

@@ -7,10 +7,12 @@ from typing import Any
 
 import apsw
 
+from holdfast.job.by_type import Types
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, Tally
-from holdfast.limits import GRANT_BYTES
+from holdfast.limits import GRANT_BYTES, TYPES_AT_ONCE, TYPES_HEAD
 from holdfast.stores import formats, rows
+from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.ordered_jobs import read_in_order
@@ -18,7 +20,7 @@ from holdfast.stores.sqlite.schedules import ScheduleRows
 from holdfast.stores.sqlite.single_writer import SingleWriterTransaction
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
-from holdfast.stores.store import UNTOLD, KeptAnswer, OrderedJobs
+from holdfast.stores.store import UNTOLD, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 
 
@@ -94,8 +96,44 @@ class Loader(SingleWriterTransaction, ScheduleRows):
             return self._line_anyhow("next_ready", (queue.id, limit))
         return line
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
+    async def ready_of(self, queue: Queue, types: Types, limit: int) -> OrderedJobs:
+        """The next jobs of these types."""
+        places: set[tuple[int, int]] = set()
+        names, whole = self._kept_types(queue, types)
+        if not whole:
+            head = fetch_undecodable(self._db, SQL["ready_head_types"], (queue.id, TYPES_HEAD), of_jobs=False)
+            places.update([(priority, job) for priority, job, kind in head if types.fit(kind)])
+        if len(places) < limit:
+            for name in names:
+                found: Any = self._db.execute(SQL["ready_of_type"], (queue.id, name, limit))
+                places.update(found)
+        return self._line("next_ready_at", (queue.id, json_text(sorted(places)[:limit]), limit), queue.name) if places else []
+
+    def _kept_types(self, queue: Queue, types: Types) -> tuple[Sequence[str], bool]:
+        """The types to look for among what the queue keeps by type, and whether that is all."""
+        if queue.typed is None:
+            return (), False
+        if types.only:
+            return sorted(types.names), queue.typed.upto is None
+        found = fetch_undecodable(self._db, SQL["ready_types"], (queue.id, TYPES_AT_ONCE), of_jobs=False)
+        return [name for (name,) in found if name not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
+
+    async def fill_types(self, queue: Queue, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
+        """Give the next jobs their types."""
+        found: Any = self._db.execute(SQL["places_after"], (queue.id, *after, limit)).fetchall()
+        if found:
+            self._db.execute(SQL["fill_types"], (queue.id, *after, *found[-1]))
+        return found[-1] if len(found) == limit else None
+
+    async def types_of(self, job_ids: Sequence[int]) -> dict[int, str]:
+        """The types of these jobs."""
+        return {row[0]: row[1] for row in fetch_undecodable(self._db, SQL["types_of"], (json_text(job_ids),), of_jobs=False)}
+
+    async def ready_for(self, worker: str, queue: Queue, limit: int, types: Types | None = None) -> OrderedJobs:
         """The next jobs of one worker's own line."""
+        if types is not None:
+            values = (worker, queue.id, json_text(sorted(types.names)), types.only, limit)
+            return self._line("next_ready_for_types", values, queue.name)
         return self._line("next_ready_for", (worker, queue.id, limit), queue.name)
 
     async def orphans(self, limit: int) -> list[Job]:

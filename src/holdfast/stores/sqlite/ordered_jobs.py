@@ -7,8 +7,8 @@ import apsw
 
 from holdfast.limits import GRANT_BYTES
 from holdfast.stores import rows
+from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.sqlite.sql import BARE, SQL
-from holdfast.stores.store import OrderedJobs
 
 
 def read_in_order(db: apsw.Connection, statement: str, bindings: tuple[Any, ...], name_of: Callable[[Any], str]) -> OrderedJobs:

@@ -23,5 +23,8 @@ def _bare(statement: str) -> str:
     return f"{statement.rstrip().replace('j.type, j.content_type, j.payload', 'NULL')} OFFSET ?"
 
 
-BARE = {name: _bare(SQL[name]) for name in ("next_ready", "next_ready_for", "leased_by_request")}
+BARE = {
+    name: _bare(SQL[name])
+    for name in ("next_ready", "next_ready_for", "next_ready_at", "next_ready_for_types", "leased_by_request")
+}
 MANY_AT_ONCE = {name: _many_at_once(SQL[name]) for name in ("insert_job", "insert_ready", "insert_leased", "insert_ended")}

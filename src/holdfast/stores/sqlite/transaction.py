@@ -58,7 +58,8 @@ class SqliteTransaction(Loader, KeyRows):
         """Write settings, pause and tally."""
         for queue in queues:
             if not is_saved(queue, self._cache.saved.get(queue.name)):
-                self._db.execute(SQL["update_queue"], (rows.settings_text(queue), rows.pause_of(queue), queue.id))
+                values = (rows.settings_text(queue), rows.pause_of(queue), *rows.types_row(queue), queue.id)
+                self._db.execute(SQL["update_queue"], values)
                 self._cache.saved[queue.name] = saved_as(queue)
             if queue.name in self._cache.doubtful:
                 self._count_anew(queue)
@@ -113,7 +114,14 @@ class SqliteTransaction(Loader, KeyRows):
         (await self.workers())[worker.id] = worker
         self._db.execute(
             SQL["save_worker"],
-            (worker.id, worker.name, formats.queues_text(worker.queues), worker.state.value, worker.registered_at),
+            (
+                worker.id,
+                worker.name,
+                formats.queues_text(worker.queues),
+                worker.state.value,
+                worker.registered_at,
+                formats.types_text(worker.types),
+            ),
         )
 
     async def delete_workers(self, ids: Sequence[str]) -> None:
@@ -215,7 +223,9 @@ class SqliteTransaction(Loader, KeyRows):
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Move the rows."""
-        writing = Writer(await self._ids(changes))
+        ids = await self._ids(changes)
+        queues = self._cache.queues
+        writing = Writer(ids, {number for name, number in ids.items() if queues[name].typed is not None})
         for change in changes:
             writing.add(change)
         for name in sorted(writing.rows, key=PLACES.__getitem__):

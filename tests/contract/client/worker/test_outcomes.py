@@ -11,6 +11,8 @@ import threading
 import pytest
 
 from holdfast import DoNotRetry, GiveBack, NewJob, RetryIn
+from holdfast.client.worker import known_types
+from holdfast.limits import TYPES
 from tests.contract.client.worker import process_handlers
 from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
@@ -314,9 +316,51 @@ def test_a_process_that_was_killed_while_it_was_idle_is_no_crash_of_the_next_job
 # Types without a handler ---------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def telling_no_types(monkeypatch):
+    """As with a server that knows no leases by type."""
+    monkeypatch.setattr(known_types.KnownTypes, "names", lambda self: None)
+
+
 @pytest.mark.parametrize("live", [True, False], ids=["live", "polls"])
-def test_a_job_without_a_handler_goes_back_for_a_worker_that_has_one_and_spends_no_try(
-    worker, put, witness, queue, lines, live
+def test_a_job_without_a_handler_stays_where_it_is_for_a_worker_that_has_one(worker, put, witness, live):
+    old, new = worker(live=live), worker(live=live)
+    old.handler("known")(lambda job: "old")
+    with running(old):
+        jobs = [put("new", max_attempts=1) for _ in range(3)]
+        assert witness.result(put("known"), 20) == "old"
+        assert {(witness.job(job).state, witness.job(job).attempt) for job in jobs} == {("ready", 0)}
+        new.handler("new")(lambda job: "new")
+        with running(new):
+            assert [witness.result(job, 20) for job in jobs] == ["new"] * 3
+    assert old.tally == {"concluded": 1}
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "polls"])
+def test_a_server_that_refuses_types_is_asked_for_all(worker, put, witness, lines, monkeypatch, live):
+    monkeypatch.setattr(known_types, "TYPES", 10_000)  # more than the server takes
+    work = worker(live=live, register=True)
+    for number in range(TYPES + 1):
+        work.handler(f"t{number}")(lambda job: job.type)
+    with running(work):
+        assert witness.result(put("t7"), 20) == "t7"
+    assert len(lines("the server knows no leases by type", logging.WARNING)) == 1
+
+
+def test_a_registered_worker_shows_the_types_that_it_has_handlers_for(worker, put, witness, queue):
+    work, every = worker(register=True), worker(register=True)
+    for kind in ("b", "a"):
+        work.handler(kind)(lambda job: None)
+    every.handler("c")(lambda job: None)
+    every.handler()(lambda job: None)
+    with running(work), running(every):
+        until(lambda: len([one for one in witness.workers() if queue in one.queues]) == 2, "both are registered")
+        assert sorted([str(one.types) for one in witness.workers() if queue in one.queues]) == ["None", "['a', 'b']"]
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "polls"])
+def test_a_job_without_a_handler_that_came_all_the_same_goes_back_for_a_worker_that_has_one_and_spends_no_try(
+    worker, put, witness, queue, lines, live, telling_no_types
 ):
     old, new = worker(live=live), worker(live=live)
     old.handler("known")(lambda job: "old")
@@ -332,7 +376,7 @@ def test_a_job_without_a_handler_goes_back_for_a_worker_that_has_one_and_spends_
     assert len(lines("no handler for the type 'new'", logging.WARNING)) == 1
 
 
-def test_a_job_that_nobody_knows_comes_again_ever_more_seldom(worker, put, witness):
+def test_a_job_that_nobody_knows_comes_again_ever_more_seldom(worker, put, witness, telling_no_types):
     old = worker()
     old.handler("known")(lambda job: "old")
     with running(old):

@@ -53,6 +53,8 @@ ROUTES = {
     "patch_queue": Needs(("manage",), "denied", "job", {}),
     "pause_queue": Needs(("manage",), "gone", "job"),
     "resume_queue": Needs(("manage",), "gone", "job"),
+    "pause_type": Needs(("manage",), "gone", "job", {"paused": True}),
+    "resume_type": Needs(("manage",), "gone", "job"),
     "purge_queue": Needs(("manage",), "gone", "job"),
     "get_interest": Needs(("read",), "gone", "interest"),
     "put_interest": Needs(("manage",), "denied", "", {"match": "*"}),
@@ -176,6 +178,8 @@ class House:
             body = {"conclude": [{"token": names["token"]}]}
         elif operation == "create_key":
             body = {**body, "name": f"made{next(_numbers)}"}
+        elif operation in ("pause_type", "resume_type"):
+            names["type"] = "t"
         return self.call(method, path.format(**names), secret, body)
 
 

@@ -110,6 +110,9 @@ def test_jobs_are_counted_by_queue_and_state_and_verb(api, queue, worked):
     assert of(found, "holdfast_queue_paused", queue=queue) == 0
     api.post(f"/v1/queues/{queue}/pause")
     assert of(samples(api), "holdfast_queue_paused", queue=queue) == 1
+    assert of(found, "holdfast_queue_paused_types", queue=queue) == 0
+    api.put(f"/v1/queues/{queue}/types/mail", json={"paused": True})
+    assert of(samples(api), "holdfast_queue_paused_types", queue=queue) == 1
 
 
 def test_the_time_and_size_of_commits_are_measured(api, queue):

@@ -21,6 +21,17 @@ def test_a_queue_is_paused_and_resumed(browser, queue):
     assert len(browser.lease(queue)) == 1
 
 
+def test_a_type_of_a_queue_is_paused_shown_and_resumed(browser, queue):
+    browser.put(queue, type="<b>odd/type</b>")
+    shown = browser.done(f"/queues/{queue}/types", type="<b>odd/type</b>", paused="yes")
+    assert "Type paused" in shown
+    assert "<b>odd/type</b>" in shown
+    assert "gives out no jobs of paused types" in shown
+    assert browser.lease(queue) == []
+    assert "Type resumed" in browser.done(f"/queues/{queue}/types", type="<b>odd/type</b>", paused="no")
+    assert len(browser.lease(queue)) == 1
+
+
 def test_a_queue_is_made_with_the_defaults_and_one_that_is_there_stays_as_it_is(browser, queue):
     assert browser.send("/queues", name=queue).headers["location"] == f"/web/queues/{queue}"
     assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == []

@@ -225,11 +225,22 @@ NEWER = frozenset(
         "debounce_max_ms",
     )
 )
-"""Fields that came after the fixtures named `positional`: these do not have them. Those of a release have all that it had."""
+"""Fields that came after the fixtures named `positional` and before 0.1.0."""
+SINCE = {"0.1.0": frozenset(("paused_types", "types"))}
+"""Fields that came after a release, which its fixtures do not have."""
+
+
+def newer_than(name: str) -> frozenset[str]:
+    """The fields that these fixtures do not have."""
+    if name in SINCE:
+        return frozenset().union(*[SINCE[release] for release in [*SINCE][[*SINCE].index(name) :]])
+    return NEWER.union(*SINCE.values())
+
+
 _OLDER_NAMES = {"beanstalk": "hands"}  # what they called fields that have been renamed since
 
 
-def as_json(value: Any, without: frozenset[str] = NEWER) -> Any:
+def as_json(value: Any, without: frozenset[str] = newer_than("positional")) -> Any:
     """By the names of the fields, `without` some; bytes in base64."""
     if isinstance(value, msgspec.Struct):
         fields = [name for name in value.__struct_fields__ if name not in without]

@@ -1,2 +1,2 @@
-SELECT id, name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, history_bytes
+SELECT id, name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, history_bytes, paused_types, typed
 FROM queue WHERE name > ? ORDER BY name LIMIT ?
