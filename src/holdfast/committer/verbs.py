@@ -8,7 +8,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.committer import access_keys, audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer import (
+    access_keys,
+    audit,
+    beanstalk,
+    enqueue,
+    expiry,
+    manage,
+    operations,
+    prefetch,
+    schedules,
+    worker_registry,
+)
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
@@ -48,6 +59,14 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
+from holdfast.messages.operations import (
+    CancelOperation,
+    PauseOperation,
+    SetOperationRate,
+    StartOperation,
+    StepOperation,
+    TrimOperations,
+)
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.store import Prefetch
 
@@ -132,6 +151,13 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     PauseSchedule: Verb(schedules.pause),
     RunSchedule: Verb(schedules.run, prefetch.run),
     DeleteSchedule: Verb(schedules.delete),
+    # Operations
+    StartOperation: Verb(operations.start),
+    PauseOperation: Verb(operations.pause),
+    CancelOperation: Verb(operations.cancel),
+    SetOperationRate: Verb(operations.set_rate),
+    StepOperation: Verb(operations.step, prefetch.operation, _limit, unheard=True),
+    TrimOperations: Verb(operations.trim, unheard=True),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),
