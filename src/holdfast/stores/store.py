@@ -24,7 +24,6 @@ import msgspec
 from holdfast.auth.keys import Key
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
-from holdfast.job.operation import JobFilter, Operation
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
@@ -33,6 +32,7 @@ from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.stores.health import Health
+from holdfast.stores.operation_store import OperationTransaction
 
 OrderedJobs = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -142,7 +142,7 @@ class AuditTally(msgspec.Struct, frozen=True):
         return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
-class Transaction(Protocol):
+class Transaction(OperationTransaction, Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -242,26 +242,6 @@ class Transaction(Protocol):
         """Write when access keys were last used, by their ids; the version does not grow."""
         ...
 
-    async def operation(self, operation_id: int) -> Operation | None:
-        """One operation; None, too, for one that can't be read."""
-        ...
-
-    async def operation_count(self) -> int:
-        """How many operations have not ended."""
-        ...
-
-    async def save_operation(self, operation: Operation) -> None:
-        """Write an operation, new or changed."""
-        ...
-
-    async def forget_operations(self, ended_before: int, keep: int) -> None:
-        """Remove operations that ended before this, and the oldest that ended past so many."""
-        ...
-
-    async def matching(self, wanted: JobFilter, job_ids: Sequence[int]) -> set[int]:
-        """Those of these jobs that match a filter beyond their queue and state, as a listing does."""
-        ...
-
     async def workers(self) -> Roster:
         """All registered workers."""
         ...
@@ -304,10 +284,6 @@ class Transaction(Protocol):
 
     async def job(self, job_id: int) -> Job | None:
         """One job in any state."""
-        ...
-
-    async def jobs(self, job_ids: Sequence[int]) -> dict[int, Job]:
-        """Those of these jobs that there are, in any state."""
         ...
 
     async def content(self, job_id: int) -> Content | None:

@@ -73,6 +73,13 @@ ROUTES = {
     "pause_schedule": Needs(("manage",), "gone", "schedule"),
     "resume_schedule": Needs(("manage",), "gone", "schedule"),
     "run_schedule": Needs(("manage",), "gone", "schedule"),
+    "start_operation": Needs(("manage",), "gone", "job", {"do": "retry", "filter": {"queue": MINE}}),
+    "list_operations": Needs(("read",), "filtered", "operation"),
+    "get_operation": Needs(("read",), "gone", "operation"),
+    "pause_operation": Needs(("manage",), "gone", "operation"),
+    "resume_operation": Needs(("manage",), "gone", "operation"),
+    "cancel_operation": Needs(("manage",), "gone", "operation"),
+    "set_operation_rate": Needs(("manage",), "gone", "operation", {"per_s": 0.01}),
     "audit_log": Needs(("admin",), "all"),
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
@@ -143,6 +150,7 @@ class House:
         """Create what the operation is about; returns the names in its path."""
         number = next(_numbers)
         names = {"queue": MINE, "name": f"s{number}", "key": f"k{number}", "worker_id": "w-none", "token": "", "job_id": "0"}
+        names["operation_id"] = "0"
         match needs.ready:
             case "job":
                 names["job_id"] = self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
@@ -163,6 +171,14 @@ class House:
                 names["worker_id"] = self.root("POST", "/v1/workers", {"queues": [MINE]})["id"]
             case "schedule":
                 self.root("PUT", f"/v1/schedules/s{number}", {"queue": MINE, "payload": 1, "interval_ms": 60_000})
+            case "operation":
+                for one in self.root("GET", "/v1/operations?limit=20")["operations"]:
+                    if one["state"] in ("running", "paused"):  # there are only so many at once
+                        self.root("POST", f"/v1/operations/{one['id']}/cancel")
+                for _ in range(2):
+                    self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": 1, "delay_ms": 90_000})
+                started = {"do": "promote", "filter": {"queue": MINE}, "per_s": 0.01}
+                names["operation_id"] = self.root("POST", "/v1/operations", started)["id"]
             case "key":
                 self.secret(f"k{number}", ["read"], ["*"])
         return names
@@ -245,7 +261,7 @@ def test_a_refused_managing_verb_is_in_the_audit_log(house, operation):
         assert house.ask(operation, secret).status_code in (403, 404)
         (entry,) = house.root("GET", f"/v1/audit?who={who}&after={newest}")["entries"]
         assert (entry["door"], entry["refused"]) == ("http", 1)
-        assert entry["outcome"] in ("forbidden", "job_not_found", "queue_not_found", "worker_not_found", "schedule_not_found")
+        assert entry["outcome"] == "forbidden" or entry["outcome"].endswith("_not_found")
 
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))
