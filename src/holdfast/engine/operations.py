@@ -34,11 +34,12 @@ class Operations:
         self._reading = reading
 
     async def start(
-        self, do: Do, wanted: JobFilter, to: str = "", per_s: float | None = None, limit: int | None = None
+        self, do: Do, wanted: JobFilter, to: str | None = None, per_s: float | None = None, limit: int | None = None
     ) -> OperationAnswer:
         """Begin one; it goes on by itself, whatever restarts."""
-        command = StartOperation(do, wanted, states_of(do, wanted), to, per_s, limit)
+        command = StartOperation(do, wanted, (), to or "", per_s, limit)
         async with self._submitter.audited(command):
+            command = self._checked(command, to)
             counts = await self._counts(command)
             total = sum(counts.counts.values())
             caller = caller_here(self._submitter.keyring)
@@ -46,9 +47,11 @@ class Operations:
             command = replace(command, total=total, at_least=bool(counts.at_least), key=key)
         return await self._submitter.manage(command)
 
-    async def preview(self, do: Do, wanted: JobFilter, to: str = "") -> JobCounts:
+    async def preview(
+        self, do: Do, wanted: JobFilter, to: str | None = None, per_s: float | None = None, limit: int | None = None
+    ) -> JobCounts:
         """How many jobs it would be about, by state. Nothing is done."""
-        return await self._counts(StartOperation(do, wanted, states_of(do, wanted), to))
+        return await self._counts(self._checked(StartOperation(do, wanted, (), to or "", per_s, limit), to))
 
     async def pause(self, number: int, paused: bool) -> OperationAnswer:
         """Stop one, or let it go on."""
@@ -65,10 +68,17 @@ class Operations:
             _check_pace(per_s)
         return await self._submitter.manage(command)
 
+    def _checked(self, command: StartOperation, to: str | None) -> StartOperation:
+        """The command with the states of the jobs that are meant."""
+        if to is not None:
+            checks.queue_name("to", to)
+        _check(command)
+        wanted = replace(command.filter, jobs=tuple(dict.fromkeys(command.filter.jobs)))
+        return replace(command, filter=wanted, states=states_of(command.do, wanted))
+
     async def _counts(self, command: StartOperation) -> JobCounts:
         """The jobs that a listing with this filter shows to its caller, by the states that are meant."""
         wanted = command.filter
-        _check(command)
         permitted = permit(command, CALLER.get()) if self._submitter.keyring.in_force else command
         if wanted.jobs:
             return JobCounts({"": len(wanted.jobs)})
@@ -108,18 +118,28 @@ def _check(command: StartOperation) -> None:
     _check_pace(command.per_s)
     checks.number("limit", command.limit, 1, limits.OPERATION_LIMIT_MAX)
     wanted = command.filter
-    if len(wanted.jobs) > limits.OPERATION_JOBS:
-        raise breach("jobs", f"must be at most {limits.OPERATION_JOBS} ids of jobs")
-    if any(not 0 < job <= limits.ID_MAX for job in wanted.jobs):
-        raise breach("jobs", "must be ids of jobs")
+    _check_filter(wanted)
     if command.do is Do.MOVE:
         if not command.to:
             raise breach("to", "must name the queue to move to")
-        checks.queue_name("to", command.to)
         if command.to == wanted.queue:
             raise breach("to", "must be another queue than theirs")
     elif command.to:
         raise breach("to", "can only be given to move")
+
+
+def _check_filter(wanted: JobFilter) -> None:
+    if len(wanted.jobs) > limits.OPERATION_JOBS:
+        raise breach("jobs", f"must have at most {limits.OPERATION_JOBS} entries")
+    for place, job in enumerate(wanted.jobs):
+        checks.number(f"jobs[{place}]", job, 1, limits.ID_MAX)
+    if wanted.queue is not None:
+        checks.name_of_queue("filter.queue", wanted.queue)
+    checks.text("filter.type", wanted.type, limits.TYPE_CHARS)
+    checks.text("filter.tag", wanted.tag, limits.TAG_CHARS)
+    checks.text("filter.text", wanted.text, limits.LIST_TEXT_CHARS)
+    checks.text("filter.error", wanted.error, limits.LIST_TEXT_CHARS)
+    checks.meta("filter.meta", wanted.meta)
 
 
 def _check_pace(per_s: float | None) -> None:

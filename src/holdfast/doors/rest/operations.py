@@ -32,11 +32,16 @@ async def start_operation(state: AppState, data: OperationIn) -> Reply:
     """The jobs are those that are there now and match; it goes on by itself, also after a restart. `dry_run` only counts them, with status 200."""
     wanted = _wanted(data)
     operations = state.engine.operations
+    if data.filter is UNSET and data.jobs is UNSET:
+        await operations.preview(
+            data.do, JobFilter(jobs=(1,)), data.to, data.per_s, data.limit
+        )  # what else is wrong is told first
+        raise breach("filter", "or jobs must be given: {} is all jobs")
     if not data.dry_run:
-        begun = await operations.start(data.do, wanted, data.to or "", data.per_s, data.limit)
+        begun = await operations.start(data.do, wanted, data.to, data.per_s, data.limit)
         location = f"{state.root_path}/v1/operations/{begun.operation.id}"
         return Reply(202, replies.encode(shown(begun.operation)), extra=((b"location", location.encode()),))
-    counts = await operations.preview(data.do, wanted, data.to or "")
+    counts = await operations.preview(data.do, wanted, data.to, data.per_s, data.limit)
     return Reply(
         200,
         replies.encode(
@@ -99,14 +104,15 @@ async def set_operation_rate(state: AppState, operation_id: OperationId, data: R
 
 
 def _wanted(data: OperationIn) -> JobFilter:
-    if (data.filter is UNSET) is (data.jobs is UNSET):
-        raise breach("filter", "or jobs must be given, and not both: {} is all jobs")
+    given = data.filter
     if data.jobs is not UNSET:
+        if given is not UNSET:
+            raise breach("filter", "and jobs can't both be given")
         if not data.jobs:
             raise breach("jobs", "must not be empty")
-        return JobFilter(jobs=tuple(dict.fromkeys(data.jobs)))
-    given = data.filter
-    assert given is not UNSET, "one of them is given"
+        return JobFilter(jobs=tuple(data.jobs))
+    if given is UNSET:
+        return JobFilter()
     meta = tuple(given.meta.items())
     return JobFilter(
         given.queue, given.state, given.type, given.tag, given.text, meta, bodies.millis(given.before), given.error
