@@ -93,7 +93,6 @@ DRAIN_MS_MAX = 86_400_000
 SLOTS_MAX = 10_000  # jobs that one worker runs at once, as its owner says
 TAKERS_COUNTED = 1_000  # workers of one queue that `why` reads, to count the silent ones
 QUEUES_PER_TICK = 200  # queues whose history is processed in one go: about 2 ms
-BULK_CHUNK = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never delays enqueues
 PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is freed
 

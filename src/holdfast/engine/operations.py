@@ -34,13 +34,20 @@ class Operations:
         self._reading = reading
 
     async def start(
-        self, do: Do, wanted: JobFilter, to: str | None = None, per_s: float | None = None, limit: int | None = None
+        self,
+        do: Do,
+        wanted: JobFilter,
+        to: str | None = None,
+        per_s: float | None = None,
+        limit: int | None = None,
+        states: tuple[State, ...] = (),
+        counted: JobCounts | None = None,
     ) -> OperationAnswer:
-        """Begin one; it goes on by itself, whatever restarts."""
-        command = StartOperation(do, wanted, (), to or "", per_s, limit)
+        """Begin one; it goes on by itself, whatever restarts. `states`: other ones than are usual; `counted`: how many jobs match, if that is known."""
+        command = StartOperation(do, wanted, states, to or "", per_s, limit)
         async with self._submitter.audited(command):
             command = self._checked(command, to)
-            counts = await self._counts(command)
+            counts = counted or await self._counts(command)
             total = sum(counts.counts.values())
             caller = caller_here(self._submitter.keyring)
             key = "" if caller is None else caller.key.id
@@ -74,7 +81,7 @@ class Operations:
             checks.queue_name("to", to)
         _check(command)
         wanted = replace(command.filter, jobs=tuple(dict.fromkeys(command.filter.jobs)))
-        return replace(command, filter=wanted, states=states_of(command.do, wanted))
+        return replace(command, filter=wanted, states=command.states or states_of(command.do, wanted))
 
     async def _counts(self, command: StartOperation) -> JobCounts:
         """The jobs that a listing with this filter shows to its caller, by the states that are meant."""

@@ -159,13 +159,11 @@ def is_meant(operation: Operation, job: Job) -> bool:
     wanted = operation.filter
     if not sees(operation.scope, job.queue) or job.id >= operation.id:
         return False
+    if wanted.before is not None and (job.ended_at or job.created_at) > wanted.before:
+        return False
     if wanted.jobs:
         return True  # whether it can be done is for the rule to say
-    return (
-        job.state in operation.states
-        and wanted.queue in (None, job.queue)
-        and (wanted.before is None or (job.ended_at or job.created_at) <= wanted.before)
-    )
+    return job.state in operation.states and wanted.queue in (None, job.queue)
 
 
 def is_visible(operation: Operation, scope: Scope | None) -> bool:
