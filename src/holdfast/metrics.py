@@ -411,6 +411,10 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     aside.add_metric(["job"], store.jobs_aside)
     aside.add_metric(["queue"], len(store.held_queues))
     yield aside
+    operations = GaugeMetricFamily("holdfast_operations", "Operations that have not ended.", labels=["state"])
+    for state, count in sorted(store.operations.items()):
+        operations.add_metric([state], count)
+    yield operations
     unreadable = CounterMetricFamily(
         "holdfast_unreadable_rows", "Rows that could not be read since the start, and were set aside.", labels=["table"]
     )

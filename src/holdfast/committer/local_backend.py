@@ -81,7 +81,8 @@ class LocalBackend:
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
-        self.operations = OperationRunner(store, clock, self.submit, self._nodes.name if self._nodes is not None else "")
+        node = self._nodes.name if self._nodes is not None else ""
+        self.operations = OperationRunner(store, clock, self.submit, node, self.totals.operations)
         ticks = [
             Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
             Tick("history", _HOUSEKEEPING_S, self._forget),

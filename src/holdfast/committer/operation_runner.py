@@ -30,9 +30,10 @@ Submit = Callable[[Command[Any]], "asyncio.Future[Any]"]
 
 
 class OperationRunner:
-    """Runs the operations of a store. `worker`: this node's name, "" where it is the only one."""
+    """Runs the operations of a store. `worker`: this node's name, "" where it is the only one; `counts`: how many there are by state."""
 
-    def __init__(self, store: Store, clock: Clock, submit: Submit, worker: str) -> None:
+    def __init__(self, store: Store, clock: Clock, submit: Submit, worker: str, counts: dict[str, int]) -> None:
+        self._counts = counts
         self._store = store
         self._clock = clock
         self._submit = submit
@@ -43,7 +44,6 @@ class OperationRunner:
         self._looked_at = 0
         self._trimmed_at = 0
         self.changed = True
-        self.counts = {Doing.RUNNING: 0, Doing.PAUSED: 0}
 
     async def due(self) -> float:
         """In how many seconds there is something to do."""
@@ -80,7 +80,8 @@ class OperationRunner:
             self.changed = True
             self._running.clear()
             return
-        self.counts = {state: sum(one.state is state for one in page.operations) for state in self.counts}
+        for state in (Doing.RUNNING, Doing.PAUSED):
+            self._counts[state.value] = sum(one.state is state for one in page.operations)
         self._running = {one.id: one for one in page.operations if one.state is Doing.RUNNING}
         for known in (self._found, self._stepped_at):
             for gone in known.keys() - self._running.keys():

@@ -232,6 +232,7 @@ class Reader:
             store,
             schedules_aside=0,
             jobs_aside=0,
+            operations={},
             unreadable={},
             set_aside=[],
             held_queues=[one for one in store.held_queues if caller.sees(one.name)],

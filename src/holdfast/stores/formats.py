@@ -394,9 +394,14 @@ def schedule_json(schedule: Schedule) -> bytes:
 _OF_OPERATION = tuple(name for name in _Operation.__struct_fields__ if name not in ("scope", "actor"))
 
 
+def operation_fields(value: Any) -> _Operation:
+    """The column with most of its fields."""
+    return _operation_decoder.decode(value)
+
+
 def operation_of(number: int, state: Any, ended_at: int | None, value: Any) -> Operation:
     """An operation out of its columns."""
-    kept = _operation_decoder.decode(value)
+    kept = operation_fields(value)
     scope = None if kept.scope is None else Scope(kept.scope.names, kept.scope.prefixes)
     actor = Actor(kept.actor.name, kept.actor.address, kept.actor.door)
     fields = {name: getattr(kept, name) for name in _OF_OPERATION}

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import OperationOut, OperationsOut, SkippedOut, WaitsOut
+from holdfast.doors.rest.operation_answers import OperationOut, OperationsOut, SkippedOut, WaitsOut
 from holdfast.doors.rest.parameters import Limit
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import FilterIn, OperationIn, RateIn
