@@ -27,7 +27,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from holdfast.auth.actor import Actor
+from holdfast.auth.actor import NOBODY, Actor
 from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
@@ -128,7 +128,7 @@ class _Operation(_Kept):
     limit: int | None = None
     scope: _Scope | None = None
     key: str = ""
-    actor: _Actor = msgspec.field(default_factory=_Actor)
+    actor: _Actor | None = None
     total: Number = 0
     at_least: bool = False
     cursor: Number = 0
@@ -403,7 +403,7 @@ def operation_of(number: int, state: Any, ended_at: int | None, value: Any) -> O
     """An operation out of its columns."""
     kept = operation_fields(value)
     scope = None if kept.scope is None else Scope(kept.scope.names, kept.scope.prefixes)
-    actor = Actor(kept.actor.name, kept.actor.address, kept.actor.door)
+    actor = NOBODY if kept.actor is None else Actor(kept.actor.name, kept.actor.address, kept.actor.door)
     fields = {name: getattr(kept, name) for name in _OF_OPERATION}
     return Operation(id=number, state=Doing(state), ended_at=ended_at, scope=scope, actor=actor, **fields)
 
@@ -413,4 +413,5 @@ def operation_text(operation: Operation) -> str:
     own, by = operation.scope, operation.actor
     scope = None if own is None else _Scope(own.names, own.prefixes)
     fields = {name: getattr(operation, name) for name in _OF_OPERATION}
-    return _json.encode(_Operation(scope=scope, actor=_Actor(by.name, by.address, by.door), **fields)).decode()
+    actor = None if by == NOBODY else _Actor(by.name, by.address, by.door)
+    return _json.encode(_Operation(scope=scope, actor=actor, **fields)).decode()
