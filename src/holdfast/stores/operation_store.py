@@ -1,10 +1,11 @@
-"""The part of the store protocol that operations need: their rows, and their jobs by id."""
+"""The part of the store protocol that bulk work needs: the rows of operations, and many jobs by their ids."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from holdfast.job.job import Job
 from holdfast.job.operation import JobFilter, Operation
+from holdfast.job.queue import Queue
 
 
 class OperationTransaction(Protocol):
@@ -32,4 +33,12 @@ class OperationTransaction(Protocol):
 
     async def jobs(self, job_ids: Sequence[int]) -> dict[int, Job]:
         """Those of these jobs that there are, in any state."""
+        ...
+
+    async def newest_job(self) -> int:
+        """The highest job id ever used."""
+        ...
+
+    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
+        """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
         ...

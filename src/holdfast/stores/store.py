@@ -369,16 +369,8 @@ class Transaction(OperationTransaction, Protocol):
         """Keep the first answers to these keys."""
         ...
 
-    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
-        """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
-        ...
-
     async def newest_only(self) -> bool:
         """Whether no node of the release before may serve this store any more, so that it may hold what only this version reads."""
-        ...
-
-    async def newest_job(self) -> int:
-        """The highest job id ever used."""
         ...
 
     async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
