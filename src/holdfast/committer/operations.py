@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from holdfast.auth.keys import Ability
-from holdfast.auth.scope import Scope
+from holdfast.auth.scope import Scope, sees
 from holdfast.committer import audit, manage
 from holdfast.committer.batch import Batch
 from holdfast.errors import HoldfastError, InvalidRequest, OperationNotFound, QueueFull, Unavailable
@@ -195,6 +195,8 @@ class _Step:
     async def _one(self, job_id: int, matching: set[int] | None) -> None:
         operation = self._operation
         job = self._loaded.get(job_id)
+        if job is not None and not sees(operation.scope, job.queue):
+            job = None
         if job is None and operation.filter.jobs:
             self._skipped.append(("job_not_found", job_id))
         elif job is None or not rules.is_meant(operation, job) or (matching is not None and job_id not in matching):

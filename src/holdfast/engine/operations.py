@@ -11,7 +11,8 @@ from holdfast.engine.access import caller_here, permit
 from holdfast.engine.submitter import Submitter
 from holdfast.errors import breach
 from holdfast.job.job import State
-from holdfast.job.operation import STATES, USUAL, Do, JobFilter
+from holdfast.job.operation import STATES, USUAL, Do, JobFilter, hidden
+from holdfast.messages.audit import Managed
 from holdfast.messages.operations import (
     CancelOperation,
     OperationAnswer,
@@ -62,18 +63,23 @@ class Operations:
 
     async def pause(self, number: int, paused: bool) -> OperationAnswer:
         """Stop one, or let it go on."""
-        return await self._submitter.manage(PauseOperation(_id(number), paused))
+        return await self._steer(PauseOperation(_id(number), paused))
 
     async def cancel(self, number: int) -> OperationAnswer:
         """End one where it is."""
-        return await self._submitter.manage(CancelOperation(_id(number)))
+        return await self._steer(CancelOperation(_id(number)))
 
     async def set_rate(self, number: int, per_s: float | None) -> OperationAnswer:
         """Give one another pace."""
         command = SetOperationRate(_id(number), per_s)
         async with self._submitter.audited(command):
             _check_pace(per_s)
-        return await self._submitter.manage(command)
+        return await self._steer(command)
+
+    async def _steer(self, command: Managed[OperationAnswer]) -> OperationAnswer:
+        answer = await self._submitter.manage(command)
+        caller = caller_here(self._submitter.keyring)
+        return answer if caller is None or caller.key.sees_payloads else replace(answer, operation=hidden(answer.operation))
 
     def _checked(self, command: StartOperation, to: str | None) -> StartOperation:
         """The command with the states of the jobs that are meant."""

@@ -28,6 +28,7 @@ from holdfast.errors import (
     WorkerNotFound,
 )
 from holdfast.job.job import ENDED, Content
+from holdfast.job.operation import hidden as hidden_operation
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
@@ -168,14 +169,16 @@ class Reader:
     async def operations(self, limit: int, before: int | None) -> OperationPage:
         """A page of operations, the newest first."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
-        return await self._ask(ListOperations(limit, before))
+        page = await self._ask(ListOperations(limit, before))
+        return replace(page, operations=list(map(hidden_operation, page.operations))) if self._hides_payloads() else page
 
     async def operation(self, number: int) -> OperationAnswer:
         """One operation."""
         found = await self._ask(ListOperations(1, id=min(max(number, 0), limits.ID_MAX)))
         if not found.operations:
             raise OperationNotFound(f"There is no operation {number}.", operation_id=number)
-        return OperationAnswer(found.operations[0], found.now)
+        operation = found.operations[0]
+        return OperationAnswer(hidden_operation(operation) if self._hides_payloads() else operation, found.now)
 
     async def failures(self, queue: str | None = None) -> Failures:
         """The jobs that failed most recently, each with its latest error."""

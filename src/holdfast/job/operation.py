@@ -157,13 +157,18 @@ def is_searched(wanted: JobFilter) -> bool:
 def is_meant(operation: Operation, job: Job) -> bool:
     """Whether it is one of its jobs by all that the job itself has: its queue, its state, its times."""
     wanted = operation.filter
-    if not sees(operation.scope, job.queue) or job.id >= operation.id:
+    if job.id >= operation.id or not sees(operation.scope, job.queue):
         return False
     if wanted.before is not None and (job.ended_at or job.created_at) > wanted.before:
         return False
     if wanted.jobs:
         return True  # whether it can be done is for the rule to say
     return job.state in operation.states and wanted.queue in (None, job.queue)
+
+
+def hidden(operation: Operation) -> Operation:
+    """An operation for a caller without payload access: without what was searched for in payloads and errors."""
+    return replace(operation, filter=replace(operation.filter, text=None, error=None))
 
 
 def is_visible(operation: Operation, scope: Scope | None) -> bool:

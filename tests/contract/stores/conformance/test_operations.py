@@ -337,6 +337,14 @@ async def test_a_key_that_sees_some_queues_reaches_no_others(client: StoreClient
     assert await client.state(theirs[0]) is State.DEAD
 
 
+async def test_a_job_that_is_named_and_may_not_be_seen_is_as_one_that_does_not_exist(client: StoreClient):
+    (theirs,) = await dead(client, 1, "other")
+    await client.put("q")
+    begun = await start(client, Do.RETRY, jobs=(theirs,), scope=Scope(("q",)))
+    await run(client)
+    assert (await operation(client, begun.id)).skipped == (Skipped("job_not_found", 1, (theirs,)),)
+
+
 async def test_an_operation_is_hidden_from_who_may_not_reach_as_far(client: StoreClient):
     await dead(client)
     whole = await start(client, Do.RETRY, per_s=1)
