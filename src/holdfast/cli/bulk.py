@@ -137,6 +137,7 @@ def _act_on_all(
     states, every = filters.pop("states"), filters.pop("every")
     if not every and not states and all(value in (None, ()) for name, value in filters.items() if name != "limit"):
         raise click.UsageError("Give ids of jobs, or filters such as --queue and --state, or --all")
+    named: tuple[str | None, ...] = states or (None,)  # the server's usual states are the same
     states = states or verb.usual
     if not states:
         raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
@@ -146,7 +147,7 @@ def _act_on_all(
         found = list(islice((job.id for state in states for job in _listed(client, state, wanted)), limit))
         count, at_least = len(found), False
     else:
-        found, (count, at_least) = [], _counted(verb, client, states, wanted, given, limit)
+        found, (count, at_least) = [], _counted(verb, client, named, wanted, given, limit)
     what = f"{verb.name} {'at least ' if at_least else ''}{_count(count)} ({', '.join(states)})"
     if not count:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
@@ -157,7 +158,7 @@ def _act_on_all(
         with client.as_one(f"jobs that are {' or '.join(states)}: {words}", filters["queue"] or ""):
             _act(verb, client, found, given, as_json)
     else:
-        _operate(verb, client, states, wanted, given, limit, as_json)
+        _operate(verb, client, named, wanted, given, limit, as_json)
 
 
 def _wanted(
@@ -178,7 +179,7 @@ def _listed(client: Client, state: str, wanted: dict[str, Any]) -> Iterator[Job]
 
 
 def _counted(
-    verb: Verb, client: Client, states: tuple[str, ...], wanted: dict[str, Any], given: dict[str, Any], limit: int | None
+    verb: Verb, client: Client, states: tuple[str | None, ...], wanted: dict[str, Any], given: dict[str, Any], limit: int | None
 ) -> tuple[int, bool]:
     """How many there are, and whether there may be more."""
     to = given.get("target")
@@ -192,7 +193,7 @@ def _counted(
 def _operate(
     verb: Verb,
     client: Client,
-    states: tuple[str, ...],
+    states: tuple[str | None, ...],
     wanted: dict[str, Any],
     given: dict[str, Any],
     limit: int | None,

@@ -70,6 +70,7 @@ def filled_store(tmp_path_factory):
         schedule = {"interval_ms": 3_600_000, "queue": "q", "payload": 1}
         answered = client.put("/v1/schedules/hourly", json=schedule)
         assert answered.status_code in (200, 201), answered.text
+        assert client.post("/v1/operations", json={"do": "promote", "filter": {"queue": "next"}}).status_code == 202
         worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"]})
         assert worker.status_code in (200, 201), worker.text
     server.send(15)
