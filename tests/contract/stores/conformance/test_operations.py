@@ -385,6 +385,23 @@ async def test_it_leaves_one_entry_in_the_audit_log_with_its_counts(client: Stor
     assert entry.note == "retry all jobs (dead), 50 a second"
 
 
+async def test_every_way_to_steer_it_leaves_an_entry(client: StoreClient):
+    await dead(client, 3)
+    begun = await start(client, Do.RETRY, queue="q", per_s=1)
+    for command in (
+        PauseOperation(begun.id, True),
+        PauseOperation(begun.id, False),
+        SetOperationRate(begun.id, 2),
+        CancelOperation(begun.id),
+    ):
+        await client.do(command)
+    found = (await client.ask(ListAudit(10))).entries[::-1]
+    assert [(entry.action, entry.target, entry.outcome) for entry in found] == [
+        ("operation.start", str(begun.id), "cancelled"),
+        *((f"operation.{verb}", str(begun.id), "done") for verb in ("pause", "resume", "set", "cancel")),
+    ]
+
+
 async def test_there_are_only_so_many_at_once_and_old_ones_are_forgotten(client: StoreClient):
     await dead(client)
     for _ in range(OPERATIONS_RUNNING):
