@@ -5,7 +5,7 @@
     ├── Unauthorized
     ├── Forbidden
     ├── RateLimited
-    ├── NotFound ─ MethodNotAllowed, JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound, KeyNotFound
+    ├── NotFound ─ MethodNotAllowed, JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound, KeyNotFound, OperationNotFound
     ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch, NoInterest, StaleInterests
     ├── QueueFull
     ├── Unavailable ─ Draining, StoreUnavailable, NotReplicated, Overloaded, StorageFull
@@ -135,6 +135,13 @@ class KeyNotFound(NotFound):
 
     code = "key_not_found"
     title = "No such access key"
+
+
+class OperationNotFound(NotFound):
+    """There is no such operation, or it ended so long ago that it was forgotten."""
+
+    code = "operation_not_found"
+    title = "There is no such operation"
 
 
 class WorkerNotFound(NotFound):

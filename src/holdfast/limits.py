@@ -97,7 +97,6 @@ DRAIN_MS_MAX = 86_400_000
 SLOTS_MAX = 10_000  # jobs that one worker runs at once, as its owner says
 TAKERS_COUNTED = 1_000  # workers of one queue that `why` reads, to count the silent ones
 QUEUES_PER_TICK = 200  # queues whose history is processed in one go: about 2 ms
-BULK_CHUNK = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never delays enqueues
 PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is freed
 
@@ -205,6 +204,25 @@ STREAMS = 500  # open event streams of one front process
 HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
 ENVIRONMENT_CHARS = 40
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
+
+# Operations: bulk work by the server.
+OPERATIONS_RUNNING = 20  # that have not ended, running and paused
+OPERATIONS_KEPT = 1_000  # that have ended: at most some 20 kB each
+OPERATIONS_KEPT_MS = 30 * 86_400_000
+OPERATION_JOBS = 1_000  # ids that one may name, in place of a filter
+OPERATION_PER_S_MIN = 0.01
+OPERATION_PER_S_MAX = 100_000
+OPERATION_LIMIT_MAX = 1_000_000_000
+OPERATION_STEP_JOBS = 200  # that one step changes, in one transaction
+OPERATION_STEP_BYTES = 4 << 20  # of their payloads
+OPERATION_STEP_S = 0.01  # that it may take to decide them: then others' commands have their turn
+OPERATION_STEP_MS = 20  # between two steps of one with a pace
+OPERATION_WAIT_MS = 1_000  # before it tries again what there was no room for
+OPERATION_CLAIM_MS = 5_000  # that another node waits for one that is silent
+OPERATION_FOUND = 5_000  # ids that are looked up at once
+OPERATION_SCANNED = 1_000  # the same where each job has to be looked at
+OPERATION_SKIPPED_REASONS = 20  # that are told apart
+OPERATION_SKIPPED_NAMED = 10  # jobs that are named for each
 
 # The audit log.
 AUDIT_RETENTION_MS_DEFAULT = 90 * 86_400_000

@@ -375,6 +375,12 @@ def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
     )
 
 
+def _counts(family: GaugeMetricFamily | CounterMetricFamily, counts: dict[str, int]) -> Metric:
+    for label, count in sorted(counts.items()):
+        family.add_metric([label], count)
+    return family
+
+
 def _store_families(store: StoreStats) -> Iterator[Metric]:
     yield CounterMetricFamily("holdfast_commands", "Commands committed.", value=store.commands)
     sizes = HistogramMetricFamily("holdfast_commit_batch_size", "Commands in one commit.")
@@ -412,20 +418,14 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     aside.add_metric(["job"], store.jobs_aside)
     aside.add_metric(["queue"], len(store.held_queues))
     yield aside
-    unreadable = CounterMetricFamily(
-        "holdfast_unreadable_rows", "Rows that could not be read since the start, and were set aside.", labels=["table"]
+    yield _counts(
+        GaugeMetricFamily("holdfast_operations", "Operations that have not ended.", labels=["state"]), store.operations
     )
-    for table, count in sorted(store.unreadable.items()):
-        unreadable.add_metric([table], count)
-    yield unreadable
-    entries = CounterMetricFamily(
-        "holdfast_audit_entries",
-        "Entries of the audit log since the start; unrecorded refusals were too many.",
-        labels=["outcome"],
-    )
-    for outcome in ("done", "refused", "unrecorded"):
-        entries.add_metric([outcome], store.audit.get(outcome, 0))
-    yield entries
+    sentence = "Rows that could not be read since the start, and were set aside."
+    yield _counts(CounterMetricFamily("holdfast_unreadable_rows", sentence, labels=["table"]), store.unreadable)
+    sentence = "Entries of the audit log since the start; unrecorded refusals were too many."
+    entries = {outcome: store.audit.get(outcome, 0) for outcome in ("done", "refused", "unrecorded")}
+    yield _counts(CounterMetricFamily("holdfast_audit_entries", sentence, labels=["outcome"]), entries)
     yield CounterMetricFamily(
         "holdfast_audit_removed",
         "Entries of the audit log that were too old, or too many.",

@@ -1,12 +1,13 @@
 """`holdfast job retry|cancel|promote|release|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
 
-Filters are evaluated first, then one job is changed after the other: a job whose state no longer fits the verb is skipped and
-counted. A filter is the server's own, except `--older` and `--error`, for which each job found is read.
+What is to be done to all that match is an operation: the server does it, and the command waits for it and tells how it went. Jobs
+named by their ids are changed one after the other, and so are those that are settled.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import click
@@ -28,6 +29,7 @@ from holdfast.cli.context import (
     talking,
     words_of,
 )
+from holdfast.cli.operations import follow
 from holdfast.cli.output import tell
 from holdfast.client import Client
 from holdfast.client.types import Job
@@ -41,6 +43,15 @@ Act = Callable[[Client, int, dict[str, Any]], tuple[Any, str]]
 
 _UNTOLD = ("text", "last_error", "meta")
 """Filters whose value is not for the audit log: it may be a part of a payload or of an error, or name a customer."""
+
+
+_FILTERS = ("every", "queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "limit")
+_PASSED = ("changed", "job_not_found", "wrong_state")
+"""Why jobs are skipped that changed meanwhile, which is no fault."""
+_PACE: tuple[Callable[[Command], Command], ...] = (
+    click.option("--per-s", type=float, help="So many a second, spread evenly.  [default: as fast as leaves room for others]"),
+    click.option("--wait/--no-wait", default=True, help="Wait for the operation, or only print its id.  [default: wait]"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,7 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
     usual = f"  [default: {', '.join(verb.usual)}]" if verb.usual else ""
     options: list[Callable[[Command], Command]] = [
         click.argument("job_ids", type=JobId(), nargs=-1),
+        click.option("--all", "every", is_flag=True, help="All jobs, where no other filter is given."),
         click.option("--queue", type=Words(), help="All matching jobs of this queue.", shell_complete=queue_names),
         click.option(
             "--state", "states", type=click.Choice(verb.states), multiple=True, help=f"Only in this state; repeatable.{usual}"
@@ -75,7 +87,8 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
             type=Duration(),
             help="Only jobs that ended or were enqueued longer ago than this, such as 2h.",
         ),
-        click.option("--limit", type=click.IntRange(1), help="Max number of jobs, the first found."),
+        click.option("--limit", type=click.IntRange(1), help="Max number of jobs."),
+        *(() if verb.name == "settle" else _PACE),
         destroying,
         talking,
     ]
@@ -90,11 +103,8 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
 
 def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[str, ...] = ()) -> click.Command:
     def run(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
-        filters = {
-            name: given.pop(name)
-            for name in ("queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "limit")
-        }
-        if job_ids and any(value not in (None, ()) for value in filters.values()):
+        filters = {name: given.pop(name) for name in _FILTERS}
+        if job_ids and any(value not in (None, (), False) for value in filters.values()):
             raise click.UsageError("Give ids of jobs, or filters, and not both")
         if job_ids:
             _act_on_ids(verb, client, job_ids, given, yes, dry_run, as_json)
@@ -124,23 +134,90 @@ def _act_on_ids(
 def _act_on_all(
     verb: Verb, client: Client, filters: dict[str, Any], given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
 ) -> None:
-    states = filters.pop("states")
-    if not states and all(value in (None, ()) for name, value in filters.items() if name != "limit"):
-        raise click.UsageError("Give ids of jobs, or filters such as --queue and --state")
+    states, every = filters.pop("states"), filters.pop("every")
+    if not every and not states and all(value in (None, ()) for name, value in filters.items() if name != "limit"):
+        raise click.UsageError("Give ids of jobs, or filters such as --queue and --state, or --all")
+    named: tuple[str | None, ...] = states or (None,)  # the server's usual states are the same
     states = states or verb.usual
     if not states:
         raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
-    found = list(_found(client, states, **filters))
-    if not found:
+    words = _words(filters)
+    limit, wanted = filters.pop("limit"), _wanted(**filters)
+    if dry_run or verb.name == "settle":
+        found = list(islice((job.id for state in states for job in _listed(client, state, wanted)), limit))
+        count, at_least = len(found), False
+    else:
+        found, (count, at_least) = [], _counted(verb, client, named, wanted, given, limit)
+    what = f"{verb.name} {'at least ' if at_least else ''}{_count(count)} ({', '.join(states)})"
+    if not count:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
-    elif confirmed(f"{verb.name} {_count(found)} ({', '.join(states)})", yes, dry_run):
-        words = [f"{name} {value}" for name, value in filters.items() if value not in (None, ()) and name not in _UNTOLD]
-        words += [f"by {name}" for name in _UNTOLD if filters[name]]
-        with client.as_one(f"jobs that are {' or '.join(states)}: {', '.join(words)}", filters["queue"] or ""):
-            _act(verb, client, found, given, as_json)
-    elif dry_run:
-        for job_id in found:
+    elif not confirmed(what, yes, dry_run):
+        for job_id in found if dry_run else ():
             show({"id": job_id}, as_json, str(job_id))
+    elif verb.name == "settle":
+        with client.as_one(f"jobs that are {' or '.join(states)}: {words}", filters["queue"] or ""):
+            _act(verb, client, found, given, as_json)
+    else:
+        _operate(verb, client, named, wanted, given, limit, as_json)
+
+
+def _wanted(
+    *, older_ms: int | None, meta: tuple[tuple[str, str], ...], kind: str | None, last_error: str | None, **given: Any
+) -> dict[str, Any]:
+    """The filters as the server has them."""
+    before = None if older_ms is None else datetime.now(UTC) - timedelta(milliseconds=older_ms)
+    return given | {"type": kind, "error": last_error, "meta": dict(meta), "before": before}
+
+
+def _words(filters: dict[str, Any]) -> str:
+    words = [f"{name} {value}" for name, value in filters.items() if value not in (None, ()) and name not in _UNTOLD]
+    return ", ".join(words + [f"by {name}" for name in _UNTOLD if filters[name]])
+
+
+def _listed(client: Client, state: str, wanted: dict[str, Any]) -> Iterator[Job]:
+    return client.jobs(state=state, payload=False, page=1_000, **wanted)
+
+
+def _counted(
+    verb: Verb, client: Client, states: tuple[str | None, ...], wanted: dict[str, Any], given: dict[str, Any], limit: int | None
+) -> tuple[int, bool]:
+    """How many there are, and whether there may be more."""
+    to = given.get("target")
+    found = [client.start_operation(verb.name, to=to, state=state, dry_run=True, **wanted) for state in states]
+    total = sum(one.total for one in found)
+    if limit is not None and total >= limit:
+        return limit, False
+    return total, any(one.at_least for one in found)
+
+
+def _operate(
+    verb: Verb,
+    client: Client,
+    states: tuple[str | None, ...],
+    wanted: dict[str, Any],
+    given: dict[str, Any],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Have the server do it, state after state, and wait for it unless that is not wanted."""
+    left = limit
+    for state in states:
+        if left == 0:
+            break
+        begun = client.start_operation(
+            verb.name, to=given.get("target"), per_s=given["per_s"], limit=left, state=state, **wanted
+        )
+        if not given["wait"]:
+            show(begun, as_json, str(begun.id))
+            continue
+        begun = follow(client, begun)
+        left = None if left is None else left - begun.done
+        if as_json:
+            show(begun, as_json, "")
+        if begun.state == "cancelled":
+            refuse(f"operation {begun.id} was cancelled{f' ({begun.reason})' if begun.reason else ''}", REFUSED)
+        if any(skipped.reason not in _PASSED for skipped in begun.skipped):
+            refuse(f"operation {begun.id} skipped {_count(sum(one.count for one in begun.skipped))}", REFUSED)
 
 
 def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as_json: bool) -> None:
@@ -154,7 +231,7 @@ def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as
         except HoldfastError as error:
             if error.code in ("unreachable", "outcome_unknown") or error.status in (401, 403):
                 tell(
-                    f"holdfast: interrupted after {done:,} of {_count(found)}, at job {job_id}; repeat the command to continue"
+                    f"holdfast: interrupted after {done:,} of {_count(len(found))}, at job {job_id}; repeat the command to continue"
                 )
                 raise
             refused += 1
@@ -163,54 +240,13 @@ def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as
             done += 1
             show(thing, as_json, words)
     changed = f", {passed:,} had changed meanwhile" if passed else ""
-    tell(f"holdfast: {done:,} of {_count(found)}{changed}")
+    tell(f"holdfast: {done:,} of {_count(len(found))}{changed}")
     if refused:
         refuse(f"{refused:,} {'was' if refused == 1 else 'were'} refused", REFUSED)
 
 
-def _count(found: list[int]) -> str:
-    return counted(len(found), "job")
-
-
-def _found(
-    client: Client,
-    states: tuple[str, ...],
-    *,
-    queue: str | None,
-    kind: str | None,
-    tag: str | None,
-    meta: tuple[tuple[str, str], ...],
-    text: str | None,
-    last_error: str | None,
-    older_ms: int | None,
-    limit: int | None,
-) -> Iterator[int]:
-    """The ids of all matches, in their current state."""
-    before = None if older_ms is None else datetime.now(UTC) - timedelta(milliseconds=older_ms)
-    left = limit
-    for state in states:
-        search = text or last_error
-        jobs = client.jobs(
-            queue=queue, state=state, type=kind, tag=tag, text=search, meta=dict(meta), payload=False, page=1_000
-        )
-        for job in jobs:
-            if left == 0:
-                return
-            if _fits(client, job, before, last_error):
-                left = None if left is None else left - 1
-                yield job.id
-
-
-def _fits(client: Client, job: Job, before: datetime | None, last_error: str | None) -> bool:
-    if before is not None and (job.ended_at or job.created_at) > before:
-        return False
-    if last_error is None:
-        return True
-    try:
-        errors = client.job(job.id).errors
-    except JobNotFound:
-        return False
-    return bool(errors) and last_error in errors[-1].reason
+def _count(found: int) -> str:
+    return counted(found, "job")
 
 
 def _stands(job: Job) -> tuple[Any, str]:
@@ -291,7 +327,12 @@ BULK = [
         ),
     ),
     _command(
-        _RETRY, lines=("holdfast job retry 42 43", "holdfast job retry --queue mail --error 'timed out' --older 1h --yes")
+        _RETRY,
+        lines=(
+            "holdfast job retry 42 43",
+            "holdfast job retry --queue mail --error 'timed out' --older 1h --yes",
+            "holdfast job retry --all --per-s 50 --no-wait --yes",
+        ),
     ),
     _command(_CANCEL),
     _command(_PROMOTE),

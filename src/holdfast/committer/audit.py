@@ -22,6 +22,7 @@ from holdfast.messages.audit import DONE, GOING_ON, AuditEntry, Deed, Managed, R
 from holdfast.messages.commands import PurgeQueue
 from holdfast.messages.frame import Answer, Refused
 from holdfast.messages.key_commands import KeyAnswer
+from holdfast.messages.operations import OperationAnswer, StartOperation
 
 log = structlog.get_logger(__name__)
 _DAY_MS = 86_400_000
@@ -109,6 +110,10 @@ def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result:
         words = f"{words} as job {result.jobs[0].id}".strip()
         queue = queue or result.jobs[0].queue
     target = deed.target if deed.job is None else str(deed.job)
+    if isinstance(command, StartOperation) and isinstance(result, OperationAnswer):
+        begun = result.operation  # its counts follow when it ends, under its run
+        add(batch, AuditEntry(deed.action, queue, str(begun.id), words, GOING_ON, 0, 0, actor, begun.run, batch.now))
+        return
     if isinstance(result, KeyAnswer):
         target = result.key.name  # it may have been given by its id, which nobody knows once it is revoked
     run = ""

@@ -15,6 +15,7 @@ from holdfast.committer.health import HealthWatch
 from holdfast.committer.history import Recorder
 from holdfast.committer.lookup import Lookup
 from holdfast.committer.nodes import Nodes
+from holdfast.committer.operation_runner import OperationRunner
 from holdfast.committer.routes import Routes
 from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
@@ -95,10 +96,14 @@ class LocalBackend:
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
+        node = self._nodes.name if self._nodes is not None else ""
+        self.operations = OperationRunner(store, clock, self.submit, node, self.totals.operations)
         ticks = [
             Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
             Tick("history", _HOUSEKEEPING_S, self._forget),
             Tick("audit", _AUDIT_S, self._trim_audit),
+            Tick("operations", _HOUSEKEEPING_S, self.operations.work, self.operations.due),
+            Tick("old operations", _AUDIT_S, self.operations.trim),
             Tick("workers", _HOUSEKEEPING_S, self._reap),
             Tick("health", _HOUSEKEEPING_S, self._tend),
             Tick("schedules", _HOUSEKEEPING_S, _skip_when_down(self._count_schedules)),
@@ -196,7 +201,7 @@ class LocalBackend:
 
     async def pass_time(self) -> None:
         """Do all that is due by now, without waiting for a tick: for a manual clock that was advanced."""
-        while await self._pass_time() or self._routes.finding:
+        while await self._pass_time() or await self.operations.work(anyhow=True) or self._routes.finding:
             await self._routes.settled()
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:
@@ -265,6 +270,8 @@ class LocalBackend:
         self._ticker.nudge()
 
     def _due_at(self, moment: int) -> None:
+        if not moment:
+            self.operations.changed = True
         if self._wake_at is None or moment < self._wake_at:
             self._ticker.nudge()
 

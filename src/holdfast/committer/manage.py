@@ -8,7 +8,7 @@ from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
-from holdfast.job.job import HISTORY, Content, Job, NewJob, State, without_parent
+from holdfast.job.job import HISTORY, Content, Job, NewJob, Receipt, State, without_parent
 from holdfast.job.queue import Queue, QueueSettings
 from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK, TYPES
 from holdfast.messages import events
@@ -75,37 +75,57 @@ async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
 async def retry(batch: Batch, command: RetryJob) -> Changed:
     """Run a dead job again; like a new one it needs room and its unique key."""
     job, queue = await job_here(batch, command.id)
+    return await _changed(batch, await retry_one(batch, queue, job))
+
+
+async def retry_one(batch: Batch, queue: Queue, job: Job) -> Job:
+    """The same for a job that is known."""
     after = await taken_back(batch, queue, job, lifecycle.retry(job, batch.now))
     batch.change(events.RETRIED, queue, job, after)
-    return await _changed(batch, after)
+    return after
 
 
 async def cancel(batch: Batch, command: CancelJob) -> Changed:
     """End a waiting job, or ask the holder of a leased one to stop."""
     job, queue = await job_here(batch, command.id)
+    return await _changed(batch, await cancel_one(batch, queue, job))
+
+
+async def cancel_one(batch: Batch, queue: Queue, job: Job) -> Job:
+    """The same for a job that is known."""
     after = lifecycle.cancel(job, batch.now)
     batch.change(events.CANCELLED if after.lease is None else events.CANCEL_REQUESTED, queue, job, after)
     if after.lease is not None:
         batch.stop.append(after.lease.fence)
-    return await _changed(batch, after)
+    return after
 
 
 async def promote(batch: Batch, command: PromoteJob) -> Changed:
     """Run a scheduled job now."""
     job, queue = await job_here(batch, command.id)
+    return await _changed(batch, await promote_one(batch, queue, job))
+
+
+async def promote_one(batch: Batch, queue: Queue, job: Job) -> Job:
+    """The same for a job that is known."""
     after = lifecycle.promote(job, batch.now)
     batch.change(events.PROMOTED, queue, job, after)
-    return await _changed(batch, after)
+    return after
 
 
 async def take_back(batch: Batch, command: TakeBackLease) -> Changed:
     """Take a leased job back from its worker."""
     job, queue = await job_here(batch, command.id)
-    after = await returning(batch, job, lifecycle.take_back(job, batch.now, command.attempt))
+    return await _changed(batch, await release_one(batch, queue, job, command.attempt))
+
+
+async def release_one(batch: Batch, queue: Queue, job: Job, attempt: int | None = None) -> Job:
+    """The same for a job that is known."""
+    after = await returning(batch, job, lifecycle.take_back(job, batch.now, attempt))
     batch.change(events.RELEASED, queue, job, after)
     assert job.lease is not None, "only a lease can be taken back"
     batch.lost.append(job.lease.fence)
-    return await _changed(batch, after)
+    return after
 
 
 async def settle(batch: Batch, command: SettleJob) -> Changed:
@@ -139,15 +159,20 @@ async def _edited(batch: Batch, command: EditJob) -> Content | None:
 async def move(batch: Batch, command: MoveJob) -> Enqueued:
     """Enqueue a job again in another queue, with all of its attempts, and remove it here."""
     job, queue = await job_here(batch, command.id)
+    return Enqueued(await move_one(batch, queue, job, command.queue))
+
+
+async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Receipt]:
+    """The same for a job that is known."""
     if job.state is State.LEASED:
         raise WrongState(
             f"Job {job.id} is leased; cancel it first, or wait until it has ended.", job_id=job.id, state=job.state
         )
-    if command.queue == job.queue:
+    if target == job.queue:
         raise InvalidRequest(f"Job {job.id} is in {job.queue} already.", field="queue")
     content = await content_of(batch, job.id)
     new = NewJob(
-        command.queue,
+        target,
         content.payload,
         content.type,
         content.content_type,
@@ -158,7 +183,7 @@ async def move(batch: Batch, command: MoveJob) -> Enqueued:
     )
     receipts = await enqueue.put(batch, [new])
     batch.change(events.DELETED, queue, job, None)
-    return Enqueued(receipts)
+    return receipts
 
 
 async def add(batch: Batch, command: AddJob) -> Enqueued:
@@ -169,12 +194,17 @@ async def add(batch: Batch, command: AddJob) -> Enqueued:
 async def delete(batch: Batch, command: DeleteJob) -> Changed:
     """Remove a job that is not leased, and everything stored about it."""
     job, queue = await job_here(batch, command.id)
-    lifecycle.may_be_deleted(job)
     if command.unless_history and job.state in HISTORY:
         raise JobNotFound(f"Job {command.id} has ended.", job_id=command.id)
     answer = await _changed(batch, job)
-    batch.change(events.DELETED, queue, job, None)
+    await delete_one(batch, queue, job)
     return answer
+
+
+async def delete_one(batch: Batch, queue: Queue, job: Job) -> None:
+    """The same for a job that is known."""
+    lifecycle.may_be_deleted(job)
+    batch.change(events.DELETED, queue, job, None)
 
 
 async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:

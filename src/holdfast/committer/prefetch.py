@@ -7,6 +7,7 @@ from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK
 from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
+from holdfast.messages.operations import StepOperation
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
 from holdfast.stores.store import Prefetch
 
@@ -113,6 +114,14 @@ def run(found: Prefetch, _: RunSchedule) -> None:
     """One job of a schedule, whatever its queue."""
     found.new_jobs += 1
     found.open_ended = True
+
+
+def operation(found: Prefetch, command: StepOperation) -> None:
+    """Jobs by their ids, and the queues that all of them are in, or go to."""
+    found.jobs += command.ids
+    found.queues.update(command.queues)
+    if command.moves:
+        found.new_jobs += len(command.ids)
 
 
 def put(found: Prefetch, command: PutJobs) -> None:

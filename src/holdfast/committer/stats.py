@@ -154,6 +154,7 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         clock_steps=totals.clock_steps,
         schedules_aside=totals.schedules_aside,
         jobs_aside=totals.jobs_aside,
+        operations=dict(totals.operations),
         unreadable=dict(FOUND.counts),
         set_aside=FOUND.sentences(UNREADABLE_SHOWN) if FOUND.counts else [],
         held_queues=list(health.held_queues),

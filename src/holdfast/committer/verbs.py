@@ -16,6 +16,7 @@ from holdfast.committer import (
     enqueue,
     expiry,
     manage,
+    operations,
     prefetch,
     schedules,
     worker_registry,
@@ -60,6 +61,14 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
+from holdfast.messages.operations import (
+    CancelOperation,
+    PauseOperation,
+    SetOperationRate,
+    StartOperation,
+    StepOperation,
+    TrimOperations,
+)
 from holdfast.messages.time_commands import (
     BuryOrphans,
     ExpireLeases,
@@ -153,6 +162,13 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     PauseSchedule: Verb(schedules.pause),
     RunSchedule: Verb(schedules.run, prefetch.run),
     DeleteSchedule: Verb(schedules.delete),
+    # Operations
+    StartOperation: Verb(operations.start),
+    PauseOperation: Verb(operations.pause),
+    CancelOperation: Verb(operations.cancel),
+    SetOperationRate: Verb(operations.set_rate),
+    StepOperation: Verb(operations.step, prefetch.operation, _limit, unheard=True),
+    TrimOperations: Verb(operations.trim, unheard=True),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),

@@ -20,7 +20,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import ALL
 from holdfast.errors import Forbidden, QueueNotFound
-from holdfast.messages import audit, commands, key_commands, queries
+from holdfast.messages import audit, commands, key_commands, operations, queries
 from holdfast.messages import beanstalk_commands as tubes
 from holdfast.messages.frame import Answer, Request
 
@@ -72,6 +72,14 @@ def _schedule(request: commands.SetSchedule) -> tuple[str, ...]:
     return (ALL if request.spec.publish else request.spec.job.queue,)  # an event may reach any queue
 
 
+def _operation(request: operations.StartOperation) -> tuple[str, ...]:
+    return () if request.filter.queue is None else (request.filter.queue,)
+
+
+def _target(request: operations.StartOperation) -> Iterable[tuple[Ability, str]]:
+    return [(Ability.MANAGE, request.to)] if request.to else []
+
+
 _JOB = Rule(Ability.MANAGE, scoped=True)
 _LEASE = Rule(Ability.CONSUME, scoped=True)
 _MANAGE = Rule(Ability.MANAGE, _name, exists=True)
@@ -116,7 +124,12 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.PauseSchedule: _JOB,
     commands.RunSchedule: _JOB,
     commands.DeleteSchedule: _JOB,
+    operations.StartOperation: Rule(Ability.MANAGE, _operation, exists=True, scoped=True, also=_target),
+    operations.PauseOperation: _JOB,
+    operations.CancelOperation: _JOB,
+    operations.SetOperationRate: _JOB,
     # Reading
+    operations.ListOperations: _READ,
     queries.GetJob: _READ,
     queries.ListJobs: Rule(Ability.READ, _queue, exists=True, scoped=True),
     queries.GetQueue: Rule(Ability.READ, _name, exists=True),

@@ -20,6 +20,7 @@ from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.hub import Hub, Subscription
 from holdfast.engine.key_watch import KeyWatch
 from holdfast.engine.keys import Keys
+from holdfast.engine.operations import Operations
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.publisher import Publisher, Unwaited
 from holdfast.engine.reader import Reader, hidden_content
@@ -85,6 +86,7 @@ class Engine(Pipeline):
         self.reading = Reader(backend, self.hub, self.keyring)
         self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub, self.arrivals)
         self.keys = Keys(self, self.reading, self.key_watch.renewed)
+        self.operations = Operations(self, self.reading)
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False

@@ -10,6 +10,7 @@ from holdfast import limits
 from holdfast.auth.caller import CALLER
 from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Key
+from holdfast.auth.scope import Scope
 from holdfast.engine import checks
 from holdfast.engine.access import caller_here, permit
 from holdfast.engine.hub import Hub, JobEnd
@@ -17,13 +18,23 @@ from holdfast.engine.need import Need, need
 from holdfast.engine.shared_read import Shared
 from holdfast.engine.submitter import or_raise
 from holdfast.engine.why import reasons
-from holdfast.errors import Forbidden, JobNotFound, Overloaded, ScheduleNotFound, StoreUnavailable, WorkerNotFound
+from holdfast.errors import (
+    Forbidden,
+    JobNotFound,
+    OperationNotFound,
+    Overloaded,
+    ScheduleNotFound,
+    StoreUnavailable,
+    WorkerNotFound,
+)
 from holdfast.job.job import ENDED, Content
+from holdfast.job.operation import hidden as hidden_operation
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
 from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.key_commands import KeyList, ListKeys
+from holdfast.messages.operations import ListOperations, OperationAnswer, OperationPage
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
@@ -150,6 +161,25 @@ class Reader:
         self._check_filter(query)
         return await self._ask(query)
 
+    async def counts_within(self, query: CountJobs, scope: Scope | None) -> JobCounts:
+        """The same for who may manage these jobs, within this scope."""
+        self._check_filter(query)
+        return await self._read(replace(query, scope=scope))
+
+    async def operations(self, limit: int, before: int | None) -> OperationPage:
+        """A page of operations, the newest first."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        page = await self._ask(ListOperations(limit, before))
+        return replace(page, operations=list(map(hidden_operation, page.operations))) if self._hides_payloads() else page
+
+    async def operation(self, number: int) -> OperationAnswer:
+        """One operation."""
+        found = await self._ask(ListOperations(1, id=min(max(number, 0), limits.ID_MAX)))
+        if not found.operations:
+            raise OperationNotFound(f"There is no operation {number}.", operation_id=number)
+        operation = found.operations[0]
+        return OperationAnswer(hidden_operation(operation) if self._hides_payloads() else operation, found.now)
+
     async def failures(self, queue: str | None = None) -> Failures:
         """The jobs that failed most recently, each with its latest error."""
         if queue is not None:
@@ -205,6 +235,7 @@ class Reader:
             store,
             schedules_aside=0,
             jobs_aside=0,
+            operations={},
             unreadable={},
             set_aside=[],
             held_queues=[one for one in store.held_queues if caller.sees(one.name)],
@@ -346,8 +377,11 @@ class Reader:
         checks.meta("meta", query.meta)
         if query.queue is not None:
             checks.name_of_queue("queue", query.queue)
-        if query.text is not None and self._hides_payloads():
-            raise Forbidden("This key sees no payloads, and can't search in them.", field="text")
+        checks.text("error", query.error, limits.REASON_CHARS)
+        checks.number("before", query.before, 0, limits.ID_MAX)
+        if (query.text is not None or query.error is not None) and self._hides_payloads():
+            field = "error" if query.text is None else "text"
+            raise Forbidden("This key sees no payloads, and can't search in them.", field=field)
 
     def _permitted(self, query: Q) -> Q:
         return permit(query, CALLER.get()) if self._keyring.in_force else query

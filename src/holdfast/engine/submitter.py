@@ -6,8 +6,8 @@ once.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -154,16 +154,6 @@ class Submitter:
 
 BULK: ContextVar[Bulk | None] = ContextVar("bulk", default=None)
 """What all that is done in this context is a part of."""
-
-
-@contextmanager
-def part_of(bulk: Bulk | None) -> Iterator[None]:
-    """Everything within belongs to this run."""
-    token = BULK.set(bulk)
-    try:
-        yield
-    finally:
-        BULK.reset(token)
 
 
 def new_run() -> Bulk:

@@ -18,6 +18,7 @@ STATUS = {
     "queue_not_found": 404,
     "worker_not_found": 404,
     "schedule_not_found": 404,
+    "operation_not_found": 404,
     "key_not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,

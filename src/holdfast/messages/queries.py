@@ -35,7 +35,8 @@ class GetJob(Query[JobDetail], frozen=True, tag=40):
 class ListJobs(Query[JobPage], frozen=True, tag=41):
     """A page of jobs that match all filters. See `stores/reader.py` for the order.
 
-    `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound.
+    `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound. `before`: only those that ended, or
+    were enqueued where they have not, at or before this time. `error`: with this in the last error.
     """
 
     limit: int
@@ -48,6 +49,8 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     payload_up_to: int | None = None
     text_up_to: int | None = None
     meta: Meta = ()
+    before: int | None = None
+    error: str | None = None
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):
@@ -146,11 +149,15 @@ class CountJobs(Query[JobCounts], frozen=True, tag=61):
     text: str | None = None
     text_up_to: int | None = None
     meta: Meta = ()
+    before: int | None = None
+    error: str | None = None
 
 
 def is_narrowed(query: ListJobs | CountJobs) -> bool:
     """Whether it has a filter for which each row is looked at."""
-    return query.type is not None or query.tag is not None or query.text is not None or bool(query.meta)
+    return any(value is not None for value in (query.type, query.tag, query.text, query.before, query.error)) or bool(
+        query.meta
+    )
 
 
 class RecentFailures(Query[Failures], frozen=True, tag=62):

@@ -219,6 +219,7 @@ class StoreStats(Answer, frozen=True, tag=127):
     clock_steps: int = 0
     schedules_aside: int = 0
     jobs_aside: int = 0
+    operations: dict[str, int] = {}
     unreadable: dict[str, int] = {}
     set_aside: list[str] = []
     held_queues: list[HeldQueue] = []

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from holdfast.job.schedule import Schedule, next_after
-from holdfast.stores.formats import UNREADABLE, extras_of, match_of, queues_of, receipts_of, settings_of
+from holdfast.stores.formats import UNREADABLE, extras_of, match_of, operation_fields, queues_of, receipts_of, settings_of
 from holdfast.stores.rows import Row, json_strictly, payload_strictly
 from holdfast.stores.unreadable import shown
 
@@ -20,6 +20,7 @@ OTHERS = (
     "SELECT q.name, i.match FROM interest i JOIN queue q ON q.id = i.queue ORDER BY q.name",
     "SELECT id, queues FROM worker UNION ALL SELECT id, types FROM worker WHERE types IS NOT NULL ORDER BY id",
     "SELECT scope || ' ' || key, receipts FROM kept_answer ORDER BY at",
+    "SELECT id, value FROM operation ORDER BY id",
 )
 """What else is decoded, in words that every store understands."""
 
@@ -128,10 +129,10 @@ def _shown(extras: bytes) -> str:
 
 
 def unreadable_others(
-    queues: Iterable[Row], interests: Iterable[Row], workers: Iterable[Row], answers: Iterable[Row]
+    queues: Iterable[Row], interests: Iterable[Row], workers: Iterable[Row], answers: Iterable[Row], operations: Iterable[Row]
 ) -> list[str]:
-    """Settings of queues (by name), interests (by queue), workers (by id) and kept answers (by scope and key) that can't be
-    decoded.
+    """Settings of queues (by name), interests (by queue), workers (by id), kept answers (by scope and key) and operations (by
+    id) that can't be decoded.
     """
     problems: list[str] = []
     kinds: tuple[tuple[str, Callable[[Any], object], Iterable[Row]], ...] = (
@@ -139,6 +140,7 @@ def unreadable_others(
         ("interests can be read: queue", match_of, interests),
         ("workers can be read: worker", queues_of, workers),
         ("kept answers can be read: key", receipts_of, answers),
+        ("operations can be read: operation", operation_fields, operations),
     )
     for kind, decode, found in kinds:
         try:

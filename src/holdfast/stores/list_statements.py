@@ -28,6 +28,9 @@ class Dialect:
     """Whether the row's queue is among those named by :names, or begins as one of :prefixes (both JSON)."""
     payload_has_text: str
     reason_has_text: str
+    reason_has_error: str
+    ids: str
+    """The numbers of :ids (JSON), as `i.value`."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +110,30 @@ def named(letter: str, key: Key) -> dict[str, int | str]:
     return {f"{letter}{n}{'t' if isinstance(part, str) else ''}": part for n, part in enumerate(key)}
 
 
-def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
+def _filters(dialect: Dialect, scoped: bool, since: str = "j.created_at") -> tuple[str, ...]:
+    """`since`: when the job ended, or was enqueued where it has not."""
     text = (
         f"((CASE WHEN :searched IS NULL OR j.size <= :searched THEN {dialect.payload_has_text} ELSE false END)"
         f" OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_text}))"
+    )
+    error = (
+        f"EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_error}"
+        " AND e.attempt = (SELECT max(l.attempt) FROM job_error l WHERE l.job = j.id))"
     )
     return (
         "(:type IS NULL OR j.type = :type)",
         f"(coalesce(:tag, :meta) IS NULL OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
         f"(:text IS NULL OR {text})",
+        f"(:before IS NULL OR {since} <= :before)",
+        f"(:error IS NULL OR {error})",
         *(
             (f"({dialect.is_seen}) IS TRUE",) if scoped else ()
         ),  # a filter, not an access path: an index of queues has another order
     )
+
+
+def _since(section: Section) -> str:
+    return "s.ended_at" if section.table == "ended" else "j.created_at"
 
 
 def _order(section: Section, one_queue: bool) -> str:
@@ -143,7 +157,7 @@ def page_sql(
     columns = ", ".join(section.key_of(one_queue))
     where = _where(section, one_queue, after, up_to)
     if filtered:
-        where = " AND ".join((where, *_filters(dialect, scoped)))
+        where = " AND ".join((where, *_filters(dialect, scoped, _since(section))))
     same = _SAME.get(section.table, "")
     payload = f"CASE WHEN :shown IS NULL OR j.size <= :shown THEN j.payload ELSE {dialect.no_bytes} END"
     return (
@@ -156,5 +170,22 @@ def page_sql(
 @cache
 def count_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool, scoped: bool) -> str:
     """Count the rows that match, among those up to the bound."""
-    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters(dialect, scoped)))
+    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters(dialect, scoped, _since(section))))
     return f"SELECT count(*) FROM {section.table} s {dialect.join} job j ON j.id = s.job WHERE {where}"
+
+
+@cache
+def ids_sql(dialect: Dialect, section: Section, one_queue: bool, scoped: bool) -> str:
+    """Read the next :scanned ids of one state behind :after and below :below, in their order."""
+    where = _where(section, one_queue, after=False, up_to=False)
+    seen = f" AND ({dialect.is_seen}) IS TRUE" if scoped else ""
+    return f"SELECT s.job FROM {section.table} s WHERE {where} AND s.job > :after AND s.job < :below{seen} ORDER BY s.job LIMIT :scanned"
+
+
+@cache
+def matching_sql(dialect: Dialect) -> str:
+    """Of the jobs with the :ids, those that match."""
+    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)"))
+    return (
+        f"SELECT j.id FROM {dialect.ids} {dialect.join} job j ON j.id = i.value LEFT JOIN ended s ON s.job = j.id WHERE {where}"
+    )

@@ -16,6 +16,7 @@ from holdfast.limits import CHEAP_PAGE, CHEAP_READS_WAITING, DEAR_READS_WAITING,
 from holdfast.messages.audit import ListAudit
 from holdfast.messages.frame import Answer, Query
 from holdfast.messages.key_commands import ListKeys
+from holdfast.messages.operations import FindJobs
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
@@ -27,7 +28,7 @@ from holdfast.messages.queries import (
     is_narrowed,
 )
 
-_DEAR = (CountUrgent, GetInterests, ListAudit, RecentFailures)
+_DEAR = (CountUrgent, FindJobs, GetInterests, ListAudit, RecentFailures)
 
 
 def _is_filtered(query: ListJobs | CountJobs) -> bool:

@@ -13,6 +13,7 @@ from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job import registry
 from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
+from holdfast.job.operation import is_visible
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -32,6 +33,7 @@ from holdfast.limits import (
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.frame import A, Query
 from holdfast.messages.key_commands import KeyList, ListKeys
+from holdfast.messages.operations import FindJobs, FoundJobs, ListOperations, OperationPage
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
@@ -66,7 +68,7 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import audit_rows, formats, rows
+from holdfast.stores import audit_rows, formats, matching, rows
 from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import (
@@ -98,6 +100,24 @@ class Reader:
         if (answer := self._answers.get(type(query))) is None:
             raise TypeError(f"{type(query).__name__} is not read from the store")
         return await answer(self, query, now)  # type: ignore[no-any-return]
+
+    async def _find(self, query: FindJobs, _: int) -> FoundJobs:
+        queue = query.filter.queue
+        try:
+            queue_id = await self._queue_id(queue)
+        except QueueNotFound:
+            return FoundJobs([], query.below - 1, True)
+        return await matching.find(self._snapshot, query, queue_id, scope_values(query) if queue is None else {})
+
+    async def _operations(self, query: ListOperations, now: int) -> OperationPage:
+        if query.id is None:
+            before = ID_MAX if query.before is None else query.before
+            found = await matching.page(self._snapshot, query.limit, before, query.unfinished, now)
+        else:
+            one = rows.operation_of(row) if (row := await self._row("operation", query.id)) is not None else None
+            found = OperationPage([] if one is None else [one], now)
+        seen = [one for one in found.operations if is_visible(one, query.scope)]
+        return OperationPage(seen, now, found.before)
 
     async def _audit(self, query: ListAudit, now: int) -> AuditPage:
         return await audit_rows.page(self._fetch, query, now)
@@ -443,6 +463,8 @@ class Reader:
         CountJobs: _counts,
         RecentFailures: _failures,
         ListAudit: _audit,
+        FindJobs: _find,
+        ListOperations: _operations,
         ListKeys: _keys,
     }
 
@@ -453,4 +475,12 @@ def _filtered(query: ListJobs) -> bool:
 
 def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
     meta = rows.json_text(dict(query.meta)) if query.meta else None
-    return {"type": query.type, "tag": query.tag, "text": query.text, "meta": meta} | scope_values(query)
+    values = {
+        "type": query.type,
+        "tag": query.tag,
+        "text": query.text,
+        "meta": meta,
+        "before": query.before,
+        "error": query.error,
+    }
+    return values | scope_values(query)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from holdfast.auth.keys import Key
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
+from holdfast.job.operation import Operation
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
@@ -190,6 +191,20 @@ def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:
         except UNREADABLE as error:
             FOUND.note("interest", name, f"{shown(text)}: {error}")
     return interests
+
+
+def operation_of(row: Row) -> Operation | None:
+    """An operation; None for one that can't be read, which goes on for nobody."""
+    try:
+        return formats.operation_of(*row)
+    except formats.UNREADABLE as error:
+        FOUND.note("operation", row[0], f"{shown(row[3])}: {error}")
+        return None
+
+
+def operation_row(operation: Operation) -> tuple[int, str, int | None, str]:
+    """The columns of an operation."""
+    return operation.id, operation.state.value, operation.ended_at, formats.operation_text(operation)
 
 
 def schedule_of(name: str, state: Any, try_at: Any, paused: Any) -> Schedule:

@@ -32,6 +32,7 @@ from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.stores.by_type import OrderedJobs, RowsByType
 from holdfast.stores.health import Health
+from holdfast.stores.operation_store import OperationTransaction
 
 
 class StoreBroken(Exception):
@@ -136,7 +137,7 @@ class AuditTally(msgspec.Struct, frozen=True):
         return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
-class Transaction(RowsByType, Protocol):
+class Transaction(RowsByType, OperationTransaction, Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -359,16 +360,8 @@ class Transaction(RowsByType, Protocol):
         """Keep the first answers to these keys."""
         ...
 
-    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
-        """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
-        ...
-
     async def newest_only(self) -> bool:
         """Whether no node of the release before may serve this store, so that it may hold what only this version reads."""
-        ...
-
-    async def newest_job(self) -> int:
-        """The highest job id ever used."""
         ...
 
     async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:

@@ -73,6 +73,7 @@ TABLES = (
     Table("interest", ("queue", "match")),
     Table("worker", ("id", "name", "queues", "state", "registered_at", "types")),
     Table("access_key", ("id", "name", "value", "used_at")),
+    Table("operation", ("id", "state", "ended_at", "value")),
     Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),
     Table(
         "audit",

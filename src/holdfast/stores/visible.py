@@ -7,6 +7,7 @@ from holdfast.auth.scope import Scope
 from holdfast.job import registry
 from holdfast.job.registry import Worker
 from holdfast.limits import LIST_LIMIT, PAGE_BYTES
+from holdfast.messages.operations import FindJobs
 from holdfast.messages.queries import CountJobs, ListJobs
 from holdfast.stores import rows
 from holdfast.stores.rows import Row
@@ -95,7 +96,7 @@ def is_scoped(query: ListJobs | CountJobs) -> bool:
     return query.scope is not None and query.queue is None
 
 
-def scope_values(query: ListJobs | CountJobs) -> dict[str, str]:
+def scope_values(query: ListJobs | CountJobs | FindJobs) -> dict[str, str]:
     """The values for that."""
     scope = query.scope
     return {} if scope is None else {"names": rows.json_text(scope.names), "prefixes": rows.json_text(scope.prefixes)}

@@ -22,8 +22,8 @@ def test_a_bulk_command_with_filters_leaves_one_entry(holdfast, witness, queue):
         witness.enqueue(queue, {"card": "4111"}, type="mail")
     assert holdfast("job", "cancel", "--queue", queue, "--type", "mail", "--text", "4111", "--yes").returncode == 0
     (entry,) = [json.loads(line) for line in holdfast("audit", "--queue", queue, "--json").stdout.splitlines()]
-    assert (entry["action"], entry["done"], entry["refused"], entry["queue"]) == ("job.cancel", 3, 0, queue)
-    assert entry["target"] == f"jobs that are scheduled or ready: queue {queue}, kind mail, by text"
+    assert (entry["action"], entry["done"], entry["refused"], entry["queue"]) == ("operation.start", 3, 0, queue)
+    assert entry["note"] == "cancel jobs with type mail, by text (scheduled or ready)"
 
 
 def test_follow_prints_new_entries_as_they_come(shared, witness, queue):

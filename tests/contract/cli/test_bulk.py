@@ -43,7 +43,7 @@ def test_filters_name_the_jobs_a_dry_run_shows_them_and_only_they_are_changed(ho
     assert holdfast("job", "retry", "--queue", queue, "--type", "a").returncode == 2, "it wants --yes"
     done = holdfast("job", "retry", "--queue", queue, "--type", "a", "--yes")
     assert (done.returncode, states(witness, dead)) == (0, ["ready", "ready", "dead"])
-    assert "2 of 2 jobs" in done.stderr
+    assert "done, 2 of 2 jobs" in done.stderr
 
 
 def test_an_error_is_looked_for_in_the_last_one_and_in_nothing_else(holdfast, witness, queue, dead):
@@ -62,8 +62,36 @@ def test_age_limit_and_states_are_filters_too(holdfast, witness, queue, dead):
     assert holdfast("job", "cancel", "--queue", queue, "--state", "scheduled", "--yes").returncode == 0
     assert states(witness, [waits, ready]) == ["cancelled", "ready"]
     done = holdfast("job", "delete", "--queue", queue, "--state", "cancelled", "--state", "dead", "--yes", "--json")
-    assert [json.loads(line)["deleted"] for line in done.stdout.splitlines()] == [True] * 4
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["state"], one["done"]) for one in told] == [("done", 1), ("done", 3)]
     assert [job.id for job in witness.jobs(queue=queue)] == [ready]
+
+
+def test_the_server_does_it_at_a_pace_and_the_command_steers_it(holdfast, witness, queue, dead):
+    begun = holdfast("job", "retry", "--queue", queue, "--per-s", "0.01", "--no-wait", "--yes")
+    assert begun.returncode == 0, begun.stderr
+    number = begun.stdout.strip()
+    assert "paused" in holdfast("operation", "pause", number).stdout
+    assert witness.operation(int(number)).state == "paused"
+    assert number in holdfast("operation", "list").stdout
+    assert json.loads(holdfast("operation", "show", number).stdout)["filter"]["queue"] == queue
+    assert "running" in holdfast("operation", "resume", number).stdout
+    assert holdfast("operation", "rate", number).returncode == 0
+    waited = holdfast("operation", "wait", number)
+    assert (waited.returncode, "done, 3 of 3 jobs" in waited.stdout) == (0, True), waited
+    assert states(witness, dead) == ["ready"] * 3
+    refused = holdfast("operation", "cancel", number)
+    assert (refused.returncode, "[wrong_state" in refused.stderr) == (1, True)
+    assert holdfast("operation", "show", "999999999").returncode == 4
+
+
+def test_an_operation_is_started_by_its_own_command(holdfast, witness, queue, dead):
+    assert holdfast("operation", "start", "retry").returncode == 2, "all jobs have to be asked for"
+    assert holdfast("operation", "start", "retry", "--queue", queue, "--dry-run").stdout == "3\n"
+    done = holdfast("operation", "start", "move", "--queue", queue, "--state", "dead", "--to", f"{queue}.to", "--wait", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(list(witness.jobs(queue=f"{queue}.to"))) == 3
+    assert holdfast("operation", "start", "fly", "--all", "--yes").returncode == 2
 
 
 @pytest.mark.parametrize("name", ["--queue", "--type", "--tag", "--text", "--error"])

@@ -72,6 +72,7 @@ def filled_store(tmp_path_factory):
         assert answered.status_code in (200, 201), answered.text
         assert client.put("/v1/queues/q/types/newsletter", json={"paused": True}).json()["paused_types"] == ["newsletter"]
         worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"], "types": ["mail", ""]})
+        assert client.post("/v1/operations", json={"do": "promote", "filter": {"queue": "next"}}).status_code == 202
         assert worker.status_code in (200, 201), worker.text
     server.send(15)
     assert server.ended() == 0
@@ -224,7 +225,9 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     assert run("--from", f"sqlite:///{file}", "--to", empty).exit_code == 0  # the schema is there from now on
     with psycopg.connect(empty, autocommit=True) as broken:
         tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, group_place, kept_answer"
-        broken.execute(f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key")
+        broken.execute(
+            f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key, operation"
+        )
         broken.execute(
             "CREATE FUNCTION holdfast.lose() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN IF new.id = 7 THEN RETURN NULL; END IF; new.type := CASE WHEN new.id = 9 THEN 'x' ELSE new.type END; RETURN new; END $$;"

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from holdfast.job.job import LeaseRef, NewJob, OnConflict, State, UniqueWhile
+from holdfast.job.operation import STATES, Do
 from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
@@ -19,6 +20,11 @@ from tests.unit.engine.model_tubes import Tubes
 
 Put = c.Enqueue | Publish
 WAITING, UNFINISHED, HISTORY = ("scheduled", "ready"), ("scheduled", "ready", "leased"), ("concluded", "cancelled")
+
+
+_DOES = {
+    Do.RETRY: c.RetryJob, Do.CANCEL: c.CancelJob, Do.PROMOTE: c.PromoteJob, Do.DELETE: c.DeleteJob, Do.RELEASE: c.TakeBackLease,
+}  # fmt: skip
 
 
 @dataclass
@@ -102,6 +108,24 @@ class Model(Tubes, Routing):
         if late:
             answers.update(zip(late, self.apply([*late.values()], now), strict=True))
         return [answers[index] for index in range(len(commands))]
+
+    def operate(self, do: Do, queue: str, now: int) -> tuple[int, int, str]:
+        """An operation on all of a queue, from its beginning to where it ends or waits: how many it has done and skipped, and why it waits."""
+        self.now, done, skipped = now, 0, 0
+        self.last_id += 1  # its own number
+        rows = [row for row in self.jobs.values() if row.queue == queue and State(row.state) in STATES[do]]
+        waits = ""
+        for row in sorted(rows, key=lambda row: row.id):
+            try:
+                getattr(self, _DOES[do].__name__)(_DOES[do](row.id))
+                done += 1
+            except No as refusal:
+                if str(refusal) == "queue_full":
+                    waits = str(refusal)
+                    break
+                skipped += 1
+        self.settle()
+        return done, skipped, waits
 
     def tally(self, queue: str) -> Tally:
         mine = [row for row in self.jobs.values() if row.queue == queue]

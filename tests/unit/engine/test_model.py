@@ -21,11 +21,13 @@ from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.job import State
+from holdfast.job.operation import STATES, Do, JobFilter
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import commands as c
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, PutIds, WorkerAnswer
 from holdfast.messages.frame import Refused
+from holdfast.messages.operations import CancelOperation, ListOperations, StartOperation
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FillTypes, PromoteDue, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
@@ -46,6 +48,10 @@ class Story(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(
+            "holdfast.committer.operations.OPERATION_STEP_S", 60.0
+        )  # a step settles groups, and the machine may be slow
         self.loop = uvloop.new_event_loop()
         self.clock = ManualClock()
         self.store = SqliteStore(None, QueuePolicy())
@@ -132,6 +138,22 @@ class Story(RuleBasedStateMachine):
     def command(self, number):
         return CommandMaker(number, self.model, self.refs, self.worker_numbers).command()
 
+    @rule(do=st.sampled_from([do for do in Do if do is not Do.MOVE]), queue=st.sampled_from(QUEUES))
+    def the_server_does_one_thing_to_many_jobs(self, do, queue):
+        expected = self.model.operate(do, queue, self.clock.now())
+        (begun,) = self.ask(StartOperation(do, JobFilter(queue), STATES[do]))
+        self.loop.run_until_complete(self.steps())
+        (page,) = self.ask(ListOperations(id=begun.operation.id))
+        (after,) = page.operations
+        assert (after.done, after.passed, after.waits) == expected
+        assert (after.ended_at is None) == bool(after.waits)
+        if after.waits:
+            self.ask(CancelOperation(after.id))
+
+    async def steps(self):
+        while await self.backend.operations.work(anyhow=True):
+            pass
+
     @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS, LEASE_GRACE_MS]), tick=st.sampled_from([True, True, False]))
     def time_goes_on(self, ms, tick):
         self.clock.advance(ms)
@@ -206,6 +228,7 @@ class Story(RuleBasedStateMachine):
         assert set(execute("SELECT group_key, job FROM group_place")) == {(row.group, row.id) for row in rows if row.has_place}
 
     def teardown(self):
+        self.patch.undo()
         self.running.cancel()
         with suppress(asyncio.CancelledError):
             self.loop.run_until_complete(self.running)

@@ -10,7 +10,10 @@ import msgspec
 import pytest
 from msgspec.structs import astuple
 
+from holdfast.auth.actor import Actor
+from holdfast.auth.scope import Scope
 from holdfast.job.job import NO_EXTRAS, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
+from holdfast.job.operation import Do, Doing, JobFilter, Operation, Skipped
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
@@ -135,6 +138,26 @@ def test_queues_of_a_worker(text, queues):
 def test_schedules(column, schedule):
     assert formats.schedule_json(schedule) == column
     assert formats.schedule_of(schedule.name, column, schedule.try_at, schedule.paused) == schedule
+
+
+OPERATIONS = {
+    '{"do":"retry","filter":{},"states":["dead"],"began_at":1}': Operation(7, Do.RETRY, JobFilter(), (State.DEAD,), 1),
+    (
+        '{"do":"move","filter":{"queue":"q","state":"ready","type":"t","tag":"a","text":"x","meta":[["k","v"]],"before":2,"error":"e","text_up_to":3,'
+        '"jobs":[4]},"states":["ready"],"began_at":5,"to":"p","per_s":0.5,"limit":6,"scope":{"names":["q"],"prefixes":["r."]},"key":"key-1",'
+        '"actor":{"name":"n","address":"a","door":"d"},"total":8,"at_least":true,"cursor":9,"done":10,"skipped":[{"reason":"r","count":11,"jobs":[12]}],'
+        '"waits":"w","waits_why":"y","next_us":13,"worker":"o","claimed_until":14,"reason":"z"}'
+    ): Operation(
+        7, Do.MOVE, JobFilter("q", State.READY, "t", "a", "x", (("k", "v"),), 2, "e", 3, (4,)), (State.READY,), 5, Doing.RUNNING, "p", 0.5, 6,
+        Scope(("q",), ("r.",)), "key-1", Actor("n", "a", "d"), 8, True, 9, 10, (Skipped("r", 11, (12,)),), "w", "y", 13, "o", 14, None, "z",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "operation"), OPERATIONS.items())
+def test_operations(column, operation):
+    assert formats.operation_text(operation) == column
+    assert formats.operation_of(7, "running", None, column) == operation
 
 
 def test_the_table_has_every_field_away_from_its_default():

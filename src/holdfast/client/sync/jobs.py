@@ -4,6 +4,7 @@
 import math
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET
@@ -35,10 +36,14 @@ class Jobs(Caller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        before: datetime | None = None,
+        error: str | None = None,
         payload: bool = True,
         page: int = 200,
     ) -> Iterator[Job]:
-        """The jobs that match all given filters, page after page. A job that changes meanwhile may come twice or not at all."""
+        """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then; `error`: with
+        this in the last error. A job that changes meanwhile may come twice or not at all.
+        """
         cursor: str | None = None
         while True:
             got = self.jobs_page(
@@ -48,6 +53,8 @@ class Jobs(Caller):
                 tag=tag,
                 text=text,
                 meta=meta,
+                before=before,
+                error=error,
                 payload=payload,
                 limit=page,
                 cursor=cursor,
@@ -66,12 +73,15 @@ class Jobs(Caller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        before: datetime | None = None,
+        error: str | None = None,
         payload: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
-        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text}
+        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error}
+        filters |= {"before": None if before is None else before.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
         return self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)

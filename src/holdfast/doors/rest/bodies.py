@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -25,6 +25,7 @@ from holdfast.trace_context import traceparent_of
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
 
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
 _CUT = r"it ends too early, or half of a surrogate pair (\ud800 to \udfff) stands alone"
@@ -206,6 +207,14 @@ def raw(field: str, value: Raw | UnsetType) -> bytes | None:
 def millis(moment: datetime | None) -> int | None:
     """A time as milliseconds since 1970."""
     return None if moment is None else round(moment.timestamp() * 1000)
+
+
+def moment(field: str, given: str) -> int:
+    """A moment in an address, in milliseconds."""
+    try:
+        return max(0, millis(msgspec.convert(given, _Moment)) or 0)  # there is nothing from before 1970
+    except (msgspec.ValidationError, OverflowError, ValueError):
+        raise breach(field, "must be a moment such as 2026-01-31T12:00:00Z") from None
 
 
 def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:

@@ -51,6 +51,17 @@ async def list_jobs(
     meta: Annotated[
         dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
     ] = None,
+    before: Annotated[
+        str | None,
+        Meta(
+            description="Only those that ended, or were enqueued where they have not, by this moment (RFC 3339).",
+            max_length=40,
+            extra_json_schema={"format": "date-time"},
+        ),
+    ] = None,
+    error: Annotated[
+        str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
+    ] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
@@ -68,6 +79,8 @@ async def list_jobs(
             text,
             cursor_of(cursor),
             meta=tuple((meta or {}).items()),
+            before=None if before is None else bodies.moment("before", before),
+            error=error,
         )
     )
     jobs = []

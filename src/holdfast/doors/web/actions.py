@@ -12,12 +12,12 @@ from holdfast.auth.actor import NOBODY, Actor, acting_as
 from holdfast.auth.caller import Caller
 from holdfast.auth.keys import Ability
 from holdfast.engine.engine import Engine
-from holdfast.engine.submitter import part_of
 from holdfast.errors import Forbidden
 from holdfast.job.job import NewJob, State
+from holdfast.job.operation import Do
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
-from holdfast.messages.audit import AuditEntry, Bulk
+from holdfast.messages.audit import AuditEntry
 from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob, TakeBackLease
 from holdfast.routing.interests import Match
 
@@ -118,6 +118,25 @@ async def _settle(engine: Engine, name: str, given: Given) -> Any:
     return await engine.change_job(SettleJob(int(name), given["outcome"] == "concluded", str(given["reason"])))
 
 
+async def _start_operation(engine: Engine, name: str, given: Given) -> Any:
+    begun = await engine.operations.start(
+        Do(name), given["wanted"], given["to"], given["per_s"], states=given["states"], counted=given["counted"]
+    )
+    return begun.operation.id
+
+
+async def _pause_operation(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.operations.pause(int(name), bool(given["paused"]))
+
+
+async def _cancel_operation(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.operations.cancel(int(name))
+
+
+async def _set_operation(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.operations.set_rate(int(name), given["per_s"])
+
+
 async def _pause_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.schedules.pause(name, bool(given["paused"]))
 
@@ -149,6 +168,11 @@ ACTIONS: dict[str, Action] = {
     "job.edit": Action(_edit, "Job saved."),
     "job.settle": Action(_settle, "Job settled."),
     "job.move": Action(_move, "Job moved: enqueued here with a new id, and removed from the other queue."),
+    "operation.start": Action(_start_operation, "Started: it goes on by itself."),
+    "operation.pause": Action(_pause_operation, "Paused."),
+    "operation.resume": Action(_pause_operation, "Resumed."),
+    "operation.cancel": Action(_cancel_operation, "Cancelled. What it has done stays done."),
+    "operation.set": Action(_set_operation, "Pace changed."),
     "worker.quiet": Action(_quiet, "Worker is quiet: it gets no new jobs and finishes those it has."),
     "worker.remove": Action(_remove_worker, "Worker removed. Its running jobs stay leased until their leases expire."),
     "schedule.set": Action(_set_schedule, "Schedule saved."),
@@ -197,14 +221,14 @@ class Actions:
         """Whether the action is permitted on this queue, or its jobs."""
         return self._permit(action, queue)
 
-    async def act(self, action: str, name: str, queue: str = "", *, bulk: Bulk | None = None, **given: Any) -> Any:
-        """Run it on the target with this name; `queue` is the one concerned, `bulk` the run that it belongs to."""
+    async def act(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
+        """Run it on the target with this name; `queue` is the one concerned."""
         if not self.may(action, queue):
             await self._engine.record(
                 AuditEntry(action, queue, name, outcome=Forbidden.code, done=0, refused=1, actor=self._actor)
             )
             raise Forbidden(f"You are not allowed to do this: {action}.", field="action")
-        with acting_as(self._actor), part_of(bulk):
+        with acting_as(self._actor):
             return await ACTIONS[action].perform(self._engine, name, given)
 
     @staticmethod

@@ -1,18 +1,15 @@
 """What is done to many jobs: to those that were selected, or to all that match a filter.
 
-    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ chunk ─▶ chunk ─▶ … ─▶ done
-                                                              ▲ the open page asks for each; it may stop between two, and go on later
+    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ an operation of the server, which has a screen of its own
 
-The page drives it, chunk by chunk, and carries its position. So no front has a task that another does not know of, a restart
-loses nothing, stopping is certain, and what was done is what is shown. Jobs that came after the preview are left alone, so it
-always ends.
+Jobs that came, or ended anew, after the preview are left alone: they are not what was shown.
 """
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from holdfast.doors.rest.routes import cursor_of, cursor_text
+import msgspec
+
 from holdfast.doors.web import forms
 from holdfast.doors.web.failure_groups import line_of
 from holdfast.doors.web.failures import group_of
@@ -20,18 +17,16 @@ from holdfast.doors.web.filters import Filter
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown, breach
+from holdfast.errors import JobNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.job import State
-from holdfast.limits import BULK_CHUNK, FAILURES_SCANNED, ID_MAX
-from holdfast.messages.audit import Bulk
-from holdfast.messages.views import JobDetail
+from holdfast.job.operation import JobFilter
+from holdfast.limits import FAILURES_SCANNED, ID_MAX
+from holdfast.messages.views import JobCounts, JobDetail
 
 SAMPLE = 10
 LOOKS = 200  # jobs that are read together
-CHUNK_BYTES = 8 << 20
-REFUSALS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -42,49 +37,23 @@ class Way:
     action: str
     label: str
     states: tuple[State, ...]
-    past: str
     destroys: bool = False
-    command: tuple[str, str] = ("POST", "")
 
 
 WAYS = {
     way.name: way
     for way in (
-        Way("retry", "job.retry", "Retry", (State.DEAD,), "are ready again", command=("POST", "/retry")),
-        Way("promote", "job.promote", "Run now", (State.SCHEDULED,), "are ready now", command=("POST", "/promote")),
-        Way(
-            "move",
-            "job.move",
-            "Move…",
-            (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED),
-            "were moved",
-            command=("POST", "/move"),
-        ),
-        Way(
-            "release",
-            "job.release_lease",
-            "Take leases back",
-            (State.LEASED,),
-            "are ready again",
-            command=("POST", "/release-lease"),
-        ),
-        Way(
-            "cancel",
-            "job.cancel",
-            "Cancel",
-            (State.LEASED, State.READY, State.SCHEDULED),
-            "were cancelled, or asked to stop",
-            True,
-            ("POST", "/cancel"),
-        ),
+        Way("retry", "job.retry", "Retry", (State.DEAD,)),
+        Way("promote", "job.promote", "Run now", (State.SCHEDULED,)),
+        Way("move", "job.move", "Move…", (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED)),
+        Way("release", "job.release_lease", "Take leases back", (State.LEASED,)),
+        Way("cancel", "job.cancel", "Cancel", (State.LEASED, State.READY, State.SCHEDULED), True),
         Way(
             "delete",
             "job.delete",
             "Delete",
             (State.DEAD, State.CANCELLED, State.CONCLUDED, State.READY, State.SCHEDULED),
-            "were deleted",
             True,
-            ("DELETE", ""),
         ),
     )
 }
@@ -107,11 +76,6 @@ class Run:
     total: int = 0
     at_least: bool = False
     asked_at: int = 0
-    state: int = 0
-    cursor: str = ""
-    done: int = 0
-    refused: int = 0
-    ended: bool = False
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -134,17 +98,7 @@ class Run:
             "target": self.target,
             "ids": ",".join(map(str, self.ids)),
         }
-        numbers = {
-            "total": self.total,
-            "asked_at": self.asked_at,
-            "at": self.state,
-            "done_so_far": self.done,
-            "refused": self.refused,
-        }
-        given |= {name: str(value) for name, value in numbers.items()} | {
-            "cursor": self.cursor,
-            "at_least": "1" if self.at_least else "",
-        }
+        given |= {"total": str(self.total), "asked_at": str(self.asked_at), "at_least": "1" if self.at_least else ""}
         return {name: value for name, value in given.items() if value}
 
 
@@ -173,10 +127,6 @@ def run_of(form: forms.Form) -> Run:
         form.int("total") or 0,
         form.has("at_least"),
         form.int("asked_at") or 0,
-        form.int("at") or 0,
-        form.text("cursor"),
-        form.int("done_so_far") or 0,
-        form.int("refused") or 0,
     )
 
 
@@ -220,13 +170,15 @@ async def _errors(view: View, sample: list[JobDetail]) -> dict[int, str]:
 
 
 def _command(view: View, run: Run) -> str:
-    method, path = run.way.command
-    body = f""" --json '{{"queue": "{run.target or "QUEUE"}"}}'""" if run.way.name == "move" else ""
-    one = f"curl -X {method}{body} {view.curl('GET', '/v1/jobs/{}')[5:]}{path}"
-    if not run.all:
-        return f"printf '%s\\n' {' '.join(map(str, run.ids[:20]))}{' …' if len(run.ids) > 20 else ''} | xargs -I {{}} {one}"
-    query = run.filter.query() | {"state": run.states[0].value if run.states else ""}
-    return f"{view.curl('GET', '/v1/jobs', **query, payload='false', limit='1000')} | jq '.jobs[].id' | xargs -I {{}} {one}"
+    body: dict[str, object] = {"do": run.way.name}
+    if run.target or run.way.name == "move":
+        body["to"] = run.target or "QUEUE"
+    if run.all:
+        given = {name: value for name, value in run.filter.query().items() if name != "meta"}
+        body["filter"] = given | ({"meta": dict(run.filter.meta)} if run.filter.meta else {})
+    else:
+        body["jobs"] = run.ids
+    return view.curl("POST", "/v1/operations", msgspec.json.encode(body).decode())
 
 
 async def _preview_ids(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
@@ -260,107 +212,29 @@ async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
     return replace(run, total=total, at_least=at_least), sample
 
 
-@post("/web/bulk", status=200)
-async def chunk(view: View) -> Reply:
-    """Run a bounded part of it, and report the progress."""
+@post("/web/bulk", status=303)
+async def start(view: View) -> Reply:
+    """Have the server do it."""
     form = await forms.read(view.request)
     run = run_of(form)
     if run.way.name == "move" and not run.target:
         raise breach("target", "must name the queue to move to")
-    if form.has("start") and run.way.destroys:
+    if not run.all and not run.ids:
+        raise breach("ids", "is empty: the jobs are gone")
+    if run.way.destroys:
         forms.typed(form, run.phrase)
-    refusals: list[str] = []
-    stopped = form.has("stop")
-    if not stopped:
-        run = await (_run_on_filter(view, run, refusals) if run.all else _run_on_ids(view, run, refusals))
-    values = {
-        "run": run,
-        "stopped": stopped,
-        "refusals": refusals[:REFUSALS_SHOWN],
-        "list": _list(view, run),
-    }
-    if view.request.header("hx-request") == "true":
-        return view.part("_bulk_run.html", values)
-    return view.page("bulk_run.html", f"{run.way.label.rstrip('…')} jobs", "jobs", values, _command(view, run))
+    wanted = JobFilter(jobs=run.ids) if not run.all else run.filter.jobs()
+    number = await view.actions.act(
+        "operation.start",
+        run.way.name,
+        run.filter.queue or "",
+        wanted=msgspec.structs.replace(wanted, before=run.asked_at),
+        to=run.target or None,
+        per_s=form.int("per_s"),
+        states=run.states if run.all else run.way.states,
+        counted=JobCounts({"": run.total}, ["" for _ in range(run.at_least)]),
+    )
+    return view.back(f"/operations/{number}", "operation.start")
 
 
-def _bulk(run: Run) -> Bulk:
-    """What each part of a run belongs to: one entry of the audit log, however many parts it has. What is searched for may be of a payload."""
-    what = ", ".join(f"{name} {value}" for name, value in run.filter.words() if name != "text")
-    what += (", " if what else "") + "with a text" if run.filter.text is not None else ""
-    target = (f"all jobs with {what}" if what else "all jobs") if run.all else "selected jobs" + (f" ({what})" if what else "")
-    if run.target:
-        target += f" → {run.target}"
-    return Bulk(f"{run.way.name} {run.asked_at} {target}", target, run.filter.queue or "")
-
-
-async def _run_on_ids(view: View, run: Run, refusals: list[str]) -> Run:
-    now, later = run.ids[:BULK_CHUNK], run.ids[BULK_CHUNK:]
-    found = [detail for detail in await _look(view, now) if detail is not None and not _has_ended_anew(detail, run)]
-    done, refused = await _do(view, run, found, refusals)
-    return replace(run, ids=later, done=run.done + done, refused=run.refused + refused + len(now) - len(found), ended=not later)
-
-
-def _has_ended_anew(detail: JobDetail, run: Run) -> bool:
-    """Whether it ended after the preview: with another error, perhaps, than the one that was shown."""
-    return detail.job.ended_at is not None and detail.job.ended_at > run.asked_at
-
-
-async def _run_on_filter(view: View, run: Run, refusals: list[str]) -> Run:
-    """The next jobs of the current state; at its end, of the next state that has any."""
-    while run.state < len(run.states):
-        page = await view.engine.reading.jobs(
-            run.filter.listing(BULK_CHUNK, cursor_of(run.cursor or None), run.states[run.state])
-        )
-        meant = [detail for detail in page.jobs if detail.job.created_at <= run.asked_at]
-        done, refused = await _do(view, run, meant, refusals)
-        following = cursor_text(page.cursor) or ""
-        number = run.state if following else run.state + 1
-        run = replace(run, done=run.done + done, refused=run.refused + refused, state=number, cursor=following)
-        if page.jobs or following:
-            break
-    return replace(run, ended=run.state >= len(run.states))
-
-
-async def _do(view: View, run: Run, details: list[JobDetail], refusals: list[str]) -> tuple[int, int]:
-    """Run it on each of these; a refused one does not affect the others."""
-    given: dict[str, object] = {"to_queue": run.target} if run.way.name == "move" else {}
-    bulk = _bulk(run)
-    count, wrong = 0, 0
-    for some in _chunks([detail for detail in details if detail.job.queue != run.target]):
-        results = await asyncio.gather(*[_one(view, run.way.action, detail, bulk, given) for detail in some])
-        refused = [error for error in results if error]
-        refusals += refused
-        count, wrong = count + len(results) - len(refused), wrong + len(refused)
-    return count, wrong
-
-
-def _chunks(details: list[JobDetail]) -> Iterator[list[JobDetail]]:
-    """In chunks whose answers, with the payloads, have a bounded size."""
-    chunk: list[JobDetail] = []
-    weight = 0
-    for detail in details:
-        if chunk and weight + detail.job.size > CHUNK_BYTES:
-            yield chunk
-            chunk, weight = [], 0
-        chunk.append(detail)
-        weight += detail.job.size
-    if chunk:
-        yield chunk
-
-
-async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: dict[str, object]) -> str:
-    """Why it was refused; nothing if it was done."""
-    job = detail.job
-    if action == "job.release_lease":
-        given = {"attempt": job.attempt}  # as it was shown: who has leased it since keeps it
-    try:
-        await view.actions.act(action, str(job.id), job.queue, bulk=bulk, **given)
-    except (OutcomeUnknown, InternalError):
-        raise
-    except HoldfastError as error:
-        return error.detail
-    return ""
-
-
-ROUTES: list[Route] = [preview, chunk]
+ROUTES: list[Route] = [preview, start]

@@ -9,6 +9,7 @@ from holdfast.engine import checks
 from holdfast.errors import breach
 from holdfast.job.job import State
 from holdfast.job.meta import Meta
+from holdfast.job.operation import JobFilter
 from holdfast.messages.queries import CountJobs, ListJobs
 
 TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a scan of many jobs is short
@@ -93,6 +94,10 @@ class Filter:
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
         return CountJobs(self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO, self.meta)
+
+    def jobs(self) -> JobFilter:
+        """The same for an operation."""
+        return JobFilter(self.queue, self.state, self.type, self.tag, self.text, self.meta, text_up_to=TEXT_UP_TO)
 
     @property
     def searches(self) -> bool:

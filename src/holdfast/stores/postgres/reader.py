@@ -39,6 +39,8 @@ DIALECT = Dialect(
     ),
     payload_has_text="position(convert_to(:text, 'UTF8') IN j.payload) > 0",
     reason_has_text="strpos(e.reason, :text) > 0",
+    reason_has_error="strpos(e.reason, :error) > 0",
+    ids="(SELECT v::bigint AS value FROM jsonb_array_elements_text(:ids::jsonb) v) i",
 )
 _HAS_EXTRAS_ANYHOW = f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN {_HAS_EXTRAS} END, false)"
 """The same of extras of which some are no JSON."""
@@ -46,7 +48,7 @@ _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
 _ROWS_AT_ONCE = 16  # of a page: each may be as large as a payload
-_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes"))
+_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes", "error", "ids"))
 
 
 class PostgresSnapshot:

@@ -23,6 +23,7 @@ from holdfast.messages.audit import AuditEntry
 from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.postgres.access_keys import KeyRows
 from holdfast.stores.postgres.loader import Loader
+from holdfast.stores.postgres.operations import OperationRows
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import AuditTally, Change, KeptAnswer, TryAgain
@@ -32,7 +33,7 @@ from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # no caller waits for it, and nothing depends on it
 
 
-class PostgresTransaction(Loader, KeyRows):
+class PostgresTransaction(Loader, KeyRows, OperationRows):
     """See `stores.store.Transaction`."""
 
     def __init__(self, *args: Any) -> None:

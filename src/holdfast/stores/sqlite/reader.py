@@ -32,6 +32,8 @@ DIALECT = Dialect(
     ),
     payload_has_text="instr(j.payload, CAST(:text AS BLOB))",
     reason_has_text="instr(e.reason, :text)",
+    reason_has_error="instr(e.reason, :error)",
+    ids="json_each(:ids) i",
 )
 _READ_S = 5.0  # a longer read is interrupted: it would keep the WAL from being reset
 _STEPS = 4_000  # SQLite's steps between checks whether to continue; reading a payload of 1 MB, some 1 ms, is a few steps

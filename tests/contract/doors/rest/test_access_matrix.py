@@ -75,6 +75,13 @@ ROUTES = {
     "pause_schedule": Needs(("manage",), "gone", "schedule"),
     "resume_schedule": Needs(("manage",), "gone", "schedule"),
     "run_schedule": Needs(("manage",), "gone", "schedule"),
+    "start_operation": Needs(("manage",), "gone", "job", {"do": "retry", "filter": {"queue": MINE}}),
+    "list_operations": Needs(("read",), "filtered", "operation"),
+    "get_operation": Needs(("read",), "gone", "operation"),
+    "pause_operation": Needs(("manage",), "gone", "operation"),
+    "resume_operation": Needs(("manage",), "gone", "operation"),
+    "cancel_operation": Needs(("manage",), "gone", "operation"),
+    "set_operation_rate": Needs(("manage",), "gone", "operation", {"per_s": 0.01}),
     "audit_log": Needs(("admin",), "all"),
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
@@ -145,6 +152,7 @@ class House:
         """Create what the operation is about; returns the names in its path."""
         number = next(_numbers)
         names = {"queue": MINE, "name": f"s{number}", "key": f"k{number}", "worker_id": "w-none", "token": "", "job_id": "0"}
+        names["operation_id"] = "0"
         match needs.ready:
             case "job":
                 names["job_id"] = self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
@@ -169,9 +177,20 @@ class House:
                 self.secret(f"k{number}", ["read"], ["*"])
         return names
 
+    def begun(self) -> str:
+        """An operation that goes on for long; there are only so many at once."""
+        for one in self.root("GET", "/v1/operations?limit=20")["operations"]:
+            if one["state"] in ("running", "paused"):
+                self.root("POST", f"/v1/operations/{one['id']}/cancel")
+        for _ in range(2):
+            self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": 1, "delay_ms": 90_000})
+        return self.root("POST", "/v1/operations", {"do": "promote", "filter": {"queue": MINE}, "per_s": 0.01})["id"]
+
     def ask(self, operation: str, secret: str) -> httpx.Response:
         needs = ROUTES[operation]
         names = self.prepared(needs)
+        if needs.ready == "operation":
+            names["operation_id"] = self.begun()
         method, path = self.operations[operation]
         body = needs.body
         if operation == "batch":
@@ -249,7 +268,7 @@ def test_a_refused_managing_verb_is_in_the_audit_log(house, operation):
         assert house.ask(operation, secret).status_code in (403, 404)
         (entry,) = house.root("GET", f"/v1/audit?who={who}&after={newest}")["entries"]
         assert (entry["door"], entry["refused"]) == ("http", 1)
-        assert entry["outcome"] in ("forbidden", "job_not_found", "queue_not_found", "worker_not_found", "schedule_not_found")
+        assert entry["outcome"] == "forbidden" or entry["outcome"].endswith("_not_found")
 
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from html import unescape
@@ -74,11 +75,22 @@ class Browser:
 
     def hidden(self, html: str) -> dict[str, str]:
         """The hidden fields of the form that works on many jobs."""
-        form = re.search(r"<form[^>]*data-bulk-(?:start|next|resume).*?</form>", html, re.DOTALL)
+        form = re.search(r"<form[^>]*data-bulk-start.*?</form>", html, re.DOTALL)
         assert form, html[:2_000]
         return {
             name: unescape(value) for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0])
         }
+
+    def operate(self, fields: dict[str, str], **more: Any) -> str:
+        """Confirm a preview, wait for the end of the operation, and give its screen in words."""
+        where = self.send("/bulk", **fields, **more).headers["location"]
+        number = re.search(r"/operations/(\d+)", where)
+        assert number, where
+        deadline = time.monotonic() + 20
+        while self.http.get(f"{self.root}/v1/operations/{number[1]}").json()["state"] == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return self.text(f"/operations/{number[1]}")
 
     # The API, to set the scene
 

@@ -55,12 +55,12 @@ def test_a_forged_forwarded_address_is_ignored_for_that_of_the_connection(browse
 def test_many_jobs_are_one_entry_with_their_count(browser, queue):
     ids = browser.die(queue, count=3)
     html = browser.get(f"/bulk?way=retry&all=1&queue={queue}&state=dead")
-    browser.send("/bulk", status=200, **browser.hidden(html))
+    browser.operate(browser.hidden(html))
     found = rows(browser, f"?queue={queue}")
     assert len(ids) == 3
     assert len(found) == 1
-    assert re.search(r"job\.retry.* 3 +0 ", found[0])
-    assert f"all jobs with queue {queue}, state dead" in found[0]
+    assert re.search(r"operation\.start.* 3 +0 ", found[0])
+    assert "retry jobs with state dead" in found[0]
 
 
 def test_a_job_enqueued_on_the_page_has_an_entry_and_one_of_a_program_has_none(browser, queue):

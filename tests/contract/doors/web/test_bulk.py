@@ -1,4 +1,6 @@
-"""Many jobs at once: counted first, confirmed by typing, done in parts, stopped and gone on with."""
+"""Many jobs at once: counted first, confirmed by typing, done by the server, paused and gone on with."""
+
+import re
 
 
 def preview(browser, **query):
@@ -7,23 +9,12 @@ def preview(browser, **query):
     return answer.text, browser.hidden(answer.text)
 
 
-def finish(browser, fields, **more):
-    """Send part after part until it says that it is done; the last answer and how many it took."""
-    for count in range(1, 100):
-        answer = browser.http.post("/web/bulk", data={**fields, **more})
-        assert answer.status_code == 200, answer.text[:2_000]
-        if "data-bulk-" not in answer.text:
-            return answer.text, count
-        fields, more = browser.hidden(answer.text), {}
-    raise AssertionError("it does not end")
-
-
 def test_selected_jobs_are_retried_and_no_others(browser, queue, markup):
     ids = browser.die(queue, count=4)
     html, fields = preview(browser, way="retry", ids=ids[:2])
     assert "Retry 2 jobs?" in markup(html).text
-    last, _ = finish(browser, fields)
-    assert "2 of 2 are ready again" in markup(last).text
+    last = browser.operate(fields)
+    assert "2 of 2 done" in last
     assert [browser.job(one)["state"] for one in ids] == ["ready", "ready", "dead", "dead"]
 
 
@@ -46,14 +37,12 @@ def test_a_preview_of_dead_jobs_and_others_shows_the_error_of_those_that_have_on
         assert str(ready) in shown
 
 
-def test_all_that_match_are_retried_in_parts(browser, queue, markup, monkeypatch):
+def test_all_that_match_are_retried_and_no_others(browser, queue, markup):
     browser.die(queue, "connection refused", count=700, type="a")
     browser.die(queue, "another error", count=3, type="b")
     html, fields = preview(browser, way="retry", all="1", queue=queue, state="dead", text="refused")
     assert "Retry 700 jobs?" in markup(html).text
-    last, parts = finish(browser, fields)
-    assert parts >= 2
-    assert "700 of 700 are ready again" in markup(last).text
+    assert "700 of 700 done" in browser.operate(fields)
     assert browser.counts(queue) == {"ready": 700, "dead": 3}
 
 
@@ -65,8 +54,8 @@ def test_what_destroys_wants_the_count_typed_and_does_nothing_without(browser, q
         answer = browser.http.post("/web/bulk", data={**fields, "typed": typed})
         assert answer.status_code == 400
     assert browser.counts(queue) == {"dead": 5}
-    last, _ = finish(browser, fields, typed="delete 5")
-    assert "5 of 5 were deleted" in markup(last).text
+    last = browser.operate(fields, typed="delete 5")
+    assert "5 of 5 done" in last
     assert browser.counts(queue) == {}
 
 
@@ -77,20 +66,34 @@ def test_jobs_that_came_after_the_preview_are_left_alone(browser, queue):
     while preview(browser, way="cancel", all="1", queue=queue)[1]["asked_at"] <= fields["asked_at"]:
         pass  # until the server's clock has moved on
     browser.put(queue, count=2)
-    finish(browser, fields, typed="cancel 3")
+    browser.operate(fields, typed="cancel 3")
     assert browser.counts(queue) == {"cancelled": 3, "ready": 2}
 
 
-def test_a_stopped_run_says_how_far_it_came_and_goes_on_from_there(browser, queue, markup):
-    browser.put(queue, count=1_100)
+def test_an_operation_is_paused_given_another_pace_and_goes_on(browser, queue):
+    browser.put(queue, count=5)
     _, fields = preview(browser, way="cancel", all="1", queue=queue)
-    first = browser.http.post("/web/bulk", data={**fields, "typed": "cancel 1100"})
-    stopped = browser.http.post("/web/bulk", data={**browser.hidden(first.text), "stop": "1"})
-    assert "stopped" in markup(stopped.text).text
-    assert browser.counts(queue) == {"cancelled": 500, "ready": 600}
-    last, _ = finish(browser, browser.hidden(stopped.text))
-    assert "1,100 of 1,100" in markup(last).text
-    assert browser.counts(queue) == {"cancelled": 1_100}
+    where = browser.send("/bulk", **fields, typed="cancel 5", per_s="1").headers["location"]
+    (number,) = re.findall(r"/operations/(\d+)", where)
+    assert "Paused." in browser.done(f"/operations/{number}/pause")
+    assert "Resume" in browser.text(f"/operations/{number}")
+    assert number in browser.text("/operations")
+    assert "Pace changed." in browser.done(f"/operations/{number}/pace", per_s="")
+    assert browser.counts(queue)["ready"] >= 3
+    assert "Resumed." in browser.done(f"/operations/{number}/resume")
+    while browser.counts(queue).get("ready"):
+        pass
+    assert browser.counts(queue) == {"cancelled": 5}
+
+
+def test_an_operation_is_cancelled_and_what_it_has_done_stays_done(browser, queue):
+    browser.put(queue, count=5)
+    _, fields = preview(browser, way="cancel", all="1", queue=queue)
+    where = browser.send("/bulk", **fields, typed="cancel 5", per_s="1").headers["location"]
+    (number,) = re.findall(r"/operations/(\d+)", where)
+    assert "Cancelled. What it has done stays done." in browser.done(f"/operations/{number}/cancel")
+    assert browser.counts(queue)["ready"] >= 1
+    assert "Back to the list" in browser.text(f"/operations/{number}")
 
 
 def test_cancelling_all_reaches_every_state_that_can_be_cancelled(browser, queue):
@@ -100,38 +103,41 @@ def test_cancelling_all_reaches_every_state_that_can_be_cancelled(browser, queue
     browser.die(queue)
     _, fields = preview(browser, way="cancel", all="1", queue=queue)
     assert fields["total"] == "3" or browser.counts(queue)
-    finish(browser, fields, typed=f"cancel {fields['total']}")
+    browser.operate(fields, typed=f"cancel {fields['total']}")
     counts = browser.counts(queue)
     assert counts["dead"] == 1
     assert counts.get("ready", 0) == counts.get("scheduled", 0) == 0
 
 
-def test_jobs_are_moved_to_another_queue_until_it_is_full(browser, queue, other, markup):
+def test_jobs_are_moved_to_another_queue_and_wait_until_there_is_room(browser, queue, other):
     browser.http.put(f"/v1/queues/{other}", json={"capacity_jobs": 2})
     browser.die(queue, count=5)
     _, fields = preview(browser, way="move", all="1", queue=queue, state="dead")
     assert browser.http.post("/web/bulk", data=fields).status_code == 400
-    last, _ = finish(browser, fields, target=other)
-    words = markup(last).text
-    assert "2 of 5 were moved" in words
-    assert "3 were refused" in words
+    where = browser.send("/bulk", **fields, target=other).headers["location"]
+    (number,) = re.findall(r"/operations/(\d+)", where)
+    while "It waits" not in (words := browser.text(f"/operations/{number}")):
+        pass
+    assert "2 of 5 done" in words
     assert "is full" in words
     assert (browser.counts(queue), browser.counts(other)) == ({"dead": 3}, {"ready": 2})
+    browser.done(f"/operations/{number}/cancel")
 
 
 def test_one_job_that_is_refused_harms_no_other(browser, queue):
     first, second = browser.die(queue, count=2)
     _, fields = preview(browser, way="retry", ids=[first, second])
     browser.send(f"/jobs/{first}/retry")
-    last, _ = finish(browser, fields)
-    assert "to be retried it must be dead" in last
+    last = browser.operate(fields)
+    assert "1 of 2 done; 1 were skipped" in last
+    assert f"wrong_state : {first}" in last
     assert browser.job(second)["state"] == "ready"
 
 
 def test_scheduled_jobs_are_run_now(browser, queue):
     browser.put(queue, count=3, delay_ms=60_000)
     _, fields = preview(browser, way="promote", all="1", queue=queue)
-    finish(browser, fields)
+    browser.operate(fields)
     assert browser.counts(queue) == {"ready": 3}
 
 
@@ -140,7 +146,7 @@ def test_leases_of_many_are_taken_back(browser, queue):
     held = browser.http.post("/v1/leases", json={"queues": [queue], "max": 3}).json()["jobs"]
     _, fields = preview(browser, way="release", all="1", queue=queue)
     assert fields["total"] == "3"
-    finish(browser, fields)
+    browser.operate(fields)
     assert browser.counts(queue) == {"ready": 3}
     refused = browser.http.post(f"/v1/leases/{held[0]['lease']['token']}/conclude")
     assert (refused.status_code, refused.json()["code"]) == (409, "lease_lost")

@@ -29,6 +29,7 @@ SCREENS = (
     "/enqueue",
     "/enqueue?from={job}",
     "/bulk?way=cancel&all=1&queue={queue}",
+    "/operations",
     "/bulk?way=delete&ids={job}",
 )
 ON_EVENT = re.compile(r"on[a-z]+\Z")

@@ -44,6 +44,7 @@ from holdfast.messages.commands import (
     TakeBackLease,
 )
 from holdfast.messages.key_commands import CreateKey, EditKey, RevokeKey, RotateKey
+from holdfast.messages.operations import CancelOperation, PauseOperation, SetOperationRate, StartOperation
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.sqlite.transaction import SqliteTransaction
 from tests.contract.stores.conformance.conftest import StoreClient
@@ -116,6 +117,7 @@ async def test_every_managing_verb_has_its_entry(client):
         DeleteQueue("q"),
     ]
     theirs = (CreateKey, EditKey, RotateKey, RevokeKey)  # in test_access_keys.py
+    theirs += (StartOperation, PauseOperation, CancelOperation, SetOperationRate)  # in test_operations.py
     assert {type(verb) for verb in verbs} == {*all_managed()} - {*theirs}
     for verb in verbs:
         if isinstance(verb, TakeBackLease):

@@ -108,40 +108,12 @@
     if (document.execCommand("copy")) done();
   });
 
-  // Many jobs: each answer says where it stands, and the next part is asked for until it is done or stopped.
-  const bulk = $("bulk");
-  if (bulk) {
-    let stopping = false;
-    const post = async (form, extra) => {
-      const body = new URLSearchParams(new FormData(form));
-      for (const [name, value] of Object.entries(extra || {})) body.set(name, value);
-      return fetch(form.getAttribute("action"), { method: "POST", body: body, headers: { "HX-Request": "true" } });
-    };
-    const run = async (form, extra) => {
-      for (let next = form; next;) {
-        let answer;
-        try { answer = await post(next, extra); } catch (error) { say("The server does not answer. You can continue from here."); return; }
-        const text = await answer.text();
-        if (!answer.ok) { const words = document.createElement("div"); words.innerHTML = text; next.before(...words.childNodes); return; }
-        bulk.innerHTML = text;
-        next = bulk.querySelector("[data-bulk-next]");
-        extra = {};
-        if (next && stopping) { stopping = false; extra = { stop: "1" }; }
-      }
-      say(bulk.querySelector("h1").textContent);
-    };
-    bulk.addEventListener("submit", (event) => { event.preventDefault(); stopping = false; run(event.target); });
-    bulk.addEventListener("click", (event) => { if (event.target.matches("[data-stop]")) { event.preventDefault(); stopping = true; event.target.disabled = true; } });
-    const first = bulk.querySelector("[data-bulk-next]");
-    if (first) run(first);
-  }
-
   // After a refusal: back to the form, in which the browser keeps what was typed
   const back = $("back");
   if (back && history.length > 1) { back.hidden = false; back.addEventListener("click", () => history.back()); }
 
   // Keys
-  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", e: "/enqueue", a: "/audit" };
+  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", b: "/operations", e: "/enqueue", a: "/audit" };
   const help = $("help");
   let at = -1, going = 0;
   $("help-open").hidden = false;

@@ -1,0 +1,190 @@
+"""`holdfast operation …`: bulk work by the server, its progress and its end."""
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from holdfast.cli.completion import queue_names
+from holdfast.cli.context import (
+    REFUSED,
+    JobId,
+    confirmed,
+    destroying,
+    examples,
+    meta_option,
+    refuse,
+    show,
+    talking,
+    whole,
+)
+from holdfast.cli.output import tell
+from holdfast.cli.tables import Columns, chosen, instant, table
+from holdfast.client import Client
+from holdfast.client.operations import Operation
+from holdfast.units import counted
+
+_LOOK_S = (0.02, 1.0)
+
+
+def words(operation: Operation) -> str:
+    """How far it is, in a sentence."""
+    total = f"{'at least ' if operation.at_least else ''}{counted(operation.total, 'job')}"
+    skipped = "".join(f", {one.count:,} skipped: {one.reason}" for one in operation.skipped)
+    waits = f"; it waits: {operation.waits.detail}" if operation.waits is not None else ""
+    reason = f" ({operation.reason})" if operation.reason else ""
+    return f"operation {operation.id}: {operation.state}{reason}, {operation.done:,} of {total}{skipped}{waits}"
+
+
+def follow(client: Client, operation: Operation) -> Operation:
+    """Wait for its end, and tell how it goes on a terminal; leaving does not end it."""
+    look_s, said = _LOOK_S[0], ""
+    try:
+        while not operation.ended:
+            if sys.stderr.isatty() and (now := words(operation)) != said:
+                said = now
+                tell(f"holdfast: {said}")
+            time.sleep(look_s)
+            look_s = min(2 * look_s, _LOOK_S[1])
+            operation = client.operation(operation.id)
+    except KeyboardInterrupt:
+        tell(f"holdfast: operation {operation.id} goes on; to end it: holdfast operation cancel {operation.id}")
+        raise
+    tell(f"holdfast: {words(operation)}")
+    return operation
+
+
+_COLUMNS = {
+    "ID": lambda each: each.id,
+    "DO": lambda each: each.do,
+    "STATE": lambda each: each.state,
+    "DONE": lambda each: each.done,
+    "SKIPPED": lambda each: sum(one.count for one in each.skipped),
+    "LEFT": lambda each: each.left,
+    "PER_S": lambda each: "" if each.per_s is None else f"{each.per_s:g}",
+    "BEGAN": lambda each: instant(each.began_at),
+    "WHO": lambda each: each.who or "",
+    "WAITS": lambda each: each.waits.reason if each.waits else each.reason or "",
+}
+
+
+@click.group("operation")
+def commands() -> None:
+    """Have the server do one thing to many jobs, and watch it."""
+
+
+@commands.command("list", epilog=examples("holdfast operation list", "holdfast operation list --json"))
+@chosen(Operation, _COLUMNS, wide=("TOTAL", "ENDED_AT", "TO", "LIMIT"))
+@talking
+def listed(client: Client, as_json: bool, columns: Columns) -> None:
+    """List operations, the newest first."""
+    table(client.operations(), as_json, columns)
+
+
+@commands.command("show", epilog=examples("holdfast operation show 42"))
+@click.argument("operation", type=JobId())
+@talking
+def shown(client: Client, operation: int, as_json: bool) -> None:
+    """Show an operation with all its fields, as JSON."""
+    whole(client.operation(operation), as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "holdfast operation start retry --queue mail --per-s 50",
+        "holdfast operation start move --queue mail --state dead --to mail.later --yes",
+    )
+)
+@click.argument("do", type=click.Choice(["retry", "cancel", "delete", "promote", "move", "release"]))
+@click.option("--all", "every", is_flag=True, help="All jobs, where no filter is given.")
+@click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
+@click.option("--state", help="Only in this state.")
+@click.option("--type", help="Only of this type.")
+@click.option("--tag", help="Only with this tag.")
+@meta_option("Only with this name and value")
+@click.option("--text", help="Only with this text in the payload or an error.")
+@click.option("--error", help="Only with this text in the last error.")
+@click.option("--to", help="Target queue of move.", shell_complete=queue_names)
+@click.option("--per-s", type=float, help="So many a second, spread evenly.")
+@click.option("--limit", type=click.IntRange(1), help="Max number of jobs.")
+@click.option("--wait", is_flag=True, help="Wait for its end.")
+@destroying
+@talking
+def start(
+    client: Client,
+    do: str,
+    every: bool,
+    meta: tuple[tuple[str, str], ...],
+    to: str | None,
+    per_s: float | None,
+    limit: int | None,
+    wait: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **filters: Any,
+) -> None:
+    """Start an operation on all jobs that match, and print its id."""
+    wanted = {name: value for name, value in filters.items() if value is not None} | ({"meta": dict(meta)} if meta else {})
+    if not wanted and not every:
+        raise click.UsageError("Give a filter such as --queue, or --all")
+    count = client.start_operation(do, to=to, limit=limit, dry_run=True, **wanted)
+    total = f"{'at least ' if count.at_least else ''}{counted(count.total, 'job')}"
+    if dry_run:
+        show(count, as_json, f"{count.total}")
+    if confirmed(f"{do} {total} ({', '.join(count.states)})", yes, dry_run):
+        begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, **wanted)
+        if wait:
+            begun = follow(client, begun)
+        show(begun, as_json, str(begun.id))
+        if begun.state == "cancelled":
+            refuse(f"operation {begun.id} was cancelled", REFUSED)
+
+
+@commands.command(epilog=examples("holdfast operation wait 42"))
+@click.argument("operation", type=JobId())
+@talking
+def wait(client: Client, operation: int, as_json: bool) -> None:
+    """Wait for the end of an operation."""
+    ended = follow(client, client.operation(operation))
+    show(ended, as_json, words(ended))
+    if ended.state == "cancelled":
+        refuse(f"operation {operation} was cancelled", REFUSED)
+
+
+@commands.command(epilog=examples("holdfast operation pause 42"))
+@click.argument("operation", type=JobId())
+@talking
+def pause(client: Client, operation: int, as_json: bool) -> None:
+    """Pause an operation."""
+    paused = client.pause_operation(operation)
+    show(paused, as_json, words(paused))
+
+
+@commands.command(epilog=examples("holdfast operation resume 42"))
+@click.argument("operation", type=JobId())
+@talking
+def resume(client: Client, operation: int, as_json: bool) -> None:
+    """Resume a paused operation."""
+    resumed = client.resume_operation(operation)
+    show(resumed, as_json, words(resumed))
+
+
+@commands.command(epilog=examples("holdfast operation rate 42 --per-s 10"))
+@click.argument("operation", type=JobId())
+@click.option("--per-s", type=float, help="So many a second.  [default: as fast as leaves room for others]")
+@talking
+def rate(client: Client, operation: int, per_s: float | None, as_json: bool) -> None:
+    """Change the pace of an operation."""
+    changed = client.set_operation_rate(operation, per_s)
+    show(changed, as_json, words(changed))
+
+
+@commands.command(epilog=examples("holdfast operation cancel 42"))
+@click.argument("operation", type=JobId())
+@talking
+def cancel(client: Client, operation: int, as_json: bool) -> None:
+    """End an operation where it is. What it has done stays done."""
+    cancelled = client.cancel_operation(operation)
+    show(cancelled, as_json, words(cancelled))

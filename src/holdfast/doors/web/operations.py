@@ -1,0 +1,73 @@
+"""Operations: what the server does to many jobs, how far it is, and the ways to stop it or to change its pace."""
+
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.doors.web import forms
+from holdfast.doors.web.filters import shown_meta
+from holdfast.doors.web.layout import View, get, post
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
+from holdfast.job.operation import JobFilter, Operation
+from holdfast.limits import ID_MAX
+from holdfast.messages.operations import words_of
+
+_SHOWN = 100
+_VERBS: dict[str, tuple[str, Callable[[forms.Form], dict[str, Any]]]] = {
+    "pause": ("operation.pause", lambda _: {"paused": True}),
+    "resume": ("operation.resume", lambda _: {"paused": False}),
+    "cancel": ("operation.cancel", lambda _: {}),
+    "pace": ("operation.set", lambda form: {"per_s": form.int("per_s")}),
+}
+
+
+def told(wanted: JobFilter) -> list[tuple[str, str]]:
+    """The filter as names and values."""
+    given = {"queue": wanted.queue, "state": wanted.state, "type": wanted.type, "tag": wanted.tag, "text": wanted.text}
+    given |= {"error": wanted.error, "meta": shown_meta(wanted.meta)}
+    return [(name, str(value)) for name, value in given.items() if value]
+
+
+def _row(operation: Operation) -> tuple[Operation, str]:
+    return operation, words_of(operation.filter)
+
+
+@get("/web/operations")
+async def show_operations(view: View) -> Reply:
+    """All operations, the newest first."""
+    before = view.query.get("cursor", "")
+    page = await view.engine.reading.operations(_SHOWN, forms.whole("cursor", before) if before else None)
+    values = {"operations": list(map(_row, page.operations)), "now": page.now, "cursor": page.before}
+    return view.page("operations.html", "Operations", "operations", values, view.curl("GET", "/v1/operations"))
+
+
+@get("/web/operations/{number}")
+async def show_operation(view: View, number: str) -> Reply:
+    """One operation."""
+    found = await view.engine.reading.operation(_number(number))
+    operation = found.operation
+    values = {
+        "operation": operation,
+        "now": found.now,
+        "told": told(operation.filter),
+        "list": view.at("/jobs", **{name: value for name, value in told(operation.filter) if name != "error"}),
+    }
+    command = view.curl("GET", f"/v1/operations/{operation.id}")
+    return view.page("operation.html", f"Operation {operation.id}", "operations", values, command)
+
+
+@post("/web/operations/{number}/{verb}", status=303)
+async def steer(view: View, number: str, verb: str) -> Reply:
+    """Pause, resume or cancel it, or give it another pace."""
+    form = await forms.read(view.request)
+    operation = (await view.engine.reading.operation(_number(number))).operation
+    action, given = _VERBS.get(verb, _VERBS["pause"])
+    await view.actions.act(action, str(operation.id), operation.filter.queue or "", **given(form))
+    return view.back(f"/operations/{operation.id}", action)
+
+
+def _number(text: str) -> int:
+    return min(forms.whole("operation", text), ID_MAX)
+
+
+ROUTES: list[Route] = [show_operations, show_operation, steer]

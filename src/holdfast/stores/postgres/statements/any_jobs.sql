@@ -1,0 +1,15 @@
+-- Jobs in any state, except held ones: as `any_job`, for several.
+SELECT v.* FROM ended_job v WHERE v.id = ANY($1::bigint[])
+UNION ALL
+SELECT v.* FROM leased l JOIN leased_job v ON v.fence = l.fence WHERE l.job = ANY($1::bigint[])
+UNION ALL
+SELECT v.* FROM scheduled_job v WHERE v.id = ANY($1::bigint[])
+UNION ALL
+SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, false,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
+FROM job k JOIN ready s ON s.queue = k.queue AND s.priority = k.priority AND s.job = k.id WHERE k.id = ANY($1::bigint[])
+UNION ALL
+SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, false,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
+FROM job k JOIN ready_for s ON s.queue = k.queue AND s.priority = k.priority AND s.job = k.id
+WHERE k.id = ANY($1::bigint[]) AND k.extras IS NOT NULL

@@ -1,0 +1,1 @@
+SELECT id, state, ended_at, value FROM operation WHERE id = $1 FOR UPDATE

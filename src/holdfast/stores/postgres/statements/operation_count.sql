@@ -1,0 +1,1 @@
+SELECT count(*) FROM operation WHERE ended_at IS NULL
