@@ -126,6 +126,7 @@ HISTORY_AHEAD_MS = (
 CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a clock that shows less is not set yet
 OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
+EXPIRES_MS_MAX = 3_660 * 86_400_000  # from when a job is due to its deadline: ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 SQL_HOLD_MS = (
     5_000  # an application that is idle for longer in a transaction in which it enqueued is disconnected: it holds the queue

@@ -29,7 +29,15 @@ from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
 from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import (
+    BuryOrphans,
+    EndOverdue,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.messages.views import InterestList
 from holdfast.routing.router import Router
 from holdfast.stores.store import Store, StoreBroken
@@ -266,7 +274,12 @@ class LocalBackend:
         return max(left, _ROUTING_S) if self._routes.finding else left
 
     async def _pass_time(self) -> bool:
-        commands: tuple[Command[Answer], ...] = (ExpireLeases(_CHUNK), PromoteDue(_CHUNK), FireSchedules(_SCHEDULES))
+        commands: tuple[Command[Answer], ...] = (
+            ExpireLeases(_CHUNK),
+            PromoteDue(_CHUNK),
+            FireSchedules(_SCHEDULES),
+            EndOverdue(_CHUNK),
+        )
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])

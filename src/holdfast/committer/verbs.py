@@ -48,7 +48,15 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import (
+    BuryOrphans,
+    EndOverdue,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.stores.store import Prefetch
 
 _COMMAND_BYTES = _JOB_BYTES = 256  # without payloads
@@ -141,6 +149,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     # What happens because time passes
     ExpireLeases: Verb(expiry.expire, prefetch.expire, _limit, unheard=True),
     PromoteDue: Verb(expiry.promote_due, prefetch.due, _limit, unheard=True),
+    EndOverdue: Verb(expiry.end_overdue, prefetch.overdue, _limit, unheard=True),
     BuryOrphans: Verb(expiry.bury_orphans, prefetch.orphans, _limit, unheard=True),
     FireSchedules: Verb(schedules.fire, prefetch.fire, _limit, unheard=True),
     ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),

@@ -318,6 +318,7 @@ class Engine(Pipeline):
             checks.number("priority", command.priority, 0, limits.PRIORITY_MAX)
             checks.number("max_attempts", command.max_attempts, 1, limits.ATTEMPTS_MAX)
             checks.when("", command.delay_ms, command.run_at)
+            checks.deadline("", command.expires_in_ms, command.expires_at)
             checks.text("type", command.type, limits.TYPE_CHARS)
             checks.tags("tags", command.tags or ())
             checks.meta("meta", command.meta or ())
@@ -325,6 +326,8 @@ class Engine(Pipeline):
                 weight = len(command.content.payload)
                 checks.payload("payload", weight, self.payload_bytes)
                 checks.text("content_type", command.content.content_type, limits.CONTENT_TYPE_CHARS)
+        elif isinstance(command, RetryJob):
+            checks.deadline("", command.expires_in_ms, command.expires_at)
         elif isinstance(command, SettleJob):
             checks.text("reason", command.reason, limits.SETTLED_CHARS)
             if not command.reason:

@@ -14,7 +14,7 @@ from holdfast.messages.audit import Deed, Managed
 from holdfast.messages.frame import Command, Phase, Request
 from holdfast.messages.views import QueueInfo
 
-_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags", "meta")
+_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags", "meta", "expires_in_ms", "expires_at")
 
 # Commands: producing and consuming ------------------------------------------------------------------------------------------------
 
@@ -126,9 +126,11 @@ class ShortenLease(Command[Extended], frozen=True, tag=8):
 
 
 class RetryJob(Managed[Changed], frozen=True, tag=10):
-    """Run a dead job again."""
+    """Run a dead or expired job again; with a new deadline, if one is named."""
 
     id: int
+    expires_in_ms: int | None = None
+    expires_at: int | None = None
 
     def deed(self) -> Deed:
         """What it does."""
@@ -178,7 +180,7 @@ class DeleteJob(Managed[Changed], frozen=True, tag=13):
 
 
 class EditJob(Managed[Changed], frozen=True, tag=14):
-    """Change a waiting job; None leaves a field as it is."""
+    """Change a waiting job; None leaves a field as it is. `expires_at` 0: it has no deadline any more."""
 
     id: int
     content: Content | None = None
@@ -189,6 +191,8 @@ class EditJob(Managed[Changed], frozen=True, tag=14):
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
     meta: Meta | None = None
+    expires_in_ms: int | None = None
+    expires_at: int | None = None
 
     def deed(self) -> Deed:
         """What it does."""

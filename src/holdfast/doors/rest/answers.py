@@ -213,6 +213,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     follows: of_a_job.Follows | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     meta: of_a_job.Named | UnsetType = UNSET
+    expires_at: of_a_job.ExpiresAt | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -296,6 +297,7 @@ class WhyOut(msgspec.Struct):
     reasons: list[Reason]
     ahead: int | UnsetType = UNSET
     group_holders: list[int] | UnsetType = UNSET
+    expires_at: Instant | UnsetType = UNSET
 
 
 class CountsOut(msgspec.Struct):
@@ -321,6 +323,7 @@ class SettingsOut(msgspec.Struct):
     retention_ms: int | None
     retention_jobs: int | None
     retention_bytes: int | None
+    expires_in_ms: int | None
     retry: RetryPolicy
 
 

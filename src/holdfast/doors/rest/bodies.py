@@ -247,6 +247,8 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
         raise breach("queue", "must be given, or publish must be true")
     if given.delay_ms is not None or given.run_at is not None:
         raise breach("delay_ms" if given.delay_ms is not None else "run_at", "has no place in a schedule")
+    if given.expires_at is not None:
+        raise breach("expires_at", "has no place in a schedule: give expires_in_ms, which counts from each fire")
     return _new(given.queue or NO_QUEUE, raw("payload", given.payload) or b"null", None, given)
 
 
@@ -301,6 +303,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.group_key is not None
         or given.tags
         or given.meta
+        or given.expires_at is not None
         or given.retry is not None
         or given.group_limit != 1
         or given.unique_while is not _UNFINISHED
@@ -314,6 +317,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
             given.group_limit,
             given.tags,
             meta=tuple(given.meta.items()) if given.meta else (),
+            expires_at=None if given.expires_at is None else millis(given.expires_at),
         )
     return NewJob(
         queue,
@@ -325,6 +329,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         None if given.run_at is None else millis(given.run_at),
         given.max_attempts,
         extras,
+        expires_in_ms=given.expires_in_ms,
     )
 
 

@@ -176,6 +176,8 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
         shown.follows = extras.follows
+    if extras.expires_at is not None:
+        shown.expires_at = instant(extras.expires_at)
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
