@@ -57,6 +57,9 @@ ONE_TURN_BODY_BYTES = 4 << 20  # a larger body is read in several turns of the l
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
+ERROR_BYTES = 64 << 10  # class, message and traceback of an error together; more is cut from the middle, not refused
+ERROR_CLASS_CHARS = 256
+PLACE_CHARS = 400  # where an error was raised: file and function
 SETTLED_CHARS = 1_000  # reason given by an operator who ends a job
 JSON_DEPTH = 64  # deeper documents break the parsers of other languages
 

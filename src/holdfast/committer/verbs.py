@@ -87,6 +87,11 @@ def _concluded(command: ConcludeLease) -> Burden:
     return (size + _size(then), 1 + len(then)) if then else (size, 1)
 
 
+def _failed(command: FailLease) -> Burden:
+    raised = command.raised
+    return _COMMAND_BYTES + (0 if raised is None else len(raised.message) + len(raised.traceback)), 1
+
+
 def _size(jobs: list[NewJob]) -> int:
     return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs])
 
@@ -110,7 +115,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     Enqueue: Verb(enqueue.enqueue, prefetch.enqueue, _jobs),
     LeaseJobs: Verb(Leases.lease, prefetch.lease, _limit),
     ConcludeLease: Verb(Conclude.conclude, prefetch.conclude, _concluded),
-    FailLease: Verb(Conclude.fail, prefetch.fence),
+    FailLease: Verb(Conclude.fail, prefetch.fence, _failed),
     ReleaseLease: Verb(Conclude.release, prefetch.fence),
     ExtendLease: Verb(Conclude.extend, prefetch.fence),
     ShortenLease: Verb(Conclude.shorten, prefetch.fence),

@@ -281,10 +281,8 @@ class Engine(Pipeline):
             if command.progress is not None:
                 checks.payload(at + "progress", len(command.progress), limits.PROGRESS_BYTES)
             return 0
-        if isinstance(command, FailLease | ReleaseLease) and command.delay_ms:
-            checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
-        if isinstance(command, ReleaseLease) and command.priority is not None:
-            checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+        if isinstance(command, FailLease | ReleaseLease):
+            return _check_return(command, at)
         return 0
 
     # Listening
@@ -420,3 +418,14 @@ class Engine(Pipeline):
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
+
+
+def _check_return(command: FailLease | ReleaseLease, at: str) -> int:
+    if command.delay_ms:
+        checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+    if isinstance(command, FailLease):
+        raised = command.raised
+        return 0 if raised is None else len(raised.message) + len(raised.traceback)
+    if command.priority is not None:
+        checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+    return 0

@@ -287,9 +287,18 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ready_at: int
 
 
+class Raised(msgspec.Struct, frozen=True, array_like=True):
+    """What an attempt raised: the class of the error, its message and its traceback. `place`: where, in the user's own code."""
+
+    kind: str
+    message: str = ""
+    traceback: str = ""
+    place: str = ""
+
+
 class JobError(msgspec.Struct, frozen=True, array_like=True):
     """One failed attempt: `kind` is `failed` (the worker reported it) or `crashed` (the lease expired). It began at
-    `leased_at`.
+    `leased_at`. `raised` is what its worker told of the error.
     """
 
     attempt: int
@@ -299,3 +308,4 @@ class JobError(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     secret: bytes = b""
     leased_at: int | None = None
+    raised: Raised | None = None

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
-from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
+from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, Raised, State
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
@@ -85,6 +85,7 @@ class FailLease(Command[Outcome], frozen=True, tag=4):
     retry: bool = True
     delay_ms: int | None = None
     crashed: bool = False
+    raised: Raised | None = None
 
 
 class ReleaseLease(Command[Outcome], frozen=True, tag=5):

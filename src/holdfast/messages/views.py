@@ -232,7 +232,9 @@ class JobCounts(Answer, frozen=True, tag=161):
 
 
 class FailedJob(Frame, frozen=True):
-    """A failed job with its latest error. `state` is its current one; `reason` is cut."""
+    """A failed job with its latest error. `state` is its current one; `reason` is cut; `error_class` and `place` of what it raised, "" if that is
+    not known.
+    """
 
     id: int
     queue: str
@@ -243,6 +245,8 @@ class FailedJob(Frame, frozen=True):
     kind: str
     worker: str
     reason: str
+    error_class: str = ""
+    place: str = ""
 
 
 class Failures(Answer, frozen=True, tag=162):

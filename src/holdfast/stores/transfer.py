@@ -66,7 +66,7 @@ TABLES = (
         ),
         heavy="result",
     ),
-    Table("job_error", ("job", "attempt", "at", "worker", "kind", "reason", "secret", "leased_at", "error"), key=2),
+    Table("job_error", ("job", "attempt", "at", "worker", "kind", "reason", "secret", "leased_at", "class", "message", "traceback", "place"), key=2),
     Table("progress", ("job", "value")),
     Table("unique_key", ("queue", "key", "job"), key=2),
     Table("job_expiry", ("job", "queue", "at")),

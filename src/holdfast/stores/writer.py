@@ -192,8 +192,10 @@ class Writer:
 
     def _notes(self, change: Change, job_id: int) -> None:
         for error in change.errors if change.error is None else (*change.errors, change.error):
-            row = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
-            self._add("insert_error", row)
+            raised = error.raised
+            told = (None,) * 4 if raised is None else (raised.kind, raised.message, raised.traceback, raised.place)
+            begun = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
+            self._add("insert_error", (*begun, *told))
             if error.attempt > ERRORS_KEPT:
                 self.trim.add(job_id)
         if change.after is None:

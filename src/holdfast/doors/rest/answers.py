@@ -166,6 +166,15 @@ class LeaseOut(msgspec.Struct, gc=False):
     ms_left: int
 
 
+class RaisedOut(msgspec.Struct):
+    """What an attempt raised. `place`: file and function, of the user's own code where the traceback names it."""
+
+    kind: str = msgspec.field(name="class")
+    message: str
+    traceback: str
+    place: str
+
+
 class ErrorOut(msgspec.Struct):
     """One failed attempt: `failed` as the worker reported, `crashed` when the lease expired."""
 
@@ -174,6 +183,7 @@ class ErrorOut(msgspec.Struct):
     worker: str
     kind: str
     reason: str
+    error: RaisedOut | UnsetType = UNSET
 
 
 class JobOut(msgspec.Struct, kw_only=True, gc=False):
@@ -279,6 +289,34 @@ class JobsOut(msgspec.Struct):
 
     jobs: list[JobOut]
     next_cursor: str | None
+
+
+class FailureGroupOut(msgspec.Struct, kw_only=True):
+    """Jobs that failed alike: with the same class of error at the same `place`, where their workers told these, else with the same `error` but for
+    what differs from job to job. `dead` jobs, those that `wait` to be tried again, those that `recovered`; `example` is the latest.
+    """
+
+    key: str
+    queue: QueueName
+    type: str
+    kind: str
+    error: str
+    place: str | UnsetType = UNSET
+    dead: int
+    waiting: int
+    recovered: int
+    workers: int
+    first_at: Instant
+    last_at: Instant
+    example: Id
+
+
+class FailuresOut(msgspec.Struct):
+    """The newest failures, those with the most dead jobs first. `jobs` were looked at; `whole` is false if there may be more."""
+
+    groups: list[FailureGroupOut]
+    jobs: int
+    whole: bool
 
 
 class Reason(msgspec.Struct):

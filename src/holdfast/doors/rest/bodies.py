@@ -11,15 +11,17 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
+from holdfast import error_text
+from holdfast.doors.rest.types import FailIn, JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
-from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, OnConflict, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, Raised, UniqueWhile
 from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.messages.commands import FailLease
 from holdfast.trace_context import traceparent_of
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
@@ -376,3 +378,13 @@ def reason(text: str) -> str:
     """A failure's reason, cut to its bound and free of NUL: a worker must always be able to say that it failed."""
     text = text.replace("\0", "\ufffd")
     return text if len(text) <= REASON_CHARS else text[: REASON_CHARS - 8] + " … [cut]"
+
+
+def failing(ref: LeaseRef, given: FailIn) -> FailLease:
+    """A failure as a command. Without a reason it is what the error says."""
+    raised, text = None, given.reason
+    if (error := given.error) is not None:
+        parts = error_text.bounded(*(part.replace("\0", "\ufffd") for part in (error.kind, error.message, error.traceback)))
+        raised = Raised(*parts, error_text.place_of(error.traceback.replace("\0", "\ufffd")))
+        text = text or error_text.sentence(error.kind, error.message)
+    return FailLease(ref, reason(text), given.retry, given.delay_ms, given.crashed, raised)

@@ -16,14 +16,17 @@ from holdfast.doors.rest.answers import (
     EnqueuedOut,
     ErrorOut,
     ExtendedOut,
+    FailureGroupOut,
     JobOut,
     LeaseOut,
     OutcomeOut,
     PutOut,
     QueueOut,
+    RaisedOut,
     SettingsOut,
 )
-from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
+from holdfast.engine.failure_groups import Group
+from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, JobError, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
@@ -225,10 +228,33 @@ def detail_out(detail: JobDetail) -> JobOut:
         shown.result = Raw(detail.result)
     if detail.then:
         shown.then = [receipt_out(receipt) for receipt in detail.then]
-    shown.errors = [
-        ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason) for error in detail.errors
-    ]
+    shown.errors = [_error_out(error) for error in detail.errors]
     return shown
+
+
+def _error_out(error: JobError) -> ErrorOut:
+    raised = error.raised
+    told = UNSET if raised is None else RaisedOut(raised.kind, raised.message, raised.traceback, raised.place)
+    return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, told)
+
+
+def failure_group_out(group: Group) -> FailureGroupOut:
+    """Jobs that failed alike."""
+    return FailureGroupOut(
+        key=group.key,
+        queue=group.queue,
+        type=group.type,
+        kind=group.kind,
+        error=group.error,
+        place=group.place or UNSET,
+        dead=len(group.dead),
+        waiting=group.waiting,
+        recovered=group.recovered,
+        workers=len(group.workers),
+        first_at=instant(group.first_at),
+        last_at=instant(group.last_at),
+        example=group.example.id if group.example is not None else 0,
+    )
 
 
 def counts_out(tally: Tally) -> CountsOut:

@@ -213,6 +213,14 @@ class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defa
     then: Annotated[list[QueuedJobIn], bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
 
 
+class ErrorIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What the attempt raised. All together at most 64 KiB: more is cut from the middle."""
+
+    kind: Annotated[str, bounds("The class of the error, such as ConnectionError.")] = msgspec.field(default="", name="class")
+    message: str = ""
+    traceback: Annotated[str, bounds("Where it was raised, as the language writes it.")] = ""
+
+
 class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The attempt went wrong. Without `delay_ms` the queue's retry policy decides; `retry` false: dead at once."""
 
@@ -220,6 +228,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     retry: bool = True
     delay_ms: DelayMs | None = None
     crashed: Annotated[bool, bounds("It counts as a crash: what ran it was killed or broke down.")] = False
+    error: ErrorIn | None = None
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

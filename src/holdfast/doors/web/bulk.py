@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import forms
-from holdfast.doors.web.failure_groups import line_of
 from holdfast.doors.web.failures import group_of
 from holdfast.doors.web.filters import Filter
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
+from holdfast.engine.failure_groups import line_of
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route

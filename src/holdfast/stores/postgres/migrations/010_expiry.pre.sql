@@ -11,7 +11,11 @@ CREATE TABLE job_expiry(                    -- when a waiting job ends; a job th
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX job_expiry_at ON job_expiry(at, job);
 
-ALTER TABLE job_error ADD COLUMN error text;  -- JSON, see formats.py; NULL: none was told
+ALTER TABLE job_error
+  ADD COLUMN class text,                    -- of the error that the attempt raised; NULL: its worker told none
+  ADD COLUMN message text,
+  ADD COLUMN traceback text,
+  ADD COLUMN place text;                    -- file and function in which it was raised
 
 -- `holdfast.enqueue` takes a deadline, too. Its functions have two arguments more, so they are other functions: who may call them is kept.
 

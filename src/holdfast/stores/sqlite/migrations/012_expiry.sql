@@ -10,4 +10,7 @@ CREATE TABLE job_expiry(                    -- when a waiting job ends; a job th
 ) STRICT;
 CREATE INDEX job_expiry_at ON job_expiry(at, job);
 
-ALTER TABLE job_error ADD COLUMN error TEXT;  -- JSON, see formats.py; NULL: none was told
+ALTER TABLE job_error ADD COLUMN class TEXT;     -- of the error that the attempt raised; NULL: its worker told none
+ALTER TABLE job_error ADD COLUMN message TEXT;
+ALTER TABLE job_error ADD COLUMN traceback TEXT;
+ALTER TABLE job_error ADD COLUMN place TEXT;     -- file and function in which it was raised
