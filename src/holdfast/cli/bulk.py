@@ -45,7 +45,9 @@ _UNTOLD = ("text", "last_error", "meta")
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it does to a job, and the states in which it can. `usual`: the states if no `--state` is given."""
+    """One verb: what it does to a job, and the states in which it can. `usual`: the states if no `--state` is given; `fits`: of jobs in these, those
+    that it is for.
+    """
 
     name: str
     words: str
@@ -53,6 +55,7 @@ class Verb:
     usual: tuple[str, ...]
     act: Act
     asks: bool = False
+    fits: Callable[[Job], bool] = lambda _: True
 
 
 def _filters(verb: Verb) -> Callable[[Command], Command]:
@@ -130,7 +133,7 @@ def _act_on_all(
     states = states or verb.usual
     if not states:
         raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
-    found = list(_found(client, states, **filters))
+    found = list(_found(client, states, verb.fits, **filters))
     if not found:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif confirmed(f"{verb.name} {_count(found)} ({', '.join(states)})", yes, dry_run):
@@ -175,6 +178,7 @@ def _count(found: list[int]) -> str:
 def _found(
     client: Client,
     states: tuple[str, ...],
+    fits: Callable[[Job], bool],
     *,
     queue: str | None,
     kind: str | None,
@@ -196,7 +200,7 @@ def _found(
         for job in jobs:
             if left == 0:
                 return
-            if _fits(client, job, before, last_error):
+            if fits(job) and _fits(client, job, before, last_error):
                 left = None if left is None else left - 1
                 yield job.id
 
@@ -234,10 +238,11 @@ def _settle(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, st
 
 _RETRY = Verb(
     "retry",
-    "Retry dead jobs (dead letters); their attempts are reset.",
+    "Retry dead jobs (dead letters), and with --state cancelled those that expired; their attempts are reset.",
+    ("dead", "cancelled"),
     ("dead",),
-    ("dead",),
-    lambda client, job, _: _stands(client.retry(job)),
+    lambda client, job, given: _stands(client.retry(job, expires_in_ms=given["expires_in_ms"])),
+    fits=lambda job: job.state == "dead" or job.reason == "expired",
 )
 _CANCEL = Verb(
     "cancel",
@@ -291,7 +296,14 @@ BULK = [
         ),
     ),
     _command(
-        _RETRY, lines=("holdfast job retry 42 43", "holdfast job retry --queue mail --error 'timed out' --older 1h --yes")
+        _RETRY,
+        click.option(
+            "--expires-in",
+            "expires_in_ms",
+            type=Duration(),
+            help="A new deadline.  [default: its own, if that is still to come]",
+        ),
+        lines=("holdfast job retry 42 43", "holdfast job retry --queue mail --error 'timed out' --older 1h --yes"),
     ),
     _command(_CANCEL),
     _command(_PROMOTE),

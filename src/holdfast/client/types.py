@@ -149,7 +149,7 @@ class Raised(msgspec.Struct, kw_only=True, omit_defaults=True):
     place: str = ""
 
 
-class Attempt(msgspec.Struct):
+class Attempt(msgspec.Struct, omit_defaults=True):
     """One failed attempt: `kind` is `failed` or `crashed`. `error`: what it raised, if its worker told that."""
 
     attempt: int
