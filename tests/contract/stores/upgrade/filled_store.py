@@ -223,6 +223,9 @@ NEWER = frozenset(
         "meta",
         "on_conflict",
         "debounce_max_ms",
+        "expires_at",
+        "expires_in_ms",
+        "raised",
     )
 )
 """Fields that came after the fixtures named `positional`: these do not have them. Those of a release have all that it had."""
