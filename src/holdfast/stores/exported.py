@@ -222,7 +222,8 @@ def _line_of_error(error: JobError) -> ErrorLine:
 def _error_of(line: ErrorLine) -> JobError:
     raised = None
     if line.kind_of_error is not None:
-        parts = error_text.bounded(line.kind_of_error, line.message, line.traceback)
+        told = (line.kind_of_error, line.message, line.traceback)
+        parts = error_text.bounded(*(part.replace("\0", "\ufffd") for part in told))
         raised = Raised(*parts, error_text.place_of(parts[2]))
     secret = secrets.token_bytes(_SECRET_BYTES)
     return JobError(line.attempt, line.at, line.worker, line.kind, line.reason, secret, line.leased_at, raised)
