@@ -169,7 +169,7 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
         head = await read(max(limit, _PAST_DEADLINE) if passed else limit)
         unfit = [job for job, _ in head if job.extras is not NO_EXTRAS and _is_unfit(batch, job)]
         if not unfit:
-            return head[:limit]
+            return head[:limit] if passed else head
         for job in unfit:
             if job.extras.unreadable is not None:
                 expiry.set_aside(batch, queue, job)

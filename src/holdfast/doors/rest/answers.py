@@ -291,34 +291,6 @@ class JobsOut(msgspec.Struct):
     next_cursor: str | None
 
 
-class FailureGroupOut(msgspec.Struct, kw_only=True):
-    """Jobs that failed alike: with the same class of error at the same `place`, where their workers told these, else with the same `error` but for
-    what differs from job to job. `dead` jobs, those that `wait` to be tried again, those that `recovered`; `example` is the latest.
-    """
-
-    key: str
-    queue: QueueName
-    type: str
-    kind: str
-    error: str
-    place: str | UnsetType = UNSET
-    dead: int
-    waiting: int
-    recovered: int
-    workers: int
-    first_at: Instant
-    last_at: Instant
-    example: Id
-
-
-class FailuresOut(msgspec.Struct):
-    """The newest failures, those with the most dead jobs first. `jobs` were looked at; `whole` is false if there may be more."""
-
-    groups: list[FailureGroupOut]
-    jobs: int
-    whole: bool
-
-
 class Reason(msgspec.Struct):
     """One reason: a stable code, and a sentence."""
 

@@ -16,7 +16,6 @@ from holdfast.doors.rest.answers import (
     EnqueuedOut,
     ErrorOut,
     ExtendedOut,
-    FailureGroupOut,
     JobOut,
     LeaseOut,
     OutcomeOut,
@@ -25,7 +24,6 @@ from holdfast.doors.rest.answers import (
     RaisedOut,
     SettingsOut,
 )
-from holdfast.engine.failure_groups import Group
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, JobError, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
@@ -236,25 +234,6 @@ def _error_out(error: JobError) -> ErrorOut:
     raised = error.raised
     told = UNSET if raised is None else RaisedOut(raised.kind, raised.message, raised.traceback, raised.place)
     return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, told)
-
-
-def failure_group_out(group: Group) -> FailureGroupOut:
-    """Jobs that failed alike."""
-    return FailureGroupOut(
-        key=group.key,
-        queue=group.queue,
-        type=group.type,
-        kind=group.kind,
-        error=group.error,
-        place=group.place or UNSET,
-        dead=len(group.dead),
-        waiting=group.waiting,
-        recovered=group.recovered,
-        workers=len(group.workers),
-        first_at=instant(group.first_at),
-        last_at=instant(group.last_at),
-        example=group.example.id if group.example is not None else 0,
-    )
 
 
 def counts_out(tally: Tally) -> CountsOut:

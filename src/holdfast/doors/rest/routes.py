@@ -11,7 +11,6 @@ from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import (
     EnqueuedOut,
-    FailuresOut,
     JobOut,
     JobsOut,
     PurgedOut,
@@ -24,9 +23,7 @@ from holdfast.doors.rest.answers import (
 from holdfast.doors.rest.parameters import JobId, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn
-from holdfast.engine import checks
 from holdfast.engine.engine import JobVerb
-from holdfast.engine.failure_groups import groups
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, patch, post, put
 from holdfast.job.job import Content, State
@@ -123,14 +120,6 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
         group_holders=facts.group_holders or UNSET,
         expires_at=UNSET if facts.job.deadline is None else replies.instant(facts.job.deadline),
     )
-
-
-@get("/v1/failures", tags=["jobs"], summary="Recent failures, those that are alike together")
-async def list_failures(state: AppState, queue: Queue | None = None, limit: Limit = 100) -> FailuresOut:
-    """Of all queues, or of one."""
-    checks.number("limit", limit, 1, limits.LIST_LIMIT)
-    found = await state.engine.reading.failures(queue)
-    return FailuresOut([replies.failure_group_out(group) for group in groups(found.jobs)[:limit]], len(found.jobs), found.whole)
 
 
 @post("/v1/jobs/{job_id}/retry", tags=["jobs"], status=200, summary="Run a dead or expired job again")
@@ -283,7 +272,6 @@ ROUTES: list[Route] = [
     get_job,
     list_jobs,
     why,
-    list_failures,
     retry_job,
     cancel_job,
     promote_job,
