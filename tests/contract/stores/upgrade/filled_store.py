@@ -229,6 +229,8 @@ NEWER = frozenset(
     )
 )
 """Fields that came after the fixtures named `positional`: these do not have them. Those of a release have all that it had."""
+NEWER_THAN = {"0.1.0": frozenset(("expires_at", "expires_in_ms", "raised"))}
+"""Fields that came after a release."""
 _OLDER_NAMES = {"beanstalk": "hands"}  # what they called fields that have been renamed since
 
 
