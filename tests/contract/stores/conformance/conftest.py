@@ -179,11 +179,10 @@ def postgres_server() -> PostgresServer:
     return server
 
 
-EMPTY = (
-    """
+EMPTY = """
 DO $$ DECLARE one text; BEGIN
   IF to_regclass('holdfast.job') IS NULL THEN RETURN; END IF;
-  IF (SELECT min_compatible FROM holdfast.schema_version) <> %d THEN DROP SCHEMA holdfast CASCADE; RETURN; END IF;  -- of an upgrade that is not finished
+  IF (SELECT min_compatible FROM holdfast.schema_version) <> NEWEST THEN DROP SCHEMA holdfast CASCADE; RETURN; END IF;  -- of an upgrade that is not finished
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast' AND tablename NOT IN ('counter', 'audit_tally', 'schema_version') LOOP
     EXECUTE 'DELETE FROM holdfast.' || one;
   END LOOP;
@@ -192,9 +191,7 @@ DO $$ DECLARE one text; BEGIN
   ALTER SEQUENCE holdfast.job_id RESTART;
   ALTER SEQUENCE holdfast.fence RESTART;
 END $$
-"""
-    % NEWEST
-)  # noqa: UP031  (braces and single quotes are in it)
+""".replace("NEWEST", f"{NEWEST}")
 
 
 def empty_database() -> str:
