@@ -61,6 +61,9 @@ ONE_TURN_BODY_BYTES = 4 << 20  # a larger body is read in several turns of the l
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
+ERROR_BYTES = 64 << 10  # class, message and traceback of an error together; more is cut from the middle, not refused
+ERROR_CLASS_CHARS = 256
+PLACE_CHARS = 400  # where an error was raised: file and function
 SETTLED_CHARS = 1_000  # reason given by an operator who ends a job
 JSON_DEPTH = 64  # deeper documents break the parsers of other languages
 
@@ -129,6 +132,7 @@ HISTORY_AHEAD_MS = (
 CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a clock that shows less is not set yet
 OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
+EXPIRES_MS_MAX = 3_660 * 86_400_000  # from when a job is due to its deadline: ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 SQL_HOLD_MS = (
     5_000  # an application that is idle for longer in a transaction in which it enqueued is disconnected: it holds the queue

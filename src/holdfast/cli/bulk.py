@@ -270,10 +270,10 @@ def _settle(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, st
 
 _RETRY = Verb(
     "retry",
-    "Retry dead jobs (dead letters); their attempts are reset.",
+    "Retry dead jobs (dead letters), and with --state cancelled those that expired; their attempts are reset.",
+    ("dead", "cancelled"),
     ("dead",),
-    ("dead",),
-    lambda client, job, _: _stands(client.retry(job)),
+    lambda client, job, given: _stands(client.retry(job, expires_in_ms=given["expires_in_ms"])),
 )
 _CANCEL = Verb(
     "cancel",
@@ -328,6 +328,12 @@ BULK = [
     ),
     _command(
         _RETRY,
+        click.option(
+            "--expires-in",
+            "expires_in_ms",
+            type=Duration(),
+            help="A new deadline, of jobs by their ids.  [default: its own, if that is still to come]",
+        ),
         lines=(
             "holdfast job retry 42 43",
             "holdfast job retry --queue mail --error 'timed out' --older 1h --yes",

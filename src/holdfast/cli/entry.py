@@ -50,6 +50,7 @@ TALKING = {
     "audit": Place("holdfast.cli.audit", "audit", "List who did what by hand, the newest first."),
     "completion": Place("holdfast.cli.completion", "completion", "Print a shell completion script."),
     "events": Place(_WATCHING, "events", "Stream events of jobs as they are committed."),
+    "failures": Place("holdfast.cli.failures", "failures", "List the newest failures, those with the same error together."),
     "interest": Place(
         "holdfast.cli.interests", "commands", "Manage subscriptions (interests): which published events a queue gets."
     ),

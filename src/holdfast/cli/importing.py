@@ -284,6 +284,8 @@ async def _put(batch: Batch, whole: Whole) -> bool:
                 f"job {job.id} is there already, and is another one: of queue {there.queue}. An import goes into a store of its own"
             )
         return False
+    if job.extras.expires_at is not None:
+        await batch.demand_newest_only("job.extras.expires_at")
     queue = await batch.queue(job.queue)
     if queue is None:
         queue = batch.queues[job.queue] = await batch.tx.create_queue(job.queue, job.created_at)

@@ -95,6 +95,9 @@ def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) 
 @click.option("--type", "kind", help="Job type: names the handler that runs the copies.")
 @click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
 @click.option("--delay", "delay_ms", type=Duration(), help="Run the copies after this delay, such as 10m.")
+@click.option(
+    "--expires-in", "expires_in_ms", type=Duration(), help="Cancel the copies that no worker has so long after they are due."
+)
 @click.option("--max-attempts", type=int, help="Max attempts before a copy is dead.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the copies by; repeatable.")
 @meta_option("Name and value that go with the copies")

@@ -67,6 +67,9 @@ for each in (tail, *BULK):
 @click.option("--type", "kind", help="Job type: names the handler that runs it.")
 @click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
 @click.option("--delay", "delay_ms", type=Duration(), help="Run it after this delay, such as 10m.")
+@click.option(
+    "--expires-in", "expires_in_ms", type=Duration(), help="Cancel it if no worker has it so long after it is due, such as 10m."
+)
 @click.option("--max-attempts", type=int, help="Max attempts before the job is dead.")
 @click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
 @click.option(
@@ -244,5 +247,5 @@ def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
-    """Edit a scheduled or ready job: payload, type, priority, delay_ms or run_at, max_attempts, tags, meta. Values are JSON."""
+    """Edit a scheduled or ready job: payload, type, priority, delay_ms or run_at, max_attempts, tags, meta, expires_in_ms or expires_at. Values are JSON."""
     _whole(client.edit(job_id, **given_changes(changes)), as_json)

@@ -125,7 +125,11 @@ def _with_moments(thing: Any) -> Any:
         case datetime():
             return moment(thing)
         case msgspec.Struct():
-            return {field.encode_name: _with_moments(getattr(thing, field.name)) for field in msgspec.structs.fields(thing)}
+            values = [(field, getattr(thing, field.name)) for field in msgspec.structs.fields(thing)]
+            short = thing.__struct_config__.omit_defaults
+            return {
+                field.encode_name: _with_moments(value) for field, value in values if not (short and value == field.default)
+            }
         case dict():
             return {name: _with_moments(value) for name, value in thing.items()}
         case list() | tuple():

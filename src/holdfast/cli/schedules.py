@@ -65,6 +65,12 @@ def info(client: Client, schedule: str, as_json: bool) -> None:
 @click.option("--payload", help="Payload as JSON.  [default: null]")
 @click.option("--type", help="Job type: names the handler that runs it.")
 @click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
+@click.option(
+    "--expires-in",
+    "expires_in_ms",
+    type=Duration(),
+    help="Cancel a job if no worker has it so long after its run, such as 10m.",
+)
 @click.option("--max-attempts", type=int, help="Max attempts before a job is dead.")
 @click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")

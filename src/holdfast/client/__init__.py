@@ -5,7 +5,7 @@
     refusals.py  problem documents as exceptions          worker/ the runtime of workers, on top of AsyncClient
     contents.py  JSON that others wrote, read when it is asked for
 
-It imports nothing of the server but `errors.py` and `limits.py`. Each client is imported on first use: a command line that
+It imports nothing of the server but leaves such as `errors.py` and `limits.py`. Each client is imported on first use: a command line that
 needs no asyncio starts sooner without it.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.client.contents import UnreadableJson
 from holdfast.client.refusals import NotConcluded, UnexpectedAnswer, Unreachable
-from holdfast.client.types import Conclude, Event, Extend, Fail, Job, NewJob, Release, Retry
+from holdfast.client.types import Conclude, Event, Extend, Fail, Job, NewJob, Raised, Release, Retry
 
 if TYPE_CHECKING:
     from holdfast.client.aio.client import AsyncClient
@@ -29,6 +29,7 @@ __all__ = [
     "Job",
     "NewJob",
     "NotConcluded",
+    "Raised",
     "Release",
     "Retry",
     "UnexpectedAnswer",

@@ -30,8 +30,9 @@ def raw_query(options: PutOptions) -> dict[str, Any]:
     for name in ("retry", "meta"):
         if name in query:
             query[name] = encode(query[name]).decode()
-    if "run_at" in query:
-        query["run_at"] = query["run_at"].isoformat()
+    for name in ("run_at", "expires_at"):
+        if name in query:
+            query[name] = query[name].isoformat()
     return query
 
 

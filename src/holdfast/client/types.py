@@ -26,7 +26,9 @@ class Retry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class JobOptions(TypedDict, total=False):
-    """How a job is to be run; options that are left out follow the queue. Not both of `delay_ms` and `run_at`."""
+    """How a job is to be run; options that are left out follow the queue. Not both of `delay_ms` and `run_at`, nor of `expires_in_ms` and
+    `expires_at`: the deadline of a job that no worker has by then.
+    """
 
     type: str
     priority: int
@@ -41,6 +43,8 @@ class JobOptions(TypedDict, total=False):
     tags: list[str]
     retry: Retry
     meta: dict[str, str]
+    expires_in_ms: int
+    expires_at: datetime
 
 
 class PutOptions(JobOptions, total=False):
@@ -70,6 +74,8 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     meta: dict[str, str] | UnsetType = UNSET
     on_conflict: str | UnsetType = UNSET
     debounce_max_ms: int | UnsetType = UNSET
+    expires_in_ms: int | UnsetType = UNSET
+    expires_at: datetime | UnsetType = UNSET
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -134,14 +140,24 @@ class Lease(msgspec.Struct):
     ms_left: int
 
 
-class Attempt(msgspec.Struct):
-    """One failed attempt: `kind` is `failed` or `crashed`."""
+class Raised(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What an attempt raised; together at most 64 KiB are kept. `place`, which the server finds in the traceback: file and function."""
+
+    kind: str = field(default="", name="class")
+    message: str = ""
+    traceback: str = ""
+    place: str = ""
+
+
+class Attempt(msgspec.Struct, omit_defaults=True):
+    """One failed attempt: `kind` is `failed` or `crashed`. `error`: what it raised, if its worker told that."""
 
     attempt: int
     at: datetime
     worker: str
     kind: str
     reason: str
+    error: Raised | None = None
 
 
 class Job(msgspec.Struct, kw_only=True, dict=True):
@@ -181,6 +197,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     follows: int | None = None
     tags: list[str] = []
     meta: dict[str, str] = {}
+    expires_at: datetime | None = None
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -257,6 +274,33 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
     retry: bool = True
     delay_ms: int | UnsetType = UNSET
     crashed: bool = False
+    error: Raised | UnsetType = UNSET
+
+
+class FailureGroup(msgspec.Struct, kw_only=True):
+    """Jobs that failed alike. `example` is the latest of them."""
+
+    key: str
+    queue: str
+    type: str
+    kind: str
+    error: str
+    place: str = ""
+    dead: int
+    waiting: int
+    recovered: int
+    workers: int
+    first_at: datetime
+    last_at: datetime
+    example: int
+
+
+class Failures(msgspec.Struct):
+    """The newest failures, alike ones together. `jobs` were looked at; `whole`: there are no more."""
+
+    groups: list[FailureGroup]
+    jobs: int
+    whole: bool
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -316,6 +360,7 @@ class QueueSettings(TypedDict, total=False):
     retention_ms: int | None
     retention_jobs: int | None
     retention_bytes: int | None
+    expires_in_ms: int | None
     retry: Retry
 
 

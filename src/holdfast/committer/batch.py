@@ -21,7 +21,19 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound, UpgradeUnfinished
 from holdfast.job.by_type import NOTHING_YET
-from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
+from holdfast.job.job import (
+    CANCELLED,
+    DEAD,
+    LEASED,
+    NO_EXTRAS,
+    READY,
+    SCHEDULED,
+    Content,
+    IdempotencyKey,
+    Job,
+    JobError,
+    Receipt,
+)
 from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.limits import PARKED_POLLS
 from holdfast.messages import events
@@ -193,10 +205,14 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             moment = some.lease.until if some.lease is not None else some.ready_at
             if self.earliest is None or moment < self.earliest:
                 self.earliest = moment
-        if some.extras is not NO_EXTRAS and some.extras.group_key is not None:
-            self.grouped = True
-            if after is None or not after.holds_group_slot:
-                self.left_group.add(some.id)
+        if some.extras is not NO_EXTRAS:
+            if some.extras.group_key is not None:
+                self.grouped = True
+                if after is None or not after.holds_group_slot:
+                    self.left_group.add(some.id)
+            deadline = some.deadline
+            if deadline is not None and (self.earliest is None or deadline < self.earliest):
+                self.earliest = deadline
         if state is READY and some.extras.worker is not None:
             self.for_one.add(queue.name)
         job_id = some.id
@@ -234,6 +250,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         counts[key] = counts.get(key, 0) + 1
         if new is DEAD and old is not DEAD:
             counts[events.DIED, name] = counts.get((events.DIED, name), 0) + 1
+        elif new is CANCELLED and verb != events.DEADLINE_PASSED and after is not None and after.has_expired:
+            counts[events.DEADLINE_PASSED, name] = counts.get((events.DEADLINE_PASSED, name), 0) + 1
 
     async def set_interest(self, queue: Queue, match: routing.Match | None) -> bool:
         """Write or remove a queue's interest, and take note of it; whether there was one to remove or change."""

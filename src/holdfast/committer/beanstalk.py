@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from holdfast.committer import enqueue, groups, manage
+from holdfast.committer import deadlines, enqueue, groups, manage
 from holdfast.committer.batch import Batch
 from holdfast.errors import Conflict, HoldfastError, QueueFull, QueueNotFound, WrongState
 from holdfast.job import lifecycle
@@ -69,6 +69,8 @@ async def _kick(batch: Batch, queue: Queue, job: Job) -> None:
 async def reserve(batch: Batch, command: ReserveJob) -> Granted:
     """Lease one job by its id."""
     job, queue = await manage.job_here(batch, command.id)
+    if deadlines.has_passed(batch, job):  # the tick ends it
+        raise WrongState(f"Job {job.id} has expired.", job_id=job.id, state=job.state.value)
     if job.extras.worker is not None or (job.extras.group_key is not None and (job.state is not READY or job.held)):
         raise WrongState(f"Job {job.id} is reserved for one worker.", job_id=job.id, state=job.state.value)
     running = queue.policy.max_running

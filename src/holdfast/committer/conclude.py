@@ -61,7 +61,7 @@ class Conclude:
         after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay, max_crashes)
         worker = job.lease.worker if job.lease else ""
         kind = "crashed" if command.crashed else "failed"
-        error = JobError(job.attempt, self.batch.now, worker, kind, command.reason, ref.secret, job.leased_at)
+        error = JobError(job.attempt, self.batch.now, worker, kind, command.reason, ref.secret, job.leased_at, command.raised)
         await self._settle(events.FAILED, job, after, error=error)
         return Outcome(after.id, after.state, after.ready_at)
 

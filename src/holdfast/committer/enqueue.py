@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.committer import unique
+from holdfast.committer import deadlines, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
@@ -101,6 +101,9 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None, exist
             "The disk is full, or has reached its watermark (disk_watermark_bytes): new jobs are refused.",
             retry_after_ms=10 * _RETRY_AFTER_MS,
         )
+    for new in jobs:
+        if new.expires_in_ms is not None or new.extras.expires_at is not None:
+            await deadlines.check(batch, new, ending is not None)
     missing = await _missing(batch, jobs)
     instead = await unique.resolve(batch, jobs, ending)
     _check_room(batch, jobs, ending, instead)
@@ -147,7 +150,7 @@ def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
     attempts = new.max_attempts or queue.policy.max_attempts
     if new.extras is not NO_EXTRAS and new.extras == NO_EXTRAS:
         new.extras = NO_EXTRAS  # one and the same value lets everything behind pass quickly over what most jobs do without
-    job = lifecycle.enqueue(new, job_id, priority, attempts, batch.now)
+    job = lifecycle.enqueue(new, job_id, priority, attempts, batch.now, deadlines.expires_in_ms(new, queue))
     if job.extras is not NO_EXTRAS and job.holds_unique_key:
         batch.unique[queue.name, job.extras.unique_key or ""] = job_id
     batch.change(events.ENQUEUED, queue, None, job, Content(new.type, new.content_type, new.payload))

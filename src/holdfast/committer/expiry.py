@@ -1,7 +1,8 @@
-"""What happens because time passes: leases end, scheduled jobs become ready, history is forgotten. In bounded chunks."""
+"""What happens because time passes: leases end, scheduled jobs become ready, waiting ones expire, history is forgotten. In bounded chunks."""
 
 from collections.abc import Awaitable, Callable
 
+from holdfast.committer import deadlines
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import HoldfastError, Unavailable
@@ -11,7 +12,7 @@ from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX, IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
 from holdfast.messages import events
 from holdfast.messages.answers import Counted, Forgotten
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
+from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, ForgetHistory, PromoteDue
 
 _EXPIRED = "the lease expired: its worker crashed or lost contact"
 
@@ -37,6 +38,12 @@ async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
     return await _each(batch, jobs, command.limit, _promote)
 
 
+async def end_overdue(batch: Batch, command: EndOverdue) -> Counted:
+    """End the waiting jobs whose deadline has passed."""
+    jobs = await batch.tx.overdue(batch.now, command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _end_overdue)
+
+
 async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
     """Make the jobs dead that only a removed worker could lease: an operator decides about them, and they are never lost
     silently.
@@ -60,6 +67,10 @@ async def _expire(batch: Batch, job: Job, queue: Queue) -> None:
 
 async def _promote(batch: Batch, job: Job, queue: Queue) -> None:
     batch.change(events.DUE, queue, job, lifecycle.due(job, batch.now))
+
+
+async def _end_overdue(batch: Batch, job: Job, queue: Queue) -> None:
+    deadlines.end(batch, queue, job)
 
 
 async def _bury(batch: Batch, job: Job, queue: Queue) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import expiry, groups, worker_registry
+from holdfast.committer import deadlines, expiry, groups, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
@@ -13,7 +13,7 @@ from holdfast.job.by_type import Types, to_give
 from holdfast.job.job import NO_EXTRAS, Content, Job, Lease, without_parent
 from holdfast.job.queue import Queue
 from holdfast.job.registry import Worker
-from holdfast.limits import BATCH_BYTES, TYPES_HEAD
+from holdfast.limits import BATCH_BYTES, BATCH_JOBS, TYPES_HEAD
 from holdfast.messages import events
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.commands import LeaseJobs
@@ -22,6 +22,8 @@ from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.store import QueueHeld
 
 _SETS = 8  # of types, by which one queue is read in one batch: calls with further ones are decided in the next
+_PAST_DEADLINE = 1_000  # jobs read in one go once one of them was past its deadline
+
 LATER = Refused("later", "")
 """Instead of an answer, to a call that is to be decided again, in the next batch."""
 
@@ -192,19 +194,30 @@ class Leases:
 
 
 async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
-    """The first jobs in a queue's order; jobs with unreadable rows are set aside, and others take their places."""
+    """The first jobs in a queue's order. Jobs with unreadable rows are set aside and those past their deadline end, and others take their
+    places: none, after as many as a transaction changes, and its caller is woken when the tick has ended the rest.
+    """
+    passed = 0
     while True:
-        head = await read(limit)
-        aside = [job for job, _ in head if job.extras is not NO_EXTRAS and job.extras.unreadable is not None]
-        if not aside:
-            return head
-        for job in aside:
-            expiry.set_aside(batch, queue, job)
+        head = await read(max(limit, _PAST_DEADLINE) if passed else limit)
+        unfit = [job for job, _ in head if job.extras is not NO_EXTRAS and _is_unfit(batch, job)]
+        if not unfit:
+            return head[:limit] if passed else head
+        for job in unfit:
+            if job.extras.unreadable is not None:
+                expiry.set_aside(batch, queue, job)
+            else:
+                deadlines.end(batch, queue, job)
+                passed += 1
         await groups.settle(batch)
         await batch.flush()
         limit = min(limit, queue.may_lease())
-        if limit <= 0:
+        if limit <= 0 or passed >= BATCH_JOBS:
             return []
+
+
+def _is_unfit(batch: Batch, job: Job) -> bool:
+    return job.extras.unreadable is not None or deadlines.has_passed(batch, job)
 
 
 async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue | None:

@@ -39,6 +39,7 @@ from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import (
     BuryOrphans,
+    EndOverdue,
     ExpireLeases,
     FillTypes,
     FireSchedules,
@@ -290,7 +291,12 @@ class LocalBackend:
         return max(left, _ROUTING_S) if self._routes.finding else left
 
     async def _pass_time(self) -> bool:
-        commands: tuple[Command[Answer], ...] = (ExpireLeases(_CHUNK), PromoteDue(_CHUNK), FireSchedules(_SCHEDULES))
+        commands: tuple[Command[Answer], ...] = (
+            ExpireLeases(_CHUNK),
+            PromoteDue(_CHUNK),
+            FireSchedules(_SCHEDULES),
+            EndOverdue(_CHUNK),
+        )
         if self.committer.by_type.filling:
             commands = (*commands, FillTypes(next(iter(self.committer.by_type.filling)), TYPES_CHUNK))
         if self.committer.pauses:

@@ -6,11 +6,11 @@ from msgspec.structs import replace
 from holdfast.committer import enqueue, expiry, groups, unique
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
-from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
+from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState, breach
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, Receipt, State, without_parent
 from holdfast.job.queue import Queue, QueueSettings
-from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK, TYPES
+from holdfast.limits import ID_MAX, INSTANT_MAX, PURGE_BYTES, PURGE_CHUNK, TYPES
 from holdfast.messages import events
 from holdfast.messages.answers import Changed, Counted, Enqueued
 from holdfast.messages.commands import (
@@ -73,16 +73,29 @@ async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
 
 
 async def retry(batch: Batch, command: RetryJob) -> Changed:
-    """Run a dead job again; like a new one it needs room and its unique key."""
+    """Run a dead or expired job again; like a new one it needs room and its unique key."""
     job, queue = await job_here(batch, command.id)
-    return await _changed(batch, await retry_one(batch, queue, job))
+    expires_at = await _deadline(batch, command.expires_in_ms, command.expires_at, batch.now)
+    return await _changed(batch, await retry_one(batch, queue, job, expires_at))
 
 
-async def retry_one(batch: Batch, queue: Queue, job: Job) -> Job:
+async def retry_one(batch: Batch, queue: Queue, job: Job, expires_at: int | None = None) -> Job:
     """The same for a job that is known."""
-    after = await taken_back(batch, queue, job, lifecycle.retry(job, batch.now))
+    after = await taken_back(batch, queue, job, lifecycle.retry(job, batch.now, expires_at))
     batch.change(events.RETRIED, queue, job, after)
     return after
+
+
+async def _deadline(batch: Batch, expires_in_ms: int | None, expires_at: int | None, due: int) -> int | None:
+    """The deadline that an operator names, if any; 0: none any more."""
+    if expires_in_ms is None and not expires_at:
+        return expires_at
+    await batch.demand_newest_only("expires_in_ms" if expires_at is None else "expires_at")
+    if expires_at is None:
+        return min(due + (expires_in_ms or 0), INSTANT_MAX)
+    if expires_at <= due:
+        raise breach("expires_at", "must be later than the time at which the job is due")
+    return expires_at
 
 
 async def cancel(batch: Batch, command: CancelJob) -> Changed:
@@ -140,8 +153,14 @@ async def edit(batch: Batch, command: EditJob) -> Changed:
     """Change a waiting job."""
     job, queue = await job_here(batch, command.id)
     ready_at = command.run_at if command.delay_ms is None else batch.now + command.delay_ms
+    due = max(batch.now, job.ready_at if ready_at is None else ready_at)
+    expires_at = await _deadline(batch, command.expires_in_ms, command.expires_at, due)
+    if ready_at is not None and expires_at is None and job.deadline is not None and job.deadline <= due:
+        raise breach("run_at" if command.delay_ms is None else "delay_ms", "must be before the job expires (expires_at)")
     size = len(command.content.payload) if command.content is not None else None
-    after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags, command.meta)
+    after = lifecycle.edit(
+        job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags, command.meta, expires_at
+    )
     if after.size > job.size and not queue.has_room(0, after.size - job.size):
         raise QueueFull(f"The queue {queue.name} has no room for the larger payload.", queue=queue.name, retry_after_ms=1_000)
     batch.change(events.EDITED, queue, job, after, content=await _edited(batch, command))
@@ -171,6 +190,9 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
     if target == job.queue:
         raise InvalidRequest(f"Job {job.id} is in {job.queue} already.", field="queue")
     content = await content_of(batch, job.id)
+    extras = replace(job.extras, worker=None, unreadable=None)
+    if extras.expires_at is not None and extras.expires_at <= batch.now and job.deadline is None:
+        extras = replace(extras, expires_at=None)  # it has ended, and is moved to be run after all
     new = NewJob(
         target,
         content.payload,
@@ -179,7 +201,7 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
         job.priority,
         run_at=job.ready_at if job.state is State.SCHEDULED else None,
         max_attempts=job.max_attempts,
-        extras=replace(job.extras, worker=None, unreadable=None),
+        extras=extras,
     )
     receipts = await enqueue.put(batch, [new])
     batch.change(events.DELETED, queue, job, None)
@@ -209,6 +231,8 @@ async def delete_one(batch: Batch, queue: Queue, job: Job) -> None:
 
 async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     """Create a queue, or change its settings."""
+    if command.settings.expires_in_ms is not UNSET:
+        await batch.demand_newest_only("expires_in_ms")
     queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
     settings = command.settings if command.whole else replace(queue.settings, **named)

@@ -8,7 +8,7 @@ from holdfast.limits import QUEUES_PER_TICK
 from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
 from holdfast.messages.operations import StepOperation
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
+from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
 from holdfast.stores.store import Prefetch
 
 
@@ -92,6 +92,11 @@ def expire(found: Prefetch, command: ExpireLeases) -> None:
 def due(found: Prefetch, command: PromoteDue) -> None:
     """Jobs that are due."""
     found.due += command.limit
+
+
+def overdue(found: Prefetch, command: EndOverdue) -> None:
+    """Jobs whose deadline has passed."""
+    found.overdue += command.limit
 
 
 def orphans(found: Prefetch, command: BuryOrphans) -> None:

@@ -53,6 +53,8 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     one.
     """
     rules.check(command.spec, batch.now)
+    if command.spec.job.expires_in_ms is not None:
+        await batch.demand_newest_only("expires_in_ms")
     before = await batch.tx.schedule(command.name)
     if before is not None and not rules.is_seen(before, command.scope):
         raise Conflict(f"The name {command.name} is taken.", schedule=command.name)

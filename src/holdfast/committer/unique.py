@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from holdfast.committer import deadlines
 from holdfast.committer.batch import Batch
 from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
@@ -23,6 +24,9 @@ async def _holder(batch: Batch, pair: tuple[str, str]) -> Job | None:
     if holder is None:
         return None
     job = await batch.latest(holder)
+    if job is not None and deadlines.has_passed(batch, job):
+        deadlines.end(batch, await batch.own(job), job)
+        return None
     return job if job is not None and job.holds_unique_key and job.extras.unique_key == pair[1] else None
 
 
@@ -71,7 +75,9 @@ async def give_way(batch: Batch, new: NewJob, taken: Job | int, before: Sequence
     if new.on_conflict is OnConflict.EXISTING:
         return receipt(taken)
     queue = await batch.own(taken)
-    after = lifecycle.overwrite(taken, new, batch.now, new.max_attempts or queue.policy.max_attempts)
+    after = lifecycle.overwrite(
+        taken, new, batch.now, new.max_attempts or queue.policy.max_attempts, deadlines.expires_in_ms(new, queue)
+    )
     content = Content(new.type, new.content_type, new.payload)
     noted_before = FORGOTTEN if taken.attempt else None  # how far other work had come
     batch.change(events.EDITED, queue, taken, after, content=content, progress=noted_before)

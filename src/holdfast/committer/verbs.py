@@ -71,6 +71,7 @@ from holdfast.messages.operations import (
 )
 from holdfast.messages.time_commands import (
     BuryOrphans,
+    EndOverdue,
     ExpireLeases,
     FillTypes,
     FireSchedules,
@@ -108,6 +109,11 @@ def _concluded(command: ConcludeLease) -> Burden:
     return (size + _size(then), 1 + len(then)) if then else (size, 1)
 
 
+def _failed(command: FailLease) -> Burden:
+    raised = command.raised
+    return _COMMAND_BYTES + (0 if raised is None else len(raised.message) + len(raised.traceback)), 1
+
+
 def _size(jobs: list[NewJob]) -> int:
     return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs])
 
@@ -131,7 +137,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     Enqueue: Verb(enqueue.enqueue, prefetch.enqueue, _jobs),
     LeaseJobs: Verb(Leases.lease, prefetch.lease, _limit),
     ConcludeLease: Verb(Conclude.conclude, prefetch.conclude, _concluded),
-    FailLease: Verb(Conclude.fail, prefetch.fence),
+    FailLease: Verb(Conclude.fail, prefetch.fence, _failed),
     ReleaseLease: Verb(Conclude.release, prefetch.fence),
     ExtendLease: Verb(Conclude.extend, prefetch.fence),
     ShortenLease: Verb(Conclude.shorten, prefetch.fence),
@@ -178,6 +184,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     # What happens because time passes
     ExpireLeases: Verb(expiry.expire, prefetch.expire, _limit, unheard=True),
     PromoteDue: Verb(expiry.promote_due, prefetch.due, _limit, unheard=True),
+    EndOverdue: Verb(expiry.end_overdue, prefetch.overdue, _limit, unheard=True),
     BuryOrphans: Verb(expiry.bury_orphans, prefetch.orphans, _limit, unheard=True),
     FireSchedules: Verb(schedules.fire, prefetch.fire, _limit, unheard=True),
     ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),

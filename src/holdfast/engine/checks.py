@@ -95,7 +95,8 @@ def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
         when(at, new.delay_ms, new.run_at)
     if new.on_conflict is not _REFUSE or new.debounce_max_ms is not None:
         on_conflict(new, at)
-    if new.extras is not NO_EXTRAS and new.extras != NO_EXTRAS:
+    if new.expires_in_ms is not None or (new.extras is not NO_EXTRAS and new.extras != NO_EXTRAS):
+        deadline(at, new.expires_in_ms, new.extras.expires_at, new.run_at)
         _extras(new.extras, at)
 
 
@@ -119,6 +120,17 @@ def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
     number(at + "delay_ms", delay_ms, 0, limits.DELAY_MS_MAX)
     if run_at is not None and run_at > limits.RUN_AT_MAX:
         raise breach(at + "run_at", "must be at most 9999-12-31T23:59:59.999Z")
+
+
+def deadline(at: str, expires_in_ms: int | None, expires_at: int | None, run_at: int | None = None) -> None:
+    """A time after which a job is no more worth running, or how long after it is due that is."""
+    if expires_in_ms is not None and expires_at is not None:
+        raise breach(at + "expires_at", "can't be given beside expires_in_ms")
+    number(at + "expires_in_ms", expires_in_ms, 1, limits.EXPIRES_MS_MAX)
+    if expires_at is not None and expires_at > limits.RUN_AT_MAX:
+        raise breach(at + "expires_at", "must be at most 9999-12-31T23:59:59.999Z")
+    if expires_at is not None and run_at is not None and expires_at <= run_at:
+        raise breach(at + "expires_at", "must be later than run_at")
 
 
 def on_conflict(new: NewJob, at: str) -> None:
@@ -197,6 +209,7 @@ SETTINGS: dict[str, tuple[int, int]] = {
     "retention_ms": (0, limits.RETENTION_MS_MAX),
     "retention_jobs": (0, limits.CAPACITY_JOBS_MAX),
     "retention_bytes": (0, limits.CAPACITY_BYTES_MAX),
+    "expires_in_ms": (1, limits.EXPIRES_MS_MAX),
 }
 
 

@@ -288,10 +288,8 @@ class Engine(Pipeline):
             if command.progress is not None:
                 checks.payload(at + "progress", len(command.progress), limits.PROGRESS_BYTES)
             return 0
-        if isinstance(command, FailLease | ReleaseLease) and command.delay_ms:
-            checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
-        if isinstance(command, ReleaseLease) and command.priority is not None:
-            checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+        if isinstance(command, FailLease | ReleaseLease):
+            return _check_return(command, at)
         return 0
 
     # Listening
@@ -325,6 +323,7 @@ class Engine(Pipeline):
             checks.number("priority", command.priority, 0, limits.PRIORITY_MAX)
             checks.number("max_attempts", command.max_attempts, 1, limits.ATTEMPTS_MAX)
             checks.when("", command.delay_ms, command.run_at)
+            checks.deadline("", command.expires_in_ms, command.expires_at)
             checks.text("type", command.type, limits.TYPE_CHARS)
             checks.tags("tags", command.tags or ())
             checks.meta("meta", command.meta or ())
@@ -332,6 +331,8 @@ class Engine(Pipeline):
                 weight = len(command.content.payload)
                 checks.payload("payload", weight, self.payload_bytes)
                 checks.text("content_type", command.content.content_type, limits.CONTENT_TYPE_CHARS)
+        elif isinstance(command, RetryJob):
+            checks.deadline("", command.expires_in_ms, command.expires_at)
         elif isinstance(command, SettleJob):
             checks.text("reason", command.reason, limits.SETTLED_CHARS)
             if not command.reason:
@@ -431,3 +432,14 @@ class Engine(Pipeline):
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
+
+
+def _check_return(command: FailLease | ReleaseLease, at: str) -> int:
+    if command.delay_ms:
+        checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+    if isinstance(command, FailLease):
+        raised = command.raised
+        return 0 if raised is None else len(raised.message) + len(raised.traceback)
+    if command.priority is not None:
+        checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+    return 0

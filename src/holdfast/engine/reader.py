@@ -186,7 +186,7 @@ class Reader:
             checks.name_of_queue("queue", queue)
         found = await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))
         if self._hides_payloads():
-            return replace(found, jobs=[replace(one, reason="") for one in found.jobs])
+            return replace(found, jobs=[replace(one, reason="", error_class="", place="") for one in found.jobs])
         return found
 
     async def history(self, queue: str = "", span: str = "hour") -> History:
@@ -435,7 +435,7 @@ def hidden_content(content: Content) -> Content:
 def hidden(detail: JobDetail) -> JobDetail:
     """A job for a caller without payload access: without payload, result, progress, and the text of errors."""
     content = hidden_content(detail.content)
-    errors = [replace(error, reason="") for error in detail.errors]
+    errors = [replace(error, reason="", raised=None) for error in detail.errors]
     return replace(detail, content=content, progress=None, result=None, errors=errors, payload_hidden=True)
 
 

@@ -8,7 +8,7 @@ from holdfast.units import counted, is_or_are
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     """Why the job is not running, as (code, sentence); for a job that runs or has ended, its state."""
-    job, queue, now = facts.job, facts.queue, facts.now
+    job, now = facts.job, facts.now
     if job.state is State.LEASED and job.lease is not None:
         holder = job.lease.worker or "an unnamed worker"
         left = max(0, job.lease.until - now)
@@ -20,6 +20,12 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
         return [("worker_silent", gone), ("running", running)]
     if job.state in ENDED:
         return [(job.state.value, f"{job.state.value.capitalize()}{_because(job.reason)}.")]
+    return [*_waiting(facts), *_deadline(facts)]
+
+
+def _waiting(facts: JobFacts) -> list[tuple[str, str]]:
+    """Why a scheduled or ready job is not running."""
+    job, queue, now = facts.job, facts.queue, facts.now
     found: list[tuple[str, str]] = []
     if queue.paused:
         found.append(("queue_paused", f"The queue {queue.name} is paused."))
@@ -38,20 +44,27 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     return found or [("next", "Next in its queue: no worker is asking for a job.")]
 
 
-_DEAD = {
+def _deadline(facts: JobFacts) -> list[tuple[str, str]]:
+    if facts.job.deadline is None:
+        return []
+    return [("expires", f"It ends as expired in {max(0, facts.job.deadline - facts.now)} ms, unless a worker has it by then.")]
+
+
+_ENDED = {
     "failed": "failed permanently",
     "attempts_exhausted": "all attempts failed",
     "crashed": "its workers crashed too often",
     "worker_gone": "the only worker that could run it was removed",
     "buried": "buried by a beanstalkd client",
     "unreadable": "its row in the store can't be read",
+    "expired": "its deadline passed before a worker had it",
 }
 
 
 def _because(reason: str | None) -> str:
     if not reason or reason == State.CANCELLED.value:
         return ""
-    return f": {_DEAD[reason]}" if reason in _DEAD else f" ({reason})"
+    return f": {_ENDED[reason]}" if reason in _ENDED else f" ({reason})"
 
 
 def _in_line(facts: JobFacts) -> list[tuple[str, str]]:

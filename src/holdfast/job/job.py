@@ -74,7 +74,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
     `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
-    whose conclude enqueued it. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
+    whose conclude enqueued it. `expires_at` is the job's deadline: it ends if no worker has it by then. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
     set aside or repaired.
     """
 
@@ -90,6 +90,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     follows: int | None = None
     unreadable: str | None = None
     meta: Meta = ()
+    expires_at: int | None = None
 
 
 NO_EXTRAS = Extras()
@@ -115,6 +116,9 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return None
 
 
+EXPIRED = "expired"
+"""The reason of a cancelled job whose deadline passed while it waited."""
+
 FORGOTTEN = b""
 """No progress: what is noted is JSON, and never empty."""
 
@@ -122,7 +126,8 @@ FORGOTTEN = b""
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds.
 
-    `debounce_max_ms`: a job is never debounced to later than so long after it was enqueued.
+    `debounce_max_ms`: a job is never debounced to later than so long after it was enqueued. `expires_in_ms`: its deadline, from when it is
+    due, unless its extras name one.
     """
 
     queue: str
@@ -136,6 +141,7 @@ class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     extras: Extras = NO_EXTRAS
     on_conflict: OnConflict = OnConflict.REFUSE
     debounce_max_ms: int | None = None
+    expires_in_ms: int | None = None
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):
@@ -243,6 +249,17 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.state in (UNFINISHED if self.extras.unique_while is UniqueWhile.UNFINISHED else WAITING)
 
     @property
+    def deadline(self) -> int | None:
+        """When the job ends if it still waits then; None if it has no deadline, or does not wait."""
+        expires_at = self.extras.expires_at
+        return expires_at if expires_at is None or self.state in WAITING else None
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether it ended because its deadline passed."""
+        return self.state is CANCELLED and self.reason == EXPIRED
+
+    @property
     def holds_group_slot(self) -> bool:
         """Whether the job occupies one of its group's places: it runs, or it is the next to run."""
         if self.extras.group_key is None:
@@ -270,9 +287,18 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ready_at: int
 
 
+class Raised(msgspec.Struct, frozen=True, array_like=True):
+    """What an attempt raised: the class of the error, its message and its traceback. `place`: where, in the user's own code."""
+
+    kind: str
+    message: str = ""
+    traceback: str = ""
+    place: str = ""
+
+
 class JobError(msgspec.Struct, frozen=True, array_like=True):
     """One failed attempt: `kind` is `failed` (the worker reported it) or `crashed` (the lease expired). It began at
-    `leased_at`.
+    `leased_at`. `raised` is what its worker told of the error.
     """
 
     attempt: int
@@ -282,3 +308,4 @@ class JobError(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     secret: bytes = b""
     leased_at: int | None = None
+    raised: Raised | None = None

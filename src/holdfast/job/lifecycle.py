@@ -19,6 +19,7 @@ Invariants
   * Only the holder of the current lease ends an attempt; everyone else gets `LeaseLost` and changes nothing.
   * `attempt` grows with each lease and never shrinks. A failure or a crash spends an attempt; a release does not.
   * A job with a cancel request does not run again.
+  * A job whose deadline has passed is not leased: it ends as cancelled, with the reason `expired`. A running attempt may go on.
 """
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from holdfast.errors import LeaseLost, WrongState
 from holdfast.job.job import (
     CONCLUDED,
     DEAD,
+    EXPIRED,
     LEASED,
     READY,
     SCHEDULED,
@@ -40,7 +42,7 @@ from holdfast.job.job import (
     State,
 )
 from holdfast.job.meta import Meta
-from holdfast.limits import ID_MAX, PRIORITY_MAX
+from holdfast.limits import ID_MAX, INSTANT_MAX, PRIORITY_MAX
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CRASHED = "crashed"
@@ -53,11 +55,12 @@ SETTLED = "settled"
 _COUNT_MAX = (1 << 31) - 1
 
 
-def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
-    """A new job; scheduled if it is to run later than `now`."""
+def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int, expires_in_ms: int | None = None) -> Job:
+    """A new job; scheduled if it is to run later than `now`. `expires_in_ms`: its deadline, from when it is due, unless it names one."""
     ready_at = now + new.delay_ms if new.delay_ms else now
     if new.run_at is not None:
         ready_at = max(now, new.run_at)
+    extras = new.extras if expires_in_ms is None else _until(new.extras, ready_at, expires_in_ms)
     state = READY if ready_at <= now else SCHEDULED
     attempt = failures = crashes = 0
     return Job(
@@ -72,8 +75,20 @@ def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int
         len(new.payload),
         now,
         ready_at,
-        new.extras,
+        extras,
     )
+
+
+def due_at(new: NewJob, now: int) -> int:
+    """When a new job can be leased at the earliest."""
+    return max(now, new.run_at) if new.run_at is not None else now + (new.delay_ms or 0)
+
+
+def overdue(job: Job, now: int) -> Job:
+    """Its deadline has passed, and no worker has it."""
+    if job.deadline is None or job.deadline > now:
+        raise _wrong(job, "expire", "waiting past its deadline")
+    return _ended(job, State.CANCELLED, EXPIRED, now)
 
 
 def lease(job: Job, granted: Lease) -> Job:
@@ -197,10 +212,13 @@ def promote(job: Job, now: int) -> Job:
     return replace(job, state=READY, ready_at=now)
 
 
-def retry(job: Job, now: int) -> Job:
-    """Give a dead job all of its tries again."""
-    if job.state is not DEAD:
-        raise _wrong(job, "be retried", "dead")
+def retry(job: Job, now: int, expires_at: int | None = None) -> Job:
+    """Give a dead job, or one that expired, all of its tries again. It keeps its deadline if that is still to come; `expires_at` is another."""
+    if job.state is not DEAD and not job.has_expired:
+        raise _wrong(job, "be retried", "dead or expired")
+    extras = _decided(job.extras)
+    if expires_at is not None or (extras.expires_at is not None and extras.expires_at <= now):
+        extras = replace(extras, expires_at=expires_at)
     return replace(
         job,
         state=READY,
@@ -209,7 +227,7 @@ def retry(job: Job, now: int) -> Job:
         ready_at=now,
         ended_at=None,
         reason=None,
-        extras=_decided(job.extras),
+        extras=extras,
         result_size=0,
     )
 
@@ -264,13 +282,16 @@ def edit(
     size: int | None,
     tags: tuple[str, ...] | None,
     meta: Meta | None = None,
+    expires_at: int | None = None,
 ) -> Job:
-    """Change a waiting job; None leaves a field as it is."""
+    """Change a waiting job; None leaves a field as it is. `expires_at` 0: it has no deadline any more."""
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be edited", "scheduled or ready")
     extras: Extras = _decided(job.extras)
     if tags is not None or meta is not None:
         extras = replace(extras, tags=extras.tags if tags is None else tags, meta=extras.meta if meta is None else meta)
+    if expires_at is not None:
+        extras = replace(extras, expires_at=expires_at or None)
     edited = replace(
         job,
         priority=job.priority if priority is None else priority,
@@ -281,9 +302,9 @@ def edit(
     return edited if ready_at is None else _at(edited, max(ready_at, now), now)
 
 
-def overwrite(job: Job, new: NewJob, now: int, max_attempts: int) -> Job:
+def overwrite(job: Job, new: NewJob, now: int, max_attempts: int, expires_in_ms: int | None = None) -> Job:
     """A waiting job whose unique key a new one wants: it gets the new one's options and size, with none of its tries used, and keeps its id,
-    its group and its place in the line. Debounced, it also begins its delay again.
+    its group and its place in the line. Debounced, it also begins its delay again. Its deadline is the new one's.
     """
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be replaced", "scheduled or ready")
@@ -305,12 +326,14 @@ def overwrite(job: Job, new: NewJob, now: int, max_attempts: int) -> Job:
         size=len(new.payload),
         extras=kept,
     )
-    if new.on_conflict is not OnConflict.DEBOUNCE:
+    if new.on_conflict is OnConflict.DEBOUNCE:
+        until = now + (new.delay_ms or 0)
+        if new.debounce_max_ms is not None:
+            until = min(until, job.created_at + new.debounce_max_ms)
+        changed = changed if until <= now and job.state is READY else _at(changed, max(until, now), now)
+    if expires_in_ms is None:
         return changed
-    until = now + (new.delay_ms or 0)
-    if new.debounce_max_ms is not None:
-        until = min(until, job.created_at + new.debounce_max_ms)
-    return changed if until <= now and job.state is READY else _at(changed, max(until, now), now)
+    return replace(changed, extras=_until(changed.extras, max(changed.ready_at, now), expires_in_ms))
 
 
 def orphan(job: Job, now: int) -> Job:
@@ -366,7 +389,15 @@ def _held(job: Job, ref: LeaseRef, now: int) -> Lease:
     return job.lease
 
 
+def _until(extras: Extras, ready_at: int, expires_in_ms: int) -> Extras:
+    if extras.expires_at is not None:
+        return extras
+    return replace(extras, expires_at=min(ready_at + expires_in_ms, INSTANT_MAX))
+
+
 def _again(job: Job, now: int, delay_ms: int) -> Job:
+    if job.extras.expires_at is not None and job.extras.expires_at <= now:
+        return _ended(job, State.CANCELLED, EXPIRED, now)
     return _at(replace(job, lease=None), now + delay_ms, now)
 
 

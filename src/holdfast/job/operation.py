@@ -47,7 +47,7 @@ class Do(enum.StrEnum):
 
 
 STATES: dict[Do, tuple[State, ...]] = {
-    Do.RETRY: (State.DEAD,),
+    Do.RETRY: (State.DEAD, State.CANCELLED),  # of the cancelled, those that expired
     Do.CANCEL: (State.SCHEDULED, State.READY, State.LEASED),
     Do.DELETE: (State.SCHEDULED, State.READY, *_ENDED),
     Do.PROMOTE: (State.SCHEDULED,),
@@ -56,6 +56,7 @@ STATES: dict[Do, tuple[State, ...]] = {
 }
 """The states of jobs that it can be done to."""
 USUAL: dict[Do, tuple[State, ...]] = STATES | {
+    Do.RETRY: (State.DEAD,),
     Do.CANCEL: (State.SCHEDULED, State.READY),
     Do.MOVE: (State.SCHEDULED, State.READY),
     Do.DELETE: (),

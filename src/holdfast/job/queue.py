@@ -28,6 +28,7 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     retry: RetryPolicy | UnsetType = UNSET
     retention_jobs: int | UnsetType | None = UNSET
     retention_bytes: int | UnsetType | None = UNSET
+    expires_in_ms: int | UnsetType | None = UNSET
 
 
 class QueuePolicy(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class QueuePolicy(msgspec.Struct, frozen=True):
     retry: RetryPolicy = RetryPolicy()
     retention_jobs: int | None = limits.RETENTION_JOBS_DEFAULT
     retention_bytes: int | None = limits.RETENTION_BYTES_DEFAULT
+    expires_in_ms: int | None = None
 
     def with_settings(self, settings: QueueSettings) -> "QueuePolicy":
         """This policy, overridden by `settings`."""

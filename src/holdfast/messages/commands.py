@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
-from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
+from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, Raised, State
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
@@ -14,7 +14,7 @@ from holdfast.messages.audit import Deed, Managed
 from holdfast.messages.frame import Command, Phase, Request
 from holdfast.messages.views import QueueInfo
 
-_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags", "meta")
+_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags", "meta", "expires_in_ms", "expires_at")
 
 # Commands: producing and consuming ------------------------------------------------------------------------------------------------
 
@@ -86,6 +86,7 @@ class FailLease(Command[Outcome], frozen=True, tag=4):
     retry: bool = True
     delay_ms: int | None = None
     crashed: bool = False
+    raised: Raised | None = None
 
 
 class ReleaseLease(Command[Outcome], frozen=True, tag=5):
@@ -127,9 +128,11 @@ class ShortenLease(Command[Extended], frozen=True, tag=8):
 
 
 class RetryJob(Managed[Changed], frozen=True, tag=10):
-    """Run a dead job again."""
+    """Run a dead or expired job again; with a new deadline, if one is named."""
 
     id: int
+    expires_in_ms: int | None = None
+    expires_at: int | None = None
 
     def deed(self) -> Deed:
         """What it does."""
@@ -179,7 +182,7 @@ class DeleteJob(Managed[Changed], frozen=True, tag=13):
 
 
 class EditJob(Managed[Changed], frozen=True, tag=14):
-    """Change a waiting job; None leaves a field as it is."""
+    """Change a waiting job; None leaves a field as it is. `expires_at` 0: it has no deadline any more."""
 
     id: int
     content: Content | None = None
@@ -190,6 +193,8 @@ class EditJob(Managed[Changed], frozen=True, tag=14):
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
     meta: Meta | None = None
+    expires_in_ms: int | None = None
+    expires_at: int | None = None
 
     def deed(self) -> Deed:
         """What it does."""

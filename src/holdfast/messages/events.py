@@ -29,10 +29,26 @@ ADMITTED = "admitted"
 ORPHANED = "orphaned"
 SET_ASIDE = "set_aside"
 SETTLED = "settled"
+DEADLINE_PASSED = "deadline_passed"
 DIED = "died"
 
-COUNTED = (ENQUEUED, LEASED, CONCLUDED, FAILED, RELEASED, EXPIRED, DIED, RETRIED, CANCELLED, DELETED, FORGOTTEN)
-"""Verbs with a total per queue of their own. `died` counts jobs that became dead, whatever the verb that did it."""
+COUNTED = (
+    ENQUEUED,
+    LEASED,
+    CONCLUDED,
+    FAILED,
+    RELEASED,
+    EXPIRED,
+    DIED,
+    RETRIED,
+    CANCELLED,
+    DEADLINE_PASSED,
+    DELETED,
+    FORGOTTEN,
+)
+"""Verbs with a total per queue of their own. `died` counts jobs that became dead, whatever the verb that did it, and `deadline_passed`
+those that ended because they expired; `expired` counts leases.
+"""
 
 
 class JobEvent(msgspec.Struct, frozen=True, array_like=True):

@@ -22,6 +22,14 @@ class PromoteDue(Command[Counted], frozen=True, tag=21):
     limit: int
 
 
+class EndOverdue(Command[Counted], frozen=True, tag=28):
+    """End the waiting jobs whose deadline has passed."""
+
+    phase: ClassVar[Phase] = Phase.TIME
+
+    limit: int
+
+
 class FireSchedules(Command[Counted], frozen=True, tag=25):
     """Enqueue the jobs of due schedules. `only`: of this one; `aside`: do not fire it, set it aside for this reason."""
 

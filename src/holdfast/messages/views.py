@@ -236,7 +236,9 @@ class JobCounts(Answer, frozen=True, tag=161):
 
 
 class FailedJob(Frame, frozen=True):
-    """A failed job with its latest error. `state` is its current one; `reason` is cut."""
+    """A failed job with its latest error. `state` is its current one; `reason` is cut; `error_class` and `place` of what it raised, "" if that is
+    not known.
+    """
 
     id: int
     queue: str
@@ -247,6 +249,8 @@ class FailedJob(Frame, frozen=True):
     kind: str
     worker: str
     reason: str
+    error_class: str = ""
+    place: str = ""
 
 
 class Failures(Answer, frozen=True, tag=162):

@@ -18,7 +18,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from holdfast.job.job import ENDED, LEASED, NO_EXTRAS, Content, Job, JobError, Lease, Receipt, State
+from holdfast import error_text
+from holdfast.job.job import ENDED, LEASED, NO_EXTRAS, Content, Job, JobError, Lease, Raised, Receipt, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule
 from holdfast.limits import BULK_JOBS, ERRORS_KEPT, ID_MAX, NUMBERS_AHEAD, WORKER_CHARS
@@ -93,6 +94,9 @@ class ErrorLine(_Line):
     kind: str
     reason: str
     leased_at: Moment | None = None
+    kind_of_error: str | None = msgspec.field(default=None, name="class")
+    message: str = ""
+    traceback: str = ""
 
 
 class LeaseLine(_Line):
@@ -204,9 +208,26 @@ def line_of_job(whole: Whole) -> JobLine:
         None if lease is None else LeaseLine(lease.worker, lease.leased_at or 0, lease.until, lease.cancel_requested),
         None if whole.progress is None else _text(whole.progress),
         None if whole.result is None else _text(whole.result),
-        [ErrorLine(error.attempt, error.at, error.worker, error.kind, error.reason, error.leased_at) for error in whole.errors],
+        [_line_of_error(error) for error in whole.errors],
         Raw(formats.receipts_json(whole.then)) if whole.then else UNSET,
     )  # fmt: skip
+
+
+def _line_of_error(error: JobError) -> ErrorLine:
+    line = ErrorLine(error.attempt, error.at, error.worker, error.kind, error.reason, error.leased_at)
+    if (raised := error.raised) is not None:
+        line.kind_of_error, line.message, line.traceback = raised.kind, raised.message, raised.traceback
+    return line
+
+
+def _error_of(line: ErrorLine) -> JobError:
+    raised = None
+    if line.kind_of_error is not None:
+        told = (line.kind_of_error, line.message, line.traceback)
+        parts = error_text.bounded(*(part.replace("\0", "\ufffd") for part in told))
+        raised = Raised(*parts, error_text.place_of(parts[2]))
+    secret = secrets.token_bytes(_SECRET_BYTES)
+    return JobError(line.attempt, line.at, line.worker, line.kind, line.reason, secret, line.leased_at, raised)
 
 
 def job_of(line: JobLine) -> Whole:
@@ -233,10 +254,7 @@ def job_of(line: JobLine) -> Whole:
         line.created_at, line.ready_at, NO_EXTRAS if line.extras is UNSET else formats.extras_of(bytes(line.extras).decode()), False,
         lease if leased else None, line.leased_at, line.ended_at, line.reason, None if leased else lease, len(result or b""),
     )  # fmt: skip
-    errors = [
-        JobError(one.attempt, one.at, one.worker, one.kind, one.reason, secrets.token_bytes(_SECRET_BYTES), one.leased_at)
-        for one in line.errors
-    ]
+    errors = [_error_of(one) for one in line.errors]
     then = [] if line.then is UNSET else formats.receipts_of(bytes(line.then), BULK_JOBS)
     return Whole(job, Content(line.type, line.content_type, payload), _bytes(line.progress), result, errors, then)
 

@@ -46,7 +46,7 @@ ReadyFloors = dict[int, int]
 T = TypeVar("T")
 _ALIKE = 1_000  # different values of a column that are remembered
 _SHORT = 1_000  # characters of one that is cached, so that all together have a bound in bytes: an interest may have 130,000
-_UNIQUE = '"traceparent"'  # extras that hardly any other job has, so that they are not cached
+_UNIQUE = ('"traceparent"', '"expires_at"')  # extras that hardly any other job has, so that they are not cached
 _FEW_TAGS = 8  # the same for extras that are written: they are short but for their tags
 _TOGETHER = 1_000  # receipts that one entry describes
 _LEASE_MS_MAX = 4_294_967_295_000  # of a beanstalkd client, whose time to run is a number of seconds of 32 bits
@@ -77,6 +77,7 @@ class _Extras(_Kept):
     beanstalk: _Counters | None = None
     follows: Number | None = None
     meta: dict[str, str] = {}
+    expires_at: Number | None = None
 
 
 class _Receipt(_Kept):
@@ -106,6 +107,7 @@ class _NewJob(_Kept):
     run_at: int | None = None
     max_attempts: int | None = None
     extras: _Extras | None = None
+    expires_in_ms: Number | None = None
 
 
 class _Scope(_Kept):
@@ -181,7 +183,8 @@ _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 def _remembered(read: Callable[[Any], T]) -> Callable[[Any], T]:
     """Read a column, and remember what was read of texts that are short."""
     known = lru_cache(maxsize=_ALIKE)(read)
-    return lambda text: known(text) if len(text) <= _SHORT and _UNIQUE not in text else read(text)
+    one, other = _UNIQUE
+    return lambda text: known(text) if len(text) <= _SHORT and one not in text and other not in text else read(text)
 
 
 @_remembered
@@ -192,7 +195,8 @@ def extras_of(text: str) -> Extras:
 
 def extras_text(extras: Extras) -> str | None:
     """The column for extras: nothing for most jobs."""
-    return _known_extras_text(extras) if len(extras.tags) <= _FEW_TAGS and not extras.meta else _written_extras(extras)
+    is_known = len(extras.tags) <= _FEW_TAGS and not extras.meta and extras.expires_at is None
+    return _known_extras_text(extras) if is_known else _written_extras(extras)
 
 
 def _written_extras(extras: Extras) -> str | None:
@@ -221,6 +225,7 @@ def _extras_from(kept: _Extras) -> Extras:
         kept.follows,
         None,
         tuple(kept.meta.items()),
+        kept.expires_at,
     )
 
 
@@ -247,6 +252,7 @@ def _kept_extras(extras: Extras) -> _Extras:
         else _Counters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         extras.follows,
         dict(extras.meta),
+        extras.expires_at,
     )
 
 
@@ -386,7 +392,7 @@ def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
     job = kept.job
     new = NewJob(
         job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
-        NO_EXTRAS if job.extras is None else _extras_from(job.extras),
+        NO_EXTRAS if job.extras is None else _extras_from(job.extras), expires_in_ms=job.expires_in_ms,
     )  # fmt: skip
     spec = ScheduleSpec(new, kept.publish, kept.cron, kept.timezone, kept.interval_ms, kept.missed, kept.overlap)
     return Schedule(
@@ -400,7 +406,7 @@ def schedule_json(schedule: Schedule) -> bytes:
     spec, job = schedule.spec, schedule.spec.job
     new = _NewJob(
         job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
-        None if job.extras == NO_EXTRAS else _kept_extras(job.extras),
+        None if job.extras == NO_EXTRAS else _kept_extras(job.extras), job.expires_in_ms,
     )  # fmt: skip
     return _json.encode(
         _Schedule(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
 from holdfast.job.by_type import NOTHING_YET
-from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
+from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Raised, Receipt, State
 from holdfast.job.operation import Operation
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
@@ -130,7 +130,8 @@ def shown_content(content: Content, job_id: int) -> Content:
 
 def error_of(row: Row) -> JobError:
     """An attempt that went wrong."""
-    return JobError(*row)
+    kind = row[7]
+    return JobError(*row[:7], None if kind is None else Raised(kind, row[8] or "", row[9] or "", row[10] or ""))  # type: ignore[call-arg]
 
 
 def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Job:

@@ -4,7 +4,7 @@
     -- rewrites: job, ended     tables of which it writes every row anew: what it costs grows with them
     -- locks: queue             tables that were there and that nobody else can use until it is done (PostgreSQL)
 
-A test runs each and compares. `min_compatible` in the script of a step says that no node of a version before can serve after it.
+A test runs each and compares. `SET min_compatible` in the script of a step says that no node of a version before can serve after it.
 """
 
 import re
@@ -46,7 +46,7 @@ class Step(msgspec.Struct, frozen=True):
     @property
     def ends_older_nodes(self) -> bool:
         """Whether no node of a version before can serve any more once this is done."""
-        return "min_compatible" in self.script
+        return "SET min_compatible" in self.script
 
     def _told(self, name: str) -> tuple[str, ...]:
         for line in self.script.splitlines():

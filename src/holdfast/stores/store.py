@@ -62,18 +62,15 @@ class QueueHeld(StoreUnavailable):
     """A transaction of another program holds this queue for long; only the commands that need the queue are refused."""
 
     def __init__(self, queue: str) -> None:
-        super().__init__(
-            f"The queue {queue} is held by a transaction that has not ended; nothing was changed.",
-            queue=queue,
-            retry_after_ms=1_000,
-        )
+        detail = f"The queue {queue} is held by a transaction that has not ended; nothing was changed."
+        super().__init__(detail, queue=queue, retry_after_ms=1_000)
 
 
 class Prefetch(msgspec.Struct):
     """What a batch will read, announced when it begins. Only a store shared by several nodes uses it: it locks all queues in
     one order, and reads what belongs together in one query. What is left out costs time, or a `TryAgain`; it is never wrong.
 
-    `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `orphans`, `fire`: how many at most; `forget`: a page
+    `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `overdue`, `orphans`, `fire`: how many at most; `forget`: a page
     of queues. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
     wrote nothing need not be proven.
     """
@@ -89,6 +86,7 @@ class Prefetch(msgspec.Struct):
     leases: int = 0
     expire: int = 0
     due: int = 0
+    overdue: int = 0
     orphans: int = 0
     fire: int = 0
     forget: tuple[str, int] | None = None
@@ -303,9 +301,7 @@ class Transaction(RowsByType, OperationTransaction, Protocol):
 
     async def served(self) -> tuple[bool, int] | None:
         """Record that a server is running. Returns whether none had been for `OUTAGE_MS`, and until when leases were last
-        extended for that.
-
-        None if a single process runs, which detects outages itself.
+        extended for that; None if a single process runs, which detects outages itself.
         """
         ...
 
@@ -314,9 +310,8 @@ class Transaction(RowsByType, OperationTransaction, Protocol):
         ...
 
     async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
-        """Let no lease last longer than this, and no job that was tried before wait longer; how many of each.
-
-        Drop caches of times that may be later than `now`.
+        """Let no lease last longer than this, and no job that was tried before wait longer; how many of each. Caches of later times than
+        `now` are dropped.
         """
         ...
 
@@ -326,6 +321,10 @@ class Transaction(RowsByType, OperationTransaction, Protocol):
 
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs that were due at or before `now`, earliest first."""
+        ...
+
+    async def overdue(self, now: int, limit: int) -> list[Job]:
+        """Waiting jobs whose deadline passed at or before `now`, earliest first."""
         ...
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
@@ -369,9 +368,7 @@ class Transaction(RowsByType, OperationTransaction, Protocol):
         ...
 
     async def forget_answers(self, before: int, limit: int) -> int:
-        """Scan the next `limit` kept answers from before this time, and delete those whose jobs are gone; returns how many.
-        Starts over at the end.
-        """
+        """Scan the next `limit` kept answers from before this time, and delete those whose jobs are gone; returns how many. Starts over at the end."""
         ...
 
     async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
@@ -414,7 +411,7 @@ class Store(Protocol):
         ...
 
     async def next_due(self) -> int | None:
-        """The earliest time at which a lease expires or a scheduled job is due."""
+        """The earliest time at which a lease expires, a scheduled job is due or a waiting one expires."""
         ...
 
     async def read(self, query: Query[A], now: int) -> A:

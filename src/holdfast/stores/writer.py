@@ -11,8 +11,8 @@ from holdfast.stores import formats
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change
 
-LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
-"""Statements that may find nothing: most jobs have no errors and no progress."""
+LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress", "delete_job_expiry"))
+"""Statements that may find nothing: most jobs have no errors and no progress, and a deadline that is lost must not hold a job back."""
 
 ANYHOW = {
     "delete_ready": (0, 2),
@@ -183,6 +183,13 @@ class Writer:
                 self._add("delete_unique", (queue, held_key, before.id))
             if holds_key is not None and after is not None:
                 self._add("insert_unique", (queue, holds_key, after.id))
+        was = before.deadline if before is not None else None
+        deadline = after.deadline if after is not None else None
+        if was != deadline:
+            if was is not None and before is not None:
+                self._add("delete_job_expiry", (before.id,))
+            if deadline is not None and after is not None:
+                self._add("insert_job_expiry", (after.id, queue, deadline))
         had = before is not None and before.holds_group_slot
         has = after is not None and after.holds_group_slot
         if had and not has and before is not None:
@@ -192,8 +199,10 @@ class Writer:
 
     def _notes(self, change: Change, job_id: int) -> None:
         for error in change.errors if change.error is None else (*change.errors, change.error):
-            row = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
-            self._add("insert_error", row)
+            raised = error.raised
+            told = (None,) * 4 if raised is None else (raised.kind, raised.message, raised.traceback, raised.place)
+            begun = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
+            self._add("insert_error", (*begun, *told))
             if error.attempt > ERRORS_KEPT:
                 self.trim.add(job_id)
         if change.after is None:
@@ -217,6 +226,7 @@ ORDER = (
     "delete_ended",
     "delete_unique",
     "delete_group_place",
+    "delete_job_expiry",
     "insert_job",
     "update_job",
     "update_content",
@@ -230,6 +240,7 @@ ORDER = (
     "insert_ended",
     "insert_unique",
     "insert_group_place",
+    "insert_job_expiry",
     "insert_error",
     "save_progress",
     "delete_job",

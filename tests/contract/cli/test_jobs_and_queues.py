@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast import Client, Worker
+from holdfast.client import Raised
 from holdfast.testing import LocalServer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -147,3 +148,52 @@ def test_nobody_there_and_a_wrong_command_have_codes_of_their_own(run):
 def test_help_lists_every_command(run):
     said = run("--help").stdout
     assert {"job", "queue", "serve", "config"} <= {line.split()[0] for line in said.splitlines() if line.startswith("  ")}
+
+
+def test_a_job_with_a_time_to_live_expires_and_is_retried(run, client, server):
+    put = run("job", "push", "ttl", "--expires-in", "1ms")
+    assert put.returncode == 0, put.stderr
+    server.advance(1)
+    job = client.wait(int(put.stdout), 20)
+    assert (job.state, job.reason) == ("cancelled", "expired")
+    assert (job.expires_at - job.created_at).total_seconds() == 0.001
+    again = run("job", "retry", job.id, "--expires-in", "10m")
+    assert (again.returncode, again.stdout) == (0, f"{job.id} ready\n")
+    retried = client.job(job.id)
+    assert (retried.expires_at - retried.ready_at).total_seconds() == 600
+    assert "It ends as expired in" in run("job", "why", job.id).stdout
+    run("job", "edit", job.id, "expires_at=null")
+    assert client.job(job.id).expires_at is None
+
+
+def test_of_cancelled_jobs_only_those_that_expired_are_retried_all_at_once(run, client, server):
+    late = [client.enqueue("bulk-ttl", expires_in_ms=1).id for _ in range(2)]
+    server.advance(1)
+    stopped = client.enqueue("bulk-ttl").id
+    client.cancel(stopped)
+    done = run("job", "retry", "--queue", "bulk-ttl", "--state", "cancelled", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert sorted(map(int, (line.split()[0] for line in done.stdout.splitlines()))) == late
+    assert client.job(stopped).state == "cancelled"
+
+
+def test_failures_are_listed_by_their_error_and_its_place(run, client):
+    trace = 'Traceback (most recent call last):\n  File "/srv/app/mail.py", line 3, in send\nOSError: no'
+    for _ in range(2):
+        client.enqueue("failing")
+        (held,) = client.lease("failing")
+        client.fail(held.lease.token, retry=False, error=Raised(kind="OSError", message="no", traceback=trace))
+    listed = run("failures", "--queue", "failing")
+    assert listed.returncode == 0, listed.stderr
+    head, line = listed.stdout.splitlines()
+    assert head.split() == ["ERROR", "PLACE", "QUEUE", "TYPE", "DEAD", "RETRYING", "LAST", "EXAMPLE"]
+    assert line.startswith("OSError  /srv/app/mail.py in send  failing  -     2     0 ")
+    (group,) = map(json.loads, run("failures", "--queue", "failing", "--json").stdout.splitlines())
+    assert (group["error"], group["place"], group["dead"]) == ("OSError", "/srv/app/mail.py in send", 2)
+    shown = json.loads(run("job", "get", group["example"]).stdout)
+    assert shown["errors"][0]["error"] == {
+        "class": "OSError",
+        "message": "no",
+        "traceback": trace,
+        "place": "/srv/app/mail.py in send",
+    }

@@ -52,7 +52,7 @@ def filled_store(tmp_path_factory):
         first = client.post("/v1/queues/q/jobs", json={"payload": "kept"}, headers={"Idempotency-Key": "once"}).json()
         for n in range(3):
             push(client, "q", n, group_key="g", tags=["a"], lease_ms=600_000)
-        push(client, "q", "unique", unique_key="k", delay_ms=3_600_000)
+        push(client, "q", "unique", unique_key="k", delay_ms=3_600_000, expires_at="2999-01-01T00:00:00Z")
         client.post("/v1/queues/q/jobs", content=b"\x00\xff", headers={"Content-Type": "image/png"})
         push(client, "large", "x" * 900_000)
         push(client, "large", "y" * 900_000)
@@ -61,13 +61,15 @@ def filled_store(tmp_path_factory):
         conclude(client, held, "extend", progress={"half": True}, lease_ms=600_000)
         conclude(client, done, result={"done": [1]}, then=[{"queue": "next", "payload": "follow-up"}])
         conclude(client, failed, "fail", reason="no", retry=False)
-        conclude(client, retried, "fail", reason="again")
+        conclude(
+            client, retried, "fail", reason="again", error={"class": "E", "message": "ü", "traceback": "\n  at f (x.js:1)"}
+        )
         cancelled = push(client, "q", "cancel me")
         assert client.post(f"/v1/jobs/{cancelled['id']}/cancel").status_code == 200
         assert client.put("/v1/interests/q", json={"match": {"kind": "a*"}}).status_code in (200, 201, 204)
         assert client.put("/v1/queues/many", json={"capacity_jobs": 5_000, "retention_ms": None}).status_code in (200, 201)
         assert client.post("/v1/queues/many/pause").status_code == 200
-        schedule = {"interval_ms": 3_600_000, "queue": "q", "payload": 1}
+        schedule = {"interval_ms": 3_600_000, "queue": "q", "payload": 1, "expires_in_ms": 60_000}
         answered = client.put("/v1/schedules/hourly", json=schedule)
         assert answered.status_code in (200, 201), answered.text
         assert client.put("/v1/queues/q/types/newsletter", json={"paused": True}).json()["paused_types"] == ["newsletter"]
@@ -195,7 +197,7 @@ def test_a_source_that_is_not_sound_is_refused_before_anything_is_copied(file, e
         (job,) = spoiling.execute("SELECT min(id) FROM job WHERE extras IS NOT NULL").fetchone()
         spoiling.execute("UPDATE job SET extras = '[null,1' WHERE id = ?", [job])
     spoiling.close()
-    words = ("The source is not sound", f"job {job} of queue q has", "and 2 more", "`holdfast check`")
+    words = ("The source is not sound", f"job {job} of queue q has", "and 3 more", "`holdfast check`")
     is_refused(run("--from", f"sqlite:///{file}", "--to", empty, *dry), *words)
     is_refused(run("--from", f"sqlite:///{file}", "--to", f"sqlite:///{tmp_path}/new.db", *dry), *words)
     assert not (tmp_path / "new.db").exists()
@@ -224,7 +226,7 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     """The target drops a job on its own: what is found there is not what was put there."""
     assert run("--from", f"sqlite:///{file}", "--to", empty).exit_code == 0  # the schema is there from now on
     with psycopg.connect(empty, autocommit=True) as broken:
-        tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, group_place, kept_answer"
+        tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, job_expiry, group_place, kept_answer"
         broken.execute(
             f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key, operation"
         )

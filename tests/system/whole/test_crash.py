@@ -69,6 +69,28 @@ def test_a_lease_survives_kill_9_and_its_holder_can_conclude_it(serve):
         assert conclude(client, short).json()["code"] == "lease_lost"
 
 
+def test_deadlines_that_pass_while_the_server_is_away_are_kept_to(serve, home):
+    server = serve()
+    with server.client() as client:
+        late = [push(client, "q", n, expires_in_ms=1_500)["id"] for n in range(20)]
+        held = push(client, "q", "held", expires_in_ms=1_500, group_key="g", priority=1)["id"]
+        (running,) = lease(client, "q", lease_ms=600_000)
+        late.append(push(client, "q", "behind it", expires_in_ms=1_500, group_key="g")["id"])
+        good = push(client, "q", "good", expires_in_ms=600_000)["id"]
+        asleep = push(client, "q", "asleep", expires_in_ms=1_000, delay_ms=600_000)["id"]
+    assert running["id"] == held
+    server.kill_all()
+    server.gone()
+    assert maintenance.check(home / "holdfast-data/jobs.db") == []
+    time.sleep(1.6)  # the server is away for longer than they may wait
+    with serve().client() as client:
+        assert [job["id"] for job in lease(client, "q", max=50)] == [good], "none is given out, however soon one asks"
+        ended = [client.get(f"/v1/jobs/{job}").json() for job in late]
+        assert {(job["state"], job["reason"]) for job in ended} == {("cancelled", "expired")}
+        assert client.get(f"/v1/jobs/{asleep}").json()["state"] == "scheduled"
+        assert conclude(client, running).json()["state"] == "concluded", "an attempt that runs may go on"
+
+
 def test_ids_and_fences_go_on_growing_after_kill_9(serve):
     ids, fences = [], []
     for _ in range(3):

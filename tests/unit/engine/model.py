@@ -14,7 +14,7 @@ from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
 from holdfast.messages.frame import Command
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, PromoteDue, ReapWorkers
 from tests.unit.engine.model_routing import Late, No, Publish, Routing
 from tests.unit.engine.model_tubes import Tubes
 
@@ -50,6 +50,7 @@ class Row:
     created_at: int = 0
     until: int = 0
     ended_at: int = 0
+    expires_at: int | None = None
     result_size: int = 0
     by: str = ""
     reason: str | None = None
@@ -164,6 +165,9 @@ class Model(Tubes, Routing):
         ):
             raise No("payload_too_large" if largest > policy.capacity_bytes > 0 else "queue_full")
 
+    def is_overdue(self, row: Row) -> bool:
+        return row.expires_at is not None and row.expires_at <= self.now
+
     def holder(self, queue: str, key: str | None) -> Row | None:
         return next((row for row in self.jobs.values() if (row.queue, row.key) == (queue, key) and row.has_key), None)
 
@@ -183,6 +187,12 @@ class Model(Tubes, Routing):
             self.end(row, "cancelled", "cancelled")
         elif for_good is not None or row.failures + row.crashes >= row.max_attempts:
             self.end(row, "dead", for_good or "attempts_exhausted")
+        else:
+            self.come_back(row, ready_at)
+
+    def come_back(self, row: Row, ready_at: int) -> None:
+        if self.is_overdue(row):
+            self.end(row, "cancelled", "expired")
         else:
             self.wait(row, ready_at)
 
@@ -215,6 +225,12 @@ class Model(Tubes, Routing):
         for row in due:
             self.wait(row, row.ready_at)
         return len(due)
+
+    def EndOverdue(self, command: EndOverdue) -> int:  # noqa: N802
+        over = [row for row in self.jobs.values() if row.state in WAITING and self.is_overdue(row)]
+        for row in over:
+            self.end(row, "cancelled", "expired")
+        return len(over)
 
     def ConcludeLease(self, command: c.ConcludeLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:
@@ -253,7 +269,7 @@ class Model(Tubes, Routing):
         if row.cancel:
             self.end(row, "cancelled", "cancelled")
         else:
-            self.wait(row, ready_at)
+            self.come_back(row, ready_at)
 
     def ExtendLease(self, command: c.ExtendLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:
@@ -262,8 +278,11 @@ class Model(Tubes, Routing):
         return command.lease_ms, row.cancel
 
     def RetryJob(self, command: c.RetryJob) -> object:  # noqa: N802
-        row = self.job(command.id, "dead")
+        expired = command.id in self.jobs and self.jobs[command.id].reason == "expired"
+        row = self.job(command.id, "dead", *(["cancelled"] if expired else []))
         self.take_back(row)
+        if command.expires_in_ms is not None:
+            row.expires_at = self.now + command.expires_in_ms
         self.wait(row, self.now)
         return row.id
 
@@ -273,6 +292,7 @@ class Model(Tubes, Routing):
             raise No("not_unique")
         row.failures, row.crashes, row.reason = 0, 0, None
         row.worker = row.worker if row.worker in self.workers else None
+        row.expires_at = None if self.is_overdue(row) else row.expires_at
 
     def CancelJob(self, command: c.CancelJob) -> object:  # noqa: N802
         row = self.job(command.id, *UNFINISHED)
@@ -305,6 +325,10 @@ class Model(Tubes, Routing):
 
     def EditJob(self, command: c.EditJob) -> object:  # noqa: N802
         row = self.job(command.id, *WAITING)
+        due = max(self.now, row.ready_at if command.delay_ms is None else self.now + command.delay_ms)
+        names_none = command.expires_in_ms is None and command.expires_at is None
+        if command.delay_ms is not None and names_none and row.expires_at is not None and row.expires_at <= due:
+            raise No("invalid_request")
         if command.content is not None:
             if len(command.content.payload) > row.size:
                 self.need_room(row.queue, 0, len(command.content.payload) - row.size)
@@ -313,6 +337,8 @@ class Model(Tubes, Routing):
         row.priority = row.priority if command.priority is None else command.priority
         if command.delay_ms is not None:
             self.wait(row, self.now + command.delay_ms)
+        if not names_none:
+            row.expires_at = None if command.expires_in_ms is None else due + command.expires_in_ms
         return row.id
 
     def PauseQueue(self, command: c.PauseQueue) -> object:  # noqa: N802
@@ -398,7 +424,14 @@ class Model(Tubes, Routing):
                 until = min(until, row.created_at + new.debounce_max_ms)
             if until > self.now or row.state == "scheduled":
                 self.wait(row, max(until, self.now))
+        if new.on_conflict is not OnConflict.EXISTING:
+            row.expires_at = self.deadline(new, max(row.ready_at, self.now))
         return row.id
+
+    def deadline(self, new: NewJob, due: int) -> int | None:
+        """When a job in this queue ends if it waits until then."""
+        lasts = self.policies[new.queue].expires_in_ms if new.expires_in_ms is None else new.expires_in_ms
+        return None if lasts is None else due + lasts
 
     def _put(self, new: NewJob) -> int:
         self.last_id += 1
@@ -411,6 +444,7 @@ class Model(Tubes, Routing):
         row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
         row.created_at, row.type = self.now, new.type
         self.wait(row, self.now + (new.delay_ms or 0))
+        row.expires_at = self.deadline(new, row.ready_at)
         self.jobs[row.id] = row
         return row.id
 
@@ -450,7 +484,7 @@ class Model(Tubes, Routing):
         return heads[0][1] if heads else None
 
 
-_TIME = (ExpireLeases, PromoteDue, BuryOrphans)
+_TIME = (EndOverdue, ExpireLeases, PromoteDue, BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
 _JOBS = (
     c.SettleJob,

@@ -13,7 +13,7 @@ from tests.unit.engine.model_routing import Publish
 
 SETTINGS = {
     "small": QueueSettings(capacity_jobs=6, capacity_bytes=40, max_crashes=2),
-    "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3),
+    "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3, expires_in_ms=1_000),
 }
 QUEUES = tuple(SETTINGS)
 TYPES = ("", "a", "b", "c")
@@ -84,6 +84,7 @@ class CommandMaker:
             extras=extras,
             on_conflict=way,
             debounce_max_ms=pick((None, 4 * STEP_MS)) if way is OnConflict.DEBOUNCE else None,
+            expires_in_ms=self.lasting(),
         )
 
     def payload(self):
@@ -94,6 +95,9 @@ class CommandMaker:
 
     def delay(self):
         return self.dice.choice((0, 0, STEP_MS, 3 * STEP_MS))
+
+    def lasting(self):
+        return self.dice.choice((None, None, None, 1, 2 * STEP_MS, 5 * STEP_MS))
 
     def lease(self):
         queues = self.dice.choice((QUEUES, QUEUES[::-1], QUEUES[:1], QUEUES[1:], ("small", "large", "small")))
@@ -154,7 +158,9 @@ class CommandMaker:
 
     def manage(self):
         job_id, state = self.job_id()
-        verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
+        verb = c.RetryJob if state in ("dead", "cancelled") and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
+        if verb is c.RetryJob:
+            return verb(job_id, self.lasting())
         if verb is c.SettleJob:
             return verb(job_id, self.dice.random() < 0.5, "seen")
         if verb is not c.EditJob:
@@ -162,7 +168,9 @@ class CommandMaker:
         content = self.dice.choice((None, Content(self.dice.choice(TYPES), None, self.payload())))
         priority, delay = self.dice.choice((None, 1, 2)), self.dice.choice((None, self.delay()))
         kind = self.dice.choice((None, None, *TYPES))
-        return c.EditJob(job_id, content, kind, priority=priority, delay_ms=delay)
+        lasts = self.lasting()
+        no_end = 0 if lasts is None and self.dice.random() < 0.2 else None
+        return c.EditJob(job_id, content, kind, priority=priority, delay_ms=delay, expires_in_ms=lasts, expires_at=no_end)
 
     def over_a_queue(self):
         states = self.dice.choice(((State.READY,), (State.SCHEDULED, State.CANCELLED), (State.DEAD,), (State.CONCLUDED,)))

@@ -30,6 +30,7 @@ from holdfast.messages.audit import RecordAudit
 from holdfast.messages.commands import AwaitJobs, ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob, ShortenLease
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
 from holdfast.messages.key_commands import NoteKeyUse
+from holdfast.messages.operations import FindJobs
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
 from holdfast.messages.time_commands import ReapWorkers
 from holdfast.messages.views import HeldQueue
@@ -40,6 +41,7 @@ _OF_NOBODY = _OF_TIME | {
     ReapWorkers,
     NoteKeyUse,
     RecordAudit,
+    FindJobs,  # an operation was permitted when it began, and has the scope of who began it
     AwaitJobs,  # a caller that waits for jobs has been permitted to lease them
     ShortenLease,
 }

@@ -22,7 +22,7 @@ from holdfast.stores import formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (11, 9)
+SCHEMAS = (14, 12)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -41,6 +41,7 @@ EXTRAS: dict[str | None, Extras] = {
     '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(beanstalk=BeanstalkCounters(1, 2, 3, 4, 5)),
     '{"follows":7}': Extras(follows=7),
     '{"meta":{"tenant":"7","b":"grün \\"x\\""}}': Extras(meta=(("tenant", "7"), ("b", 'grün "x"'))),
+    '{"expires_at":1800000000000}': Extras(expires_at=NOW),
     (
         '{"lease_ms":1,"retry":{"base_ms":1,"factor":1.5,"max_ms":2,"jitter":0.0},"unique_key":"u","unique_while":"queued","group_key":"g",'
         '"group_limit":3,"tags":["t"],"worker":"w","beanstalk":{"kicks":1},"follows":9007199254740991,'
@@ -55,8 +56,9 @@ SETTINGS: dict[str, QueueSettings] = {
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (
         '{"capacity_jobs":1,"capacity_bytes":2,"lease_ms":3,"max_attempts":4,"max_crashes":5,"max_running":6,"retention_ms":7,'
-        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5},"retention_jobs":11,"retention_bytes":12}'
-    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5), 11, 12),
+        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5},"retention_jobs":11,"retention_bytes":12,'
+        '"expires_in_ms":13}'
+    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5), 11, 12, 13),
 }
 RECEIPTS: dict[bytes, list[Receipt]] = {
     b"[]": [],
@@ -81,11 +83,11 @@ SCHEDULES: dict[bytes, Schedule] = {
     b'{"job":{"queue":"mail","payload":"eyJuIjoxfQ=="},"created_at":1800000000000,"next_at":1800000000001,"interval_ms":60000}': PLAIN,
     (
         b'{"job":{"queue":"q","payload":"AP8=","type":"t","content_type":"text/plain","priority":1,"delay_ms":2,"run_at":3,"max_attempts":4,'
-        b'"extras":{"unique_key":"u"}},"created_at":1,"next_at":2,"publish":true,"cron":"* * * * *","timezone":"Europe/Vienna",'
+        b'"extras":{"unique_key":"u"},"expires_in_ms":9},"created_at":1,"next_at":2,"publish":true,"cron":"* * * * *","timezone":"Europe/Vienna",'
         b'"missed":"all","overlap":false,"last_at":4,"last_jobs":[5,6],"last_error":"no","fired":7,"skipped":8,"owed_at":9,"refusals":10,'
         b'"aside":true}'
     ): Schedule(
-        "m", ScheduleSpec(NewJob("q", b"\x00\xff", "t", "text/plain", 1, 2, 3, 4, Extras(unique_key="u")), True, "* * * * *",
+        "m", ScheduleSpec(NewJob("q", b"\x00\xff", "t", "text/plain", 1, 2, 3, 4, Extras(unique_key="u"), expires_in_ms=9), True, "* * * * *",
                           "Europe/Vienna", None, Missed.ALL, False), True, 1, 2, 3, 4, (5, 6), "no", 7, 8, 9, 10, True,
     ),
 }  # fmt: skip

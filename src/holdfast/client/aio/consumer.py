@@ -10,7 +10,7 @@ from msgspec import UNSET
 from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.outcomes import Ended, ended
 from holdfast.client.retry import LONG_DEADLINE_S, path
-from holdfast.client.types import Conclude, Extend, Extended, Fail, Job, Leased, NewJob, Outcome, Release
+from holdfast.client.types import Conclude, Extend, Extended, Fail, Job, Leased, NewJob, Outcome, Raised, Release
 from holdfast.errors import LeaseLost, OutcomeUnknown
 
 T = TypeVar("T")
@@ -63,14 +63,24 @@ class Consumer(AsyncCaller):
         return await self._verb(Outcome, "conclude", token, Conclude(token=_IN_PATH, result=result, then=list(then)))
 
     async def fail(
-        self, token: str, reason: str = "", *, retry: bool = True, delay_ms: int | None = None, crashed: bool = False
+        self,
+        token: str,
+        reason: str = "",
+        *,
+        retry: bool = True,
+        delay_ms: int | None = None,
+        crashed: bool = False,
+        error: Raised | None = None,
     ) -> Outcome:
         """The attempt failed. With `retry=False` the job is dead; without `delay_ms` its retry policy says when to try again.
 
         `crashed`: the process that ran it died. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
+        `error`: what was raised; without a reason, its class and message are the reason.
         """
         delay = UNSET if delay_ms is None else delay_ms
         entry = Fail(token=_IN_PATH, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
+        if error is not None:
+            entry.error = error
         return await self._verb(Outcome, "fail", token, entry)
 
     async def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:

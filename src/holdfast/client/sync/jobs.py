@@ -12,14 +12,14 @@ from msgspec import UNSET
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import Enqueued, Job, JobPage, Why
+from holdfast.client.types import Enqueued, Failures, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
 
 
 class Jobs(Caller):
-    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
+    """`job`, `jobs`, `wait`, `result`, `why`, `failures`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
     `delete`.
     """
 
@@ -112,9 +112,14 @@ class Jobs(Caller):
         """Why the job is not running."""
         return self._get(Why, path("/v1/jobs/{}/why", job_id))
 
-    def retry(self, job_id: int) -> Job:
-        """Run a dead job again, with its attempts reset."""
-        return self._manage(job_id, "retry")
+    def failures(self, queue: str | None = None, *, limit: int | None = None) -> Failures:
+        """The newest failures of all queues, or of one: those that are alike together, those with the most dead jobs first."""
+        return self._get(Failures, path("/v1/failures", queue=queue, limit=limit), deadline_s=LONG_DEADLINE_S)
+
+    def retry(self, job_id: int, *, expires_in_ms: int | None = None, expires_at: datetime | None = None) -> Job:
+        """Run a dead or expired job again, with its attempts reset. It keeps a deadline that is still to come, unless another is given."""
+        given = {"expires_in_ms": expires_in_ms, "expires_at": expires_at}
+        return self._manage(job_id, "retry", {name: value for name, value in given.items() if value is not None} or None)
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a waiting job, or ask the holder of a leased one to stop."""
@@ -135,7 +140,9 @@ class Jobs(Caller):
         return self._manage(job_id, "release-lease", {"attempt": attempt})
 
     def edit(self, job_id: int, /, **changes: Any) -> Job:
-        """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`, `meta`."""
+        """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`, `meta`, `expires_in_ms` or
+        `expires_at` (None: no deadline any more).
+        """
         return self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
 
     def move(self, job_id: int, queue: str) -> Enqueued:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from holdfast.client.outcomes import Ended
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Outcome, Release
@@ -18,7 +18,7 @@ from holdfast.client.worker.connectivity import Reach, about, log
 from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.job_source import JobSource, size_of
 from holdfast.client.worker.lease_extender import LeaseExtender
-from holdfast.client.worker.outcomes import cut, words
+from holdfast.client.worker.outcomes import as_reason, cut, words
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
 from holdfast.limits import BATCH_VERBS
 
@@ -144,6 +144,8 @@ class Conclusions:
             self.put(
                 held, Fail(token=held.token, reason=cut(f"The work was done, but the job could not be concluded: {outcome}"))
             )
+        elif isinstance(verdict, Fail) and not isinstance(verdict.error, UnsetType):
+            self._put(Conclusion(held, as_reason(verdict), ending.plain))  # a server of the release before does not take it
         elif not ending.plain:
             about(logging.ERROR, held, "how it ended is refused, so it counts as failed: %s", outcome)
             reason = verdict.reason if isinstance(verdict, Fail) else f"The job could not be released: {outcome}"

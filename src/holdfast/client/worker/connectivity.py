@@ -15,7 +15,7 @@ import time
 
 from holdfast.client.types import Conclude, Fail, Release
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.outcomes import DoNotRetry, Failed, RetryIn, cut, trace, words
+from holdfast.client.worker.outcomes import DoNotRetry, Failed, RetryIn, as_reason, cut, trace, words
 from holdfast.errors import HoldfastError
 
 log = logging.getLogger("holdfast.worker")
@@ -42,7 +42,7 @@ def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseE
     elif isinstance(verdict, Release):
         about(logging.INFO, held, "released, ready again after %d ms", verdict.delay_ms)
     elif error is None or isinstance(error, _SAID):
-        about(logging.WARNING, held, "failed: %s", verdict.reason)
+        about(logging.WARNING, held, "failed: %s", as_reason(verdict).reason)
     else:
         about(logging.WARNING, held, "failed: %s: %s", type(error).__name__, cut(words(error)), error=error)
 

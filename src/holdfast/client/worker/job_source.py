@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.outcomes import Ended
@@ -22,7 +22,8 @@ Entry = Conclude | Fail | Release | Extend
 def size_of(entry: Entry) -> int:
     """About how many bytes an entry takes in a request; outcomes are JSON by now."""
     if isinstance(entry, Fail):
-        return len(entry.reason)
+        error = entry.error
+        return len(entry.reason) + (0 if isinstance(error, UnsetType) else len(error.message) + len(error.traceback))
     parts: list[Any] = [entry.result, *entry.then] if isinstance(entry, Conclude) else [getattr(entry, "progress", None)]
     return sum(len(memoryview(part)) for part in parts if isinstance(part, Raw))
 

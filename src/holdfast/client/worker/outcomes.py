@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import Any
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
-from holdfast.client.types import Fail, Release
+from holdfast import error_text
+from holdfast.client.types import Fail, Raised, Release
 from holdfast.limits import DELAY_MS_MAX, REASON_CHARS
 
 _OURS = ("holdfast.client.worker", "holdfast.tasks")
@@ -56,11 +58,38 @@ def _told(error: BaseException, token: str) -> Fail | Release:
         return Fail(token=token, reason=cut(words(error) or "DoNotRetry"), retry=False)
     reason = words(error) if isinstance(error, RetryIn | Failed) else ""
     if not isinstance(error, RetryIn):
-        return Fail(token=token, reason=cut(reason or story(error)))
+        return _raised(Fail(token=token), error, reason)
     delay_ms = _delay(error.delay_ms)
     if delay_ms is UNSET:
         reason = f"{reason or 'RetryIn'} (its delay_ms is {error.delay_ms!r}, no number: tried again as the retry policy says)"
-    return Fail(token=token, reason=cut(reason or story(error)), delay_ms=delay_ms)
+    return _raised(Fail(token=token, delay_ms=delay_ms), error, reason)
+
+
+def _raised(entry: Fail, error: BaseException, reason: str) -> Fail:
+    """The failure with its reason; where the handler gave none, with what it raised."""
+    if reason:
+        entry.reason = cut(reason)
+    else:
+        entry.error = raised(error)
+    return entry
+
+
+def raised(error: BaseException) -> Raised:
+    """An exception as class, message and traceback, within their bounds."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    parts = error_text.bounded(*map(_written, (name, words(error), story(error))))
+    return Raised(kind=parts[0], message=parts[1], traceback=parts[2])
+
+
+def as_reason(entry: Fail) -> Fail:
+    """The same failure for a server that takes no `error`: the traceback is its reason, as far as that reaches."""
+    told = entry.error
+    if isinstance(told, UnsetType):
+        return entry
+    return replace(
+        entry, reason=entry.reason or cut(told.traceback or error_text.sentence(told.kind, told.message)), error=UNSET
+    )
 
 
 def _delay(given: Any) -> int | UnsetType:
@@ -98,6 +127,9 @@ def cut(reason: str) -> str:
 
     A lone surrogate is in the text wherever a file name is not UTF-8; it becomes `\udcff`, as Python writes it.
     """
-    if not reason.isascii():
-        reason = reason.encode(errors="backslashreplace").decode()
+    reason = _written(reason)
     return reason if len(reason) <= REASON_CHARS else _CUT + reason[-(REASON_CHARS - len(_CUT)) :]
+
+
+def _written(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

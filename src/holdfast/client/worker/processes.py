@@ -20,7 +20,7 @@ from holdfast.client.retry import decode
 from holdfast.client.types import Fail, Job, Release
 from holdfast.client.worker.connectivity import log
 from holdfast.client.worker.held_job import HeldJob, progress_json
-from holdfast.client.worker.outcomes import GiveBack, cut, story, told
+from holdfast.client.worker.outcomes import GiveBack, raised, told
 from holdfast.client.worker.threads import Threads
 
 _LATER_MS = 5_000  # for a job whose process can't be started
@@ -202,7 +202,7 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         except BaseException as error:  # noqa: BLE001  (the handler can't be found here)
-            pipe.send(("fail", encode(Fail(token="", reason=cut(story(error))))))
+            pipe.send(("fail", encode(Fail(token="", error=raised(error)))))
             continue
         pipe.send(("begun", None))
         held = HeldJob(decode(Job, encoded), lambda _, progress: pipe.send(("note", progress_json(progress))))

@@ -21,7 +21,7 @@ from holdfast.client.worker.connectivity import Reach, about, attempt_over, log
 from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.job_source import JobSource
 from holdfast.client.worker.lease_extender import LeaseExtender
-from holdfast.client.worker.outcomes import told
+from holdfast.client.worker.outcomes import as_reason, told
 from holdfast.client.worker.runner import Handler, Runner
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest
 
@@ -170,7 +170,7 @@ class Session:
             with traces.processing(held.job) as span:
                 verdict = await self._runner.run(self._find(held.type), held)
                 if isinstance(verdict, Fail):
-                    traces.failed(span, str(verdict.reason))
+                    traces.failed(span, as_reason(verdict).reason)
         except asyncio.CancelledError as error:
             verdict = Release(token=held.token) if held.cut_off or self._cancelled() else told(error, held.token)
             if not held.lost:

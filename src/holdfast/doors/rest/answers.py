@@ -167,6 +167,15 @@ class LeaseOut(msgspec.Struct, gc=False):
     ms_left: int
 
 
+class RaisedOut(msgspec.Struct):
+    """What an attempt raised. `place`: file and function, of the user's own code where the traceback names it."""
+
+    kind: str = msgspec.field(name="class")
+    message: str
+    traceback: str
+    place: str
+
+
 class ErrorOut(msgspec.Struct):
     """One failed attempt: `failed` as the worker reported, `crashed` when the lease expired."""
 
@@ -175,6 +184,7 @@ class ErrorOut(msgspec.Struct):
     worker: str
     kind: str
     reason: str
+    error: RaisedOut | UnsetType = UNSET
 
 
 class JobOut(msgspec.Struct, kw_only=True, gc=False):
@@ -214,6 +224,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     follows: of_a_job.Follows | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     meta: of_a_job.Named | UnsetType = UNSET
+    expires_at: of_a_job.ExpiresAt | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -297,6 +308,7 @@ class WhyOut(msgspec.Struct):
     reasons: list[Reason]
     ahead: int | UnsetType = UNSET
     group_holders: list[int] | UnsetType = UNSET
+    expires_at: Instant | UnsetType = UNSET
 
 
 class CountsOut(msgspec.Struct):
@@ -322,6 +334,7 @@ class SettingsOut(msgspec.Struct):
     retention_ms: int | None
     retention_jobs: int | None
     retention_bytes: int | None
+    expires_in_ms: int | None
     retry: RetryPolicy
 
 

@@ -7,7 +7,20 @@ from urllib.parse import parse_qsl
 
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.connection_limit import ConnectionLimit
-from holdfast.doors.rest import audit, bodies, docs, hot, interests, keys, operations, routes, schedules, system, workers
+from holdfast.doors.rest import (
+    audit,
+    bodies,
+    docs,
+    failures,
+    hot,
+    interests,
+    keys,
+    operations,
+    routes,
+    schedules,
+    system,
+    workers,
+)
 from holdfast.doors.rest.login import ByCookie, Login
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.websocket import routes as channel
@@ -32,6 +45,7 @@ ROUTES: list[Route] = [
     *schedules.ROUTES,
     *operations.ROUTES,
     *audit.ROUTES,
+    *failures.ROUTES,
     *keys.ROUTES,
     *system.ROUTES,
     *docs.ROUTES,

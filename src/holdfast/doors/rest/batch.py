@@ -87,7 +87,7 @@ def read_apart(body: bytes, kind: type[Any]) -> LeaseBatch | None:
 def _broken(entry: Any, mark: str) -> Refused | None:
     """Clean a reason; the refusal of an entry with another broken text."""
     if isinstance(entry, FailIn):
-        entry.reason = surrogates.cleaned(entry.reason, mark)
+        surrogates.clean_failure(entry, mark)
     for name in entry.__struct_fields__:
         if surrogates.is_broken(getattr(entry, name), mark):
             return Refused(MalformedJson.code, f"{name} is not valid JSON: {surrogates.BROKEN}.", {"field": name})
@@ -113,7 +113,7 @@ def shown(result: Answer, draining: bool) -> Any:
 
 
 def _failing(ref: LeaseRef, given: FailEntry, at: str) -> FailLease:  # noqa: ARG001
-    return FailLease(ref, bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed)
+    return bodies.failing(ref, given)
 
 
 def _releasing(ref: LeaseRef, given: ReleaseEntry, at: str) -> ReleaseLease:  # noqa: ARG001

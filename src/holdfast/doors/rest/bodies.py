@@ -11,15 +11,17 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
+from holdfast import error_text
+from holdfast.doors.rest.types import FailIn, JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
-from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, OnConflict, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, Raised, UniqueWhile
 from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.messages.commands import FailLease
 from holdfast.trace_context import traceparent_of
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
@@ -256,6 +258,8 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
         raise breach("queue", "must be given, or publish must be true")
     if given.delay_ms is not None or given.run_at is not None:
         raise breach("delay_ms" if given.delay_ms is not None else "run_at", "has no place in a schedule")
+    if given.expires_at is not None:
+        raise breach("expires_at", "has no place in a schedule: give expires_in_ms, which counts from each fire")
     return _new(given.queue or NO_QUEUE, raw("payload", given.payload) or b"null", None, given)
 
 
@@ -310,6 +314,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.group_key is not None
         or given.tags
         or given.meta
+        or given.expires_at is not None
         or given.retry is not None
         or given.group_limit != 1
         or given.unique_while is not _UNFINISHED
@@ -323,6 +328,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
             given.group_limit,
             given.tags,
             meta=tuple(given.meta.items()) if given.meta else (),
+            expires_at=None if given.expires_at is None else millis(given.expires_at),
         )
     return NewJob(
         queue,
@@ -334,6 +340,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         None if given.run_at is None else millis(given.run_at),
         given.max_attempts,
         extras,
+        expires_in_ms=given.expires_in_ms,
     )
 
 
@@ -380,3 +387,13 @@ def reason(text: str) -> str:
     """A failure's reason, cut to its bound and free of NUL: a worker must always be able to say that it failed."""
     text = text.replace("\0", "\ufffd")
     return text if len(text) <= REASON_CHARS else text[: REASON_CHARS - 8] + " … [cut]"
+
+
+def failing(ref: LeaseRef, given: FailIn) -> FailLease:
+    """A failure as a command. Without a reason it is what the error says."""
+    raised, text = None, given.reason
+    if (error := given.error) is not None:
+        parts = error_text.bounded(*(part.replace("\0", "\ufffd") for part in (error.kind, error.message, error.traceback)))
+        raised = Raised(*parts, error_text.place_of(error.traceback.replace("\0", "\ufffd")))
+        text = text or error_text.sentence(error.kind, error.message)
+    return FailLease(ref, reason(text), given.retry, given.delay_ms, given.crashed, raised)

@@ -21,7 +21,7 @@ from holdfast.http.route import Route, post
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 from holdfast.limits import ONE_TURN_BODY_BYTES
 from holdfast.messages.answers import Enqueued
-from holdfast.messages.commands import ExtendLease, FailLease, ReleaseLease
+from holdfast.messages.commands import ExtendLease, ReleaseLease
 from holdfast.messages.frame import Answer
 from holdfast.trace_context import HEADER
 
@@ -164,12 +164,7 @@ async def fail(request: Request, state: AppState) -> Reply:
         given = surrogates.fail_in(request.body)
         if given is None:
             raise
-    return _ended(
-        state,
-        await state.engine.end(
-            FailLease(_ref(request), bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed)
-        ),
-    )
+    return _ended(state, await state.engine.end(bodies.failing(_ref(request), given)))
 
 
 @_of_lease("/v1/leases/{token}/release", summary="Hand a job back", takes=ReleaseIn, gives=OutcomeOut)

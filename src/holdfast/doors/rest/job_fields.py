@@ -28,6 +28,7 @@ UniqueKey = Annotated[str, Meta(description="No other job of its queue holds thi
 GroupKey = Annotated[str, Meta(description="The group to which it belongs.")]
 GroupLimit = Annotated[int, Meta(description="How many of its group run at once, itself included.")]
 OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: its copy of an event for all.")]
+ExpiresAt = Annotated[str, bounds("Its deadline: it ends if it still waits then.", format="date-time")]
 Follows = Annotated[int, bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
 Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
 Result = Annotated[Raw, Meta(description="The result that its worker gave.")]

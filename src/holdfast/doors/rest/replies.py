@@ -21,9 +21,10 @@ from holdfast.doors.rest.answers import (
     OutcomeOut,
     PutOut,
     QueueOut,
+    RaisedOut,
     SettingsOut,
 )
-from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
+from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, JobError, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
@@ -176,6 +177,8 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
         shown.follows = extras.follows
+    if extras.expires_at is not None:
+        shown.expires_at = instant(extras.expires_at)
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
@@ -223,10 +226,14 @@ def detail_out(detail: JobDetail) -> JobOut:
         shown.result = Raw(detail.result)
     if detail.then:
         shown.then = [receipt_out(receipt) for receipt in detail.then]
-    shown.errors = [
-        ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason) for error in detail.errors
-    ]
+    shown.errors = [_error_out(error) for error in detail.errors]
     return shown
+
+
+def _error_out(error: JobError) -> ErrorOut:
+    raised = error.raised
+    told = UNSET if raised is None else RaisedOut(raised.kind, raised.message, raised.traceback, raised.place)
+    return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, told)
 
 
 def counts_out(tally: Tally) -> CountsOut:

@@ -12,7 +12,7 @@ from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, ScaleOut, WhyOut
 from holdfast.doors.rest.parameters import JobId, JobType, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, SettleIn, TypeIn
+from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
 from holdfast.engine.engine import JobVerb
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, patch, post, put
@@ -121,13 +121,15 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
         reasons=[Reason(code, detail) for code, detail in reasons],
         ahead=facts.ahead if facts.job.state is State.READY else UNSET,
         group_holders=facts.group_holders or UNSET,
+        expires_at=UNSET if facts.job.deadline is None else replies.instant(facts.job.deadline),
     )
 
 
-@post("/v1/jobs/{job_id}/retry", tags=["jobs"], status=200, summary="Run a dead job again")
-async def retry_job(state: AppState, job_id: JobId) -> JobOut:
-    """It gets all of its attempts again."""
-    return await _changed(state, RetryJob(job_id))
+@post("/v1/jobs/{job_id}/retry", tags=["jobs"], status=200, summary="Run a dead or expired job again")
+async def retry_job(state: AppState, job_id: JobId, data: RetryIn | None = None) -> JobOut:
+    """It gets all of its attempts again. Its deadline stays if it is still to come, and is taken from it otherwise."""
+    given = data or RetryIn()
+    return await _changed(state, RetryJob(job_id, given.expires_in_ms, bodies.millis(given.expires_at)))
 
 
 @post("/v1/jobs/{job_id}/cancel", tags=["jobs"], status=200, summary="Cancel a job")
@@ -187,6 +189,8 @@ async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) 
             data.max_attempts,
             data.tags,
             None if data.meta is None else tuple(data.meta.items()),
+            data.expires_in_ms,
+            None if data.expires_at is UNSET else bodies.millis(data.expires_at) or 0,
         ),
     )
 

@@ -75,5 +75,14 @@ def fail_in(body: bytes) -> FailIn | None:
     given: FailIn | None = None if found is None else again(found[0], FailIn)
     if found is None or given is None:
         return None
-    given.reason = cleaned(given.reason, found[1])
+    clean_failure(given, found[1])
     return given
+
+
+def clean_failure(given: FailIn, mark: str) -> None:
+    """Clean the texts of a failure, which are never refused."""
+    given.reason = cleaned(given.reason, mark)
+    if (error := given.error) is not None:
+        error.kind, error.message, error.traceback = (
+            cleaned(text, mark) for text in (error.kind, error.message, error.traceback)
+        )

@@ -44,6 +44,15 @@ Priority = Annotated[
 DelayMs = Annotated[int, bounds("Milliseconds from now.", minimum=0, maximum=limits.DELAY_MS_MAX)]
 LeaseMs = Annotated[int, bounds("How long a lease lives, in milliseconds.", minimum=1, maximum=limits.LEASE_MS_MAX)]
 Attempts = Annotated[int, bounds("How often it is tried before it is dead.", minimum=1, maximum=limits.ATTEMPTS_MAX)]
+ExpiresInMs = Annotated[
+    int,
+    bounds(
+        "Milliseconds from when it is due: a job that no worker has by then ends as cancelled, reason expired.",
+        minimum=1,
+        maximum=limits.EXPIRES_MS_MAX,
+    ),
+]
+ExpiresAt = Annotated[datetime, Meta(tz=True, description="The same as an instant, instead of expires_in_ms.")]
 Token = Annotated[str, bounds("The lease's token.", maxLength=100)]
 
 
@@ -77,6 +86,8 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
         ]
         | None
     ) = None
+    expires_in_ms: ExpiresInMs | None = None
+    expires_at: ExpiresAt | None = None
 
 
 class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
@@ -265,6 +276,14 @@ class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defa
     then: Annotated[list[QueuedJobIn], bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
 
 
+class ErrorIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What the attempt raised. All together at most 64 KiB: more is cut from the middle."""
+
+    kind: Annotated[str, bounds("The class of the error, such as ConnectionError.")] = msgspec.field(default="", name="class")
+    message: str = ""
+    traceback: Annotated[str, bounds("Where it was raised, as the language writes it.")] = ""
+
+
 class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The attempt went wrong. Without `delay_ms` the queue's retry policy decides; `retry` false: dead at once."""
 
@@ -272,6 +291,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     retry: bool = True
     delay_ms: DelayMs | None = None
     crashed: Annotated[bool, bounds("It counts as a crash: what ran it was killed or broke down.")] = False
+    error: ErrorIn | None = None
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -332,6 +352,15 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     max_attempts: Attempts | None = None
     tags: Annotated[tuple[str, ...], bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
     meta: Annotated[dict[str, str], bounds("All of its names and values.")] | None = None
+    expires_in_ms: ExpiresInMs | None = None
+    expires_at: ExpiresAt | UnsetType | None = UNSET
+
+
+class RetryIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A new deadline for a job that is retried. Without one it keeps its own, if that is still to come."""
+
+    expires_in_ms: ExpiresInMs | None = None
+    expires_at: ExpiresAt | None = None
 
 
 class SettleIn(msgspec.Struct, forbid_unknown_fields=True):

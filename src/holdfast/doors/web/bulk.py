@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from holdfast.doors.web import forms
-from holdfast.doors.web.failure_groups import line_of
 from holdfast.doors.web.failures import group_of
 from holdfast.doors.web.filters import Filter
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
+from holdfast.engine.failure_groups import line_of
 from holdfast.errors import JobNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route

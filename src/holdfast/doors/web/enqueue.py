@@ -98,7 +98,8 @@ def new_job(form: forms.Form, extras: Extras) -> NewJob:
         form.duration("delay_ms", 0, limits.DELAY_MS_MAX),
         _moment(form.some("run_at")),
         form.int("max_attempts"),
-        copied_extras(
+        expires_in_ms=form.duration("expires_in_ms", 1, limits.EXPIRES_MS_MAX),
+        extras=copied_extras(
             extras,
             unique_key=form.some("unique_key"),
             group_key=form.some("group_key"),

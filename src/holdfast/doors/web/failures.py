@@ -1,7 +1,7 @@
 """Failures, grouped by error, with the actions for each group."""
 
-from holdfast.doors.web.failure_groups import Group, groups, line_of
 from holdfast.doors.web.layout import View, get
+from holdfast.engine.failure_groups import Group, groups, line_of
 from holdfast.errors import NotFound
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route

@@ -70,7 +70,7 @@ def _possible(job: Job) -> set[str]:
         State.LEASED: {"cancel", "release"},
         State.DEAD: {"retry", "move", "settle", "delete"},
         State.CONCLUDED: {"delete"},
-        State.CANCELLED: {"move", "delete"},
+        State.CANCELLED: {"retry", "move", "delete"} if job.has_expired else {"move", "delete"},
     }[job.state]
 
 
@@ -176,7 +176,7 @@ def again(detail: JobDetail) -> NewJob:
 
 def copied_extras(extras: Extras, **changes: Any) -> Extras:
     """The same for another job, but for what belongs to the one that had it."""
-    made = replace(extras, worker=None, follows=None, beanstalk=None, **changes)
+    made = replace(extras, worker=None, follows=None, beanstalk=None, expires_at=None, **changes)
     return NO_EXTRAS if made == NO_EXTRAS else made
 
 
@@ -208,6 +208,7 @@ def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
     delay = form.duration("delay_ms", 0, limits.DELAY_MS_MAX)
     if delay is not None:
         given["delay_ms"] = delay
+    given |= _deadline(form)
     if form.has("tags"):
         tags = tags_of(form.text("tags"))
         if tags != job.extras.tags:
@@ -221,6 +222,15 @@ def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
         given["content"] = Content("", None, json_of("payload", form.text("payload")))
         given.setdefault("type", detail.content.type)
     return given
+
+
+def _deadline(form: forms.Form) -> dict[str, Any]:
+    """What a form says of the time to live, if anything; “none” takes it away."""
+    if (lasts := form.some("expires_in_ms")) is None:
+        return {}
+    if lasts.lower() == "none":
+        return {"expires_at": 0}
+    return {"expires_in_ms": form.duration("expires_in_ms", 1, limits.EXPIRES_MS_MAX)}
 
 
 def meta_given(form: forms.Form, was: Meta) -> Meta:

@@ -31,8 +31,13 @@ SETTINGS = (
     ("retention_ms", "Retention", "How long concluded and cancelled jobs are kept, such as 24h; “none” is for ever."),
     ("retention_jobs", "Retention, jobs", "How many of them are kept; the oldest are removed. “none” is without a bound."),
     ("retention_bytes", "Retention, bytes", "Of their payloads and results, such as 512 MiB; “none” is without a bound."),
+    (
+        "expires_in_ms",
+        "Time to live",
+        "Jobs that no worker has so long after they are due are cancelled, such as 10m; “none” is without an end.",
+    ),
 )
-_WITHOUT_BOUND = frozenset(("max_running", "retention_ms", "retention_jobs", "retention_bytes"))
+_WITHOUT_BOUND = frozenset(("max_running", "retention_ms", "retention_jobs", "retention_bytes", "expires_in_ms"))
 _RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest delay"), ("jitter", "Jitter, 0 to 1"))
 _LEASES = 200  # that are read, for who runs what
 _HOLDERS = 20

@@ -5,7 +5,7 @@ created ──── waits ────▌ attempt 1 ✖ ▌── backoff ─�
 
 from dataclasses import dataclass
 
-from holdfast.job.job import ENDED, Job, JobError, State
+from holdfast.job.job import ENDED, Job, JobError, Raised, State
 from holdfast.messages.views import JobDetail
 
 WIDTH = 1_000.0
@@ -22,6 +22,7 @@ class Attempt:
     worker: str
     outcome: str
     reason: str = ""
+    raised: Raised | None = None
 
     @property
     def took(self) -> int | None:
@@ -54,7 +55,7 @@ def attempts(detail: JobDetail) -> list[Attempt]:
 
 
 def _failed(error: JobError) -> Attempt:
-    return Attempt(error.attempt, error.leased_at, error.at, error.worker, error.kind, error.reason)
+    return Attempt(error.attempt, error.leased_at, error.at, error.worker, error.kind, error.reason, error.raised)
 
 
 def end_of(job: Job, now: int) -> int:

@@ -122,6 +122,7 @@ class Cache:
         self.looks = Looks()
         self._lease_floor = 0
         self._due_floor = 0
+        self._deadline_floor = 0
         self._swept_at = -_WHOLE_SWEEP_S
 
     def names_of_few(self) -> None:
@@ -130,14 +131,14 @@ class Cache:
             self.names = {}
 
     def floor(self) -> int:
-        """No lease and no scheduled job is due before this time, as far as known; now and then 0, to scan everything.
+        """No lease, no scheduled job and no deadline is due before this time, as far as known; now and then 0, to scan everything.
 
         Without it every scan walks over the dead rows of all ended jobs, for as long as an old snapshot keeps them.
         """
         if time.monotonic() - self._swept_at > _WHOLE_SWEEP_S:
             self._swept_at = time.monotonic()
-            self._lease_floor = self._due_floor = 0
-        return min(self._lease_floor, self._due_floor)
+            self._lease_floor = self._due_floor = self._deadline_floor = 0
+        return min(self._lease_floor, self._due_floor, self._deadline_floor)
 
     def leases_swept(self, now: int) -> None:
         """Every lease that had ended by now was found."""
@@ -147,12 +148,16 @@ class Cache:
         """Every scheduled job that was due by now was found."""
         self._due_floor = max(self._due_floor, now - _SLACK_MS)
 
+    def deadlines_swept(self, now: int) -> None:
+        """Every job whose deadline had passed by now was found."""
+        self._deadline_floor = max(self._deadline_floor, now - _SLACK_MS)
+
     def forget(self) -> None:
         """The connection is lost: the ids that were taken may have been used."""
         self.jobs.drop()
         self.fences.drop()
         self.workers_version = None
-        self._lease_floor = self._due_floor = 0
+        self._lease_floor = self._due_floor = self._deadline_floor = 0
 
 
 async def recover_queues(connection: Any) -> None:

@@ -1,10 +1,11 @@
 """What a batch reads: jobs in their states, keys, groups, answers. Everything is read after the queues are locked, and after what was decided is written."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from holdfast.job.by_type import Types
-from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.job import DEAD, WAITING, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue
 from holdfast.limits import TYPES_AT_ONCE, TYPES_HEAD
 from holdfast.stores import formats, rows
@@ -115,7 +116,8 @@ class Loader(Locks):
     async def _held_queues(self, *values: Any) -> list[int]:
         """The queues with time-based work: those that are locked or, if the batch named none, all that need it."""
         if self._expected is None:
-            found = [row[0] for row in await self._fetch("passing_queues", *values, list(self._held.queues))]
+            *bounds, overdue = values
+            found = [row[0] for row in await self._fetch("passing_queues", *bounds, list(self._held.queues), overdue)]
             for row in await self._fetch("queue_names_of", found):
                 await self.queue(row[1])
         return [queue.id for queue in self._queues.values()]
@@ -236,7 +238,7 @@ class Loader(Locks):
 
     async def orphans(self, limit: int) -> list[Job]:
         """Ready jobs of workers that are not registered any more."""
-        return await self._jobs("orphans", await self._held_queues(0, 0, 0, 0, limit), limit)
+        return await self._jobs("orphans", await self._held_queues(0, 0, 0, 0, limit, 0), limit)
 
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts noted."""
@@ -247,7 +249,7 @@ class Loader(Locks):
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease has expired, in locked queues."""
         floor = self._cache.floor()
-        queues = await self._held_queues(now, floor, limit, 0, 0)
+        queues = await self._held_queues(now, floor, limit, 0, 0, 0)
         if queues:
             await self._recover("recover_leased", now, floor, queues, limit)
         found = await self._jobs("expired", now, floor, queues, limit)
@@ -258,13 +260,44 @@ class Loader(Locks):
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs that are due, in locked queues."""
         floor = self._cache.floor()
-        queues = await self._held_queues(now, floor, 0, limit, 0)
+        queues = await self._held_queues(now, floor, 0, limit, 0, 0)
         if queues:
             await self._recover("recover_scheduled", now, floor, queues, limit)
         found = await self._jobs("due", now, floor, queues, limit)
         if len(found) < limit:
             self._cache.due_swept(now)
         return found
+
+    async def overdue(self, now: int, limit: int) -> list[Job]:
+        """Waiting jobs whose deadline has passed, in locked queues. Rows of jobs that do not wait are removed."""
+        floor = self._cache.floor()
+        queues = await self._held_queues(now, floor, 0, 0, 0, limit)
+        ids = [row[0] for row in await self._fetch("overdue_ids", now, floor, queues, limit)] if queues else []
+        found = {job.id: job for job in await self._jobs("overdue", ids)} if ids else {}
+        if len(found) < len(ids):
+            found |= await self._overdue_held([job_id for job_id in ids if job_id not in found])
+        stray = []
+        for job_id in ids:
+            if job_id not in found:
+                job = await self.job(job_id)
+                if job is not None and job.state in WAITING:
+                    found[job_id] = job
+                else:
+                    stray.append(job_id)
+        if stray:
+            await self._db.execute(SQL["delete_job_expiry"], stray)
+            self._note_written()
+        if len(ids) < limit:
+            self._cache.deadlines_swept(now)
+        return [found[job_id] for job_id in ids if job_id in found]
+
+    async def _overdue_held(self, ids: Sequence[int]) -> dict[int, Job]:
+        keys: dict[int, str] = {}
+        for job_id, text in await self._fetch("extras_of_many", ids):
+            with suppress(*formats.UNREADABLE):
+                if (key := formats.extras_of(text).group_key) is not None:
+                    keys[job_id] = key
+        return {job.id: job for job in await self._jobs("overdue_held", list(keys), list(keys.values()))} if keys else {}
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
         """The jobs that have waited longest for a check."""

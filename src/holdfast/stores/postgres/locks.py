@@ -113,8 +113,16 @@ class Locks:
         """The queues in which time has something to do."""
         numbers: set[int] = set()
         now = expected.now
-        if expected.expire or expected.due or expected.orphans:
-            bounds = (now, self._cache.floor(), expected.expire, expected.due, expected.orphans, list(self._held.queues))
+        if expected.expire or expected.due or expected.overdue or expected.orphans:
+            bounds = (
+                now,
+                self._cache.floor(),
+                expected.expire,
+                expected.due,
+                expected.orphans,
+                list(self._held.queues),
+                expected.overdue,
+            )
             numbers.update(row[0] for row in await self._db.fetch(SQL["passing_queues"], *bounds))
         if expected.fire:
             for (name,) in await self._db.fetch(SQL["schedule_queues"], now, expected.fire):

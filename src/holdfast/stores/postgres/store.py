@@ -219,7 +219,7 @@ class PostgresStore:
         await self._aside.drop()
 
     async def next_due(self) -> int | None:
-        """The earliest time at which a lease expires, a scheduled job is due or a schedule fires."""
+        """The earliest time at which a lease expires, a scheduled job is due, a waiting one expires or a schedule fires."""
         bounds = self._cache.floor(), list(self._held.queues)
         return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], *bounds))  # type: ignore[no-any-return]
 

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from holdfast.job.by_type import Types
-from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.job import DEAD, WAITING, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, Tally
 from holdfast.limits import GRANT_BYTES, TYPES_AT_ONCE, TYPES_HEAD
 from holdfast.stores import formats, rows
@@ -172,6 +172,21 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         """Scheduled jobs that are due."""
         self._recover("recover_scheduled", (now, limit))
         return self._jobs("due", (now, limit))
+
+    async def overdue(self, now: int, limit: int) -> list[Job]:
+        """Waiting jobs whose deadline has passed. Rows of jobs that do not wait are removed."""
+        ids = [row[0] for row in self._db.execute(SQL["overdue_ids"], (now, limit))]
+        if not ids:
+            return []
+        found = {job.id: job for job in self._jobs("overdue", (json_text(ids),))}
+        for job_id in ids:
+            if job_id not in found:
+                job = await self.job(job_id)
+                if job is not None and job.state in WAITING:
+                    found[job_id] = job
+                else:
+                    self._db.execute(SQL["delete_job_expiry"], (job_id,))
+        return [found[job_id] for job_id in ids if job_id in found]
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
         """The jobs that have waited longest for a check."""

@@ -163,10 +163,9 @@ class SqliteStore(SingleWriter):
             raise self.sort(self._failure) from self._failure
 
     async def next_due(self) -> int | None:
-        """The earliest time at which a lease expires or a scheduled job is due."""
-        moments = [
-            self._writer.execute(SQL[name]).get for name in ("earliest_until", "earliest_scheduled", "earliest_schedule")
-        ]
+        """The earliest time at which a lease expires, a scheduled job is due, a waiting one expires or a schedule fires."""
+        names = ("earliest_until", "earliest_scheduled", "earliest_expiry", "earliest_schedule")
+        moments = [self._writer.execute(SQL[name]).get for name in names]
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def read(self, query: Query[A], now: int) -> A:

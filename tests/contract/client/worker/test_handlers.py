@@ -42,9 +42,12 @@ def test_an_exception_is_a_failure_with_its_traceback_from_the_handler_on(worker
         job = witness.wait(put(max_attempts=1), 20)
     assert (job.state, job.reason) == ("dead", "attempts_exhausted")
     (error,) = job.errors
-    assert error.reason.endswith("ValueError: out of paper")
-    assert "in broken" in error.reason
-    assert "holdfast/client" not in error.reason
+    assert error.reason == "ValueError: out of paper"
+    assert (error.error.kind, error.error.message) == ("ValueError", "out of paper")
+    assert error.error.traceback.endswith("ValueError: out of paper")
+    assert "in broken" in error.error.traceback
+    assert "holdfast/client" not in error.error.traceback
+    assert error.error.place.endswith("test_handlers.py in broken")
 
 
 def test_a_long_traceback_keeps_its_end(worker, put, witness):
@@ -56,8 +59,9 @@ def test_a_long_traceback_keeps_its_end(worker, put, witness):
 
     with running(work):
         (error,) = witness.wait(put(max_attempts=1), 20).errors
+    assert error.error.traceback.endswith("the end")
+    assert error.error.message.endswith("the end")
     assert len(error.reason) == 8_192
-    assert error.reason.endswith("the end")
 
 
 def test_a_handler_says_whether_and_when_to_try_again(worker, put, witness):
@@ -207,7 +211,7 @@ def test_a_timeout_of_the_handlers_own_is_told_as_what_it_is(worker, put, witnes
 
     with running(work):
         (error,) = witness.wait(put(max_attempts=1), 20).errors
-    assert "in handle" in error.reason
+    assert "in handle" in error.error.traceback
 
 
 def test_a_handler_that_cancels_itself_has_failed(worker, put, witness):

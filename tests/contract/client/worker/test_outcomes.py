@@ -205,11 +205,12 @@ def test_what_the_text_of_an_error_holds_is_told_as_far_as_it_can_be(worker, put
         raise {"surrogate": OSError("no such file: caf\udce9.txt"), "mute": process_handlers.Mute()}[job.payload]
 
     with running(work):
-        surrogate = witness.wait(put(payload="surrogate", max_attempts=1), 20).errors[0].reason
-        mute = witness.wait(put(payload="mute", max_attempts=1), 20).errors[0].reason
-    assert surrogate.endswith(r"OSError: no such file: caf\udce9.txt")
-    assert "Mute" in mute
-    assert "in broken" in mute
+        surrogate = witness.wait(put(payload="surrogate", max_attempts=1), 20).errors[0]
+        mute = witness.wait(put(payload="mute", max_attempts=1), 20).errors[0]
+    assert surrogate.reason == r"OSError: no such file: caf\udce9.txt"
+    assert surrogate.error.traceback.endswith(surrogate.reason)
+    assert "Mute" in mute.reason
+    assert "in broken" in mute.error.traceback
 
 
 @pytest.mark.parametrize(("given", "low", "high"), [(1.5, 0, 5_000), (-5, 0, 5_000), (60_000.2, 50_000, 61_000)])

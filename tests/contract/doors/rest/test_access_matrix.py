@@ -39,6 +39,7 @@ ROUTES = {
     "list_jobs": Needs(("read",), "filtered", "job"),
     "bulk": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE, "payload": 1}]}),
     "why": Needs(("read",), "gone", "job"),
+    "list_failures": Needs(("read",), "filtered", "dead"),
     "retry_job": Needs(("manage",), "gone", "dead"),
     "cancel_job": Needs(("manage",), "gone", "job"),
     "promote_job": Needs(("manage",), "gone", "scheduled"),

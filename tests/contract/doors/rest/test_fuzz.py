@@ -28,6 +28,10 @@ CHECKS = [
 UNSAID = [
     "got `float`",  # 5.0 is an integer to JSON Schema, but not to us
     "can't be given beside delay_ms",
+    "can't be given beside expires_in_ms",
+    "must be later than the time at which the job is due",
+    "must be later than run_at",
+    "must be before the job expires",
     "needs a group_key",
     "needs a unique_key",
     "must not hold a NUL character",
@@ -41,6 +45,7 @@ UNSAID = [
     "pattern",
     "queue must be given, or publish must be true",
     "needs either cron or interval_ms",
+    "cron must have five fields",
     "has no place in a schedule",
     "idempotency_mismatch",  # the same key was made up before
     "no_interest",  # nobody wants the event that was made up

@@ -348,3 +348,44 @@ def test_what_was_done_is_said_only_of_actions_that_there_are():
     assert Actions.said("queue.purge", "<b>") == "Jobs purged: some."
     assert Actions.said("<script>", "1") == ""
     assert json.dumps(Actions.said("", "")) == '""'
+
+
+def test_a_time_to_live_is_typed_shown_edited_and_not_cloned(browser, queue):
+    where = browser.send("/enqueue", queue=queue, payload="1", expires_in_ms="10m").headers["location"]
+    number = int(where.rsplit("/", 1)[1].partition("?")[0])
+    first = browser.job(number)["expires_at"]
+    assert "It ends as expired in" in browser.text(f"/jobs/{number}")
+    assert "Expires" in browser.text(f"/jobs/{number}")
+    browser.send(f"/jobs/{number}/edit", priority="5", expires_in_ms="")
+    assert browser.job(number)["expires_at"] == first
+    browser.send(f"/jobs/{number}/edit", expires_in_ms="20m")
+    assert browser.job(number)["expires_at"] > first
+    clone = int(browser.send(f"/jobs/{number}/clone").headers["location"].rsplit("/", 1)[1].partition("?")[0])
+    assert "expires_at" not in browser.job(clone)
+    browser.send(f"/jobs/{number}/edit", expires_in_ms="none")
+    assert "expires_at" not in browser.job(number)
+    browser.send(f"/jobs/{number}/edit", 400, expires_in_ms="soon")
+    browser.send(f"/queues/{queue}/settings", expires_in_ms="1h")
+    assert browser.http.get(f"/v1/queues/{queue}").json()["settings"]["expires_in_ms"] == 3_600_000
+    browser.send(f"/queues/{queue}/settings", expires_in_ms="none")
+    assert browser.http.get(f"/v1/queues/{queue}").json()["settings"]["expires_in_ms"] is None
+
+
+def test_an_expired_job_is_retried(browser, queue):
+    number = browser.http.post(f"/v1/queues/{queue}/jobs", json={"expires_in_ms": 1}).json()["id"]
+    assert browser.http.get(f"/v1/jobs/{number}?wait_ms=20000").json()["reason"] == "expired"
+    assert "its deadline passed before a worker had it" in browser.text(f"/jobs/{number}")
+    browser.send(f"/jobs/{number}/retry")
+    assert browser.job(number)["state"] == "ready"
+
+
+def test_what_was_raised_is_shown_with_its_traceback_folded(browser, queue):
+    (number,) = browser.put(queue)
+    (held,) = browser.lease(queue)
+    trace = 'Traceback (most recent call last):\n  File "/srv/app/<b>mail.py", line 3, in send\nOSError: no'
+    browser.end("fail", held, error={"class": "OSError", "message": "no", "traceback": trace}, retry=False)
+    html = browser.get(f"/jobs/{number}")
+    assert "<summary>Traceback</summary><pre>Traceback (most recent call last):" in html
+    assert "<b>mail.py" not in html
+    listed = browser.text(f"/failures?queue={queue}")
+    assert "OSError /srv/app/<b>mail.py in send" in listed

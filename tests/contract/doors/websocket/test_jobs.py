@@ -283,3 +283,15 @@ def test_a_token_that_is_wrong_but_for_its_fence_costs_the_lease_nothing(api, wo
     assert refused["code"] == "lease_lost"
     assert worker.conclude(held)[0]["state"] == "concluded"
     assert api.job(job["id"])["attempt"] == 1
+
+
+def test_a_job_is_put_with_a_time_to_live_and_what_was_raised_is_told(api, worker, queue):
+    trace = 'Traceback (most recent call last):\n  File "/srv/app/mail.py", line 3, in send\nOSError: no'
+    put = worker.ask("enqueue", "enqueued", body={"jobs": [{"queue": queue, "expires_in_ms": 60_000}]})["jobs"][0]
+    worker.start(queue)
+    job = worker.job()
+    assert (job["id"], job["expires_at"]) == (put["id"], api.job(put["id"])["expires_at"])
+    error = {"class": "OSError", "message": "no", "traceback": trace}
+    worker.batch(fail=[{"token": token(job), "error": error, "retry": False}])
+    (kept,) = api.job(put["id"])["errors"]
+    assert (kept["reason"], kept["error"]) == ("OSError: no", {**error, "place": "/srv/app/mail.py in send"})

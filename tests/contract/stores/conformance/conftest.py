@@ -26,6 +26,7 @@ from holdfast.messages.frame import Answer, Command, Query, Refused
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs, ListQueues
 from holdfast.messages.time_commands import ExpireLeases, PromoteDue
 from holdfast.messages.views import JobDetail, JobPage, QueueInfo, QueuePage
+from holdfast.stores.postgres.migrate import NEWEST
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import Store
@@ -181,6 +182,7 @@ def postgres_server() -> PostgresServer:
 EMPTY = """
 DO $$ DECLARE one text; BEGIN
   IF to_regclass('holdfast.job') IS NULL THEN RETURN; END IF;
+  IF (SELECT min_compatible FROM holdfast.schema_version) <> NEWEST THEN DROP SCHEMA holdfast CASCADE; RETURN; END IF;  -- of an upgrade that is not finished
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast' AND tablename NOT IN ('counter', 'audit_tally', 'schema_version') LOOP
     EXECUTE 'DELETE FROM holdfast.' || one;
   END LOOP;
@@ -189,7 +191,7 @@ DO $$ DECLARE one text; BEGIN
   ALTER SEQUENCE holdfast.job_id RESTART;
   ALTER SEQUENCE holdfast.fence RESTART;
 END $$
-"""
+""".replace("NEWEST", f"{NEWEST}")
 
 
 def empty_database() -> str:

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import threading
+from datetime import datetime
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, UpgradeUnfinished
 from holdfast.job.job import Extras, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, QueueSettings
-from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
+from holdfast.messages.commands import ConcludeLease, EditJob, PurgeQueue, SetQueue
 from holdfast.stores import formats
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
@@ -25,6 +27,11 @@ UNION ALL SELECT 'scheduled', queue, priority, attempt, failures, crashes, NULL 
 UNION ALL SELECT 'unique', queue, NULL, NULL, NULL, NULL, key FROM holdfast.unique_key WHERE job = %(job)s
 UNION ALL SELECT 'place', queue, NULL, NULL, NULL, NULL, group_key FROM holdfast.group_place WHERE job = %(job)s
 ORDER BY 1
+"""
+LATER = "2999-01-01T00:00:00.000Z"
+DEADLINE = """
+SELECT x.at - (j.extras::json ->> 'expires_at')::bigint, x.at - j.created_at FROM holdfast.job j LEFT JOIN holdfast.job_expiry x ON x.job = j.id
+WHERE j.id = %s
 """
 TALLY = "SELECT scheduled, ready, leased, bytes FROM holdfast.queue WHERE name = %s"
 
@@ -90,6 +97,8 @@ def as_new(queue="q", payload='{"n": 1}', **options) -> NewJob:
     if "unique_while" in extras:
         extras["unique_while"] = UniqueWhile(extras["unique_while"])
     extras["tags"] = tuple(extras.get("tags", ()))
+    if "expires_at" in extras:
+        extras["expires_at"] = round(datetime.fromisoformat(extras["expires_at"]).timestamp() * 1_000)
     raw = payload if isinstance(payload, bytes) else payload.encode()
     content = "application/octet-stream" if isinstance(payload, bytes) else None
     return NewJob(queue, raw, extras=Extras(**extras), **{"content_type": content} | options)
@@ -130,6 +139,9 @@ TAKEN = {
     "a group": {"group_key": "g", "group_limit": 2},
     "a delayed one of a group": {"group_key": "g", "delay_ms": 5_000},
     "the largest payload": {"payload": '"' + "x" * 998 + '"'},
+    "a time to live": {"expires_in_ms": 60_000},
+    "the longest time to live, delayed": {"expires_in_ms": limits.EXPIRES_MS_MAX, "delay_ms": 5_000},
+    "a deadline": {"expires_at": LATER, "group_key": "g", "tags": ["a"]},
 }
 
 
@@ -154,7 +166,12 @@ def told_of(job: int, queue: str):
         places = connection.execute(PLACES, {"job": job}).fetchall()
     later = "SELECT ready_at - created_at FROM holdfast.scheduled s JOIN holdfast.job j ON j.id = s.job WHERE j.id = %s"
     waits = server.sql(later, (job,), database="holdfast")
-    return body, places, waits, server.sql(TALLY, (queue,), database="holdfast")
+    lasts = server.sql(DEADLINE, (job,), database="holdfast")
+    if body["extras"] is not None and body["extras"].expires_at is not None:
+        if body["extras"].expires_at == 32_472_144_000_000:
+            lasts = [(lasts[0][0], "until then")]
+        body["extras"] = replace(body["extras"], expires_at=1)
+    return body, places, waits, lasts, server.sql(TALLY, (queue,), database="holdfast")
 
 
 REFUSED = {
@@ -186,6 +203,10 @@ REFUSED = {
     "a group with many places": {"group_key": "g", "group_limit": limits.GROUP_LIMIT_MAX + 1},
     "many tags": {"tags": ["t"] * 33},
     "a long tag": {"tags": ["a", "t" * 129]},
+    "no time to live": {"expires_in_ms": 0},
+    "a long time to live": {"expires_in_ms": limits.EXPIRES_MS_MAX + 1},
+    "a deadline that has passed": {"expires_at": "2001-01-01T00:00:00Z"},
+    "a deadline in two ways": {"expires_at": LATER, "expires_in_ms": 1},
     "two breaches": {"priority": -1, "tags": ["t"] * 33, "queue": "!"},
 }
 
@@ -414,11 +435,46 @@ async def test_a_moment_in_the_past_is_now_and_one_to_come_is_kept_to_the_millis
     assert (job.state, job.ready_at) == (State.SCHEDULED, 4_070_908_800_123)
 
 
+async def test_a_deadline_that_the_queue_sets_or_that_comes_before_the_job_is_due(client, shop):
+    await client.do(SetQueue("q", QueueSettings(expires_in_ms=60_000), whole=True))
+    job = await client.job(enqueue(shop, delay_ms=5_000))
+    assert job.extras.expires_at == job.ready_at + 60_000
+    own = await client.job(enqueue(shop, expires_in_ms=1_000))
+    assert own.extras.expires_at == own.ready_at + 1_000
+    assert refusal(shop, expires_at="2990-01-01T00:00:00Z", run_at=LATER)[1:] == (
+        "expires_at",
+        "expires_at must be later than run_at.",
+    )
+    assert refusal(shop, delay_ms=limits.DELAY_MS_MAX, expires_at="2030-01-01T00:00:00Z")[1] == "expires_at"
+    once = enqueue(shop, expires_in_ms=5_000, idempotency_key="one")
+    assert enqueue(shop, expires_in_ms=5_000, idempotency_key="one") == once
+    assert refusal(shop, expires_in_ms=6_000, idempotency_key="one")[0] == "idempotency_mismatch"
+
+
+async def test_a_deadline_is_refused_while_nodes_of_the_release_before_may_serve(client, shop):
+    server = postgres_server()
+    (before,) = server.sql("SELECT min_compatible FROM holdfast.schema_version", database="holdfast")[0]
+    server.sql("UPDATE holdfast.schema_version SET min_compatible = 9", database="holdfast")
+    try:
+        assert refusal(shop, expires_in_ms=1_000)[:2] == ("upgrade_unfinished", "expires_in_ms")
+        for options in ({"expires_in_ms": 1_000}, {"expires_at": 32_472_144_000_000}):
+            with pytest.raises(UpgradeUnfinished):
+                await client.put(**options)
+        with pytest.raises(UpgradeUnfinished):
+            await client.do(SetQueue("q", QueueSettings(expires_in_ms=1), whole=True))
+        plain = await client.put()
+        with pytest.raises(UpgradeUnfinished):
+            await client.do(EditJob(plain.id, expires_in_ms=1_000))
+        assert await client.state(enqueue(shop)) is State.READY
+    finally:
+        server.sql(f"UPDATE holdfast.schema_version SET min_compatible = {before}", database="holdfast")
+
+
 async def test_who_may_enqueue_may_do_nothing_else(client, shop):
     for query in (
         "SELECT * FROM holdfast.job",
         "SELECT holdfast.take('holdfast.job_id', 1)",
-        "SELECT holdfast.put_job('q','',NULL,'',1,NULL,NULL,1,1,NULL,NULL,NULL,1,'{}',NULL)",
+        "SELECT holdfast.put_job('q','',NULL,'',1,NULL,NULL,1,1,NULL,NULL,NULL,1,'{}',NULL,NULL,NULL)",
         "SELECT holdfast.let_enqueue('shop')",
         "UPDATE holdfast.queue SET paused = 1",
     ):

@@ -1,1 +1,1 @@
-SELECT attempt, at, worker, kind, reason, secret, leased_at FROM job_error WHERE job = $1 ORDER BY attempt
+SELECT attempt, at, worker, kind, reason, secret, leased_at, class, message, traceback, place FROM job_error WHERE job = $1 ORDER BY attempt

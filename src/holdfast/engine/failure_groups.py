@@ -1,4 +1,7 @@
-"""Failures that are alike, together: the same queue, type and error but for what differs from job to job (numbers, ids, quoted values).
+"""Failures that are alike, together: the same queue, type and error.
+
+Where workers tell what was raised, that is the same class of error and the same place in the code, exactly. Of others it is the same line but for
+what differs from job to job (numbers, ids, quoted values).
 
 Pure. A group has an exact key, made of what all its jobs have in common: an action on a group affects its members only, not
 other jobs that contain part of its text.
@@ -27,6 +30,8 @@ class Group:
     type: str
     kind: str
     error: str
+    place: str = ""
+    error_class: str = ""
     dead: list[FailedJob] = field(default_factory=list)
     waiting: int = 0
     recovered: int = 0
@@ -39,6 +44,8 @@ class Group:
     def key(self) -> str:
         """The group's name: the same for the same queue, type, kind and error, and for nothing else."""
         parts = f"{self.queue}\0{self.type}\0{self.kind}\0{self.error}"
+        if self.error_class:
+            parts += f"\0{self.place}\0{self.error_class}"
         return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -57,10 +64,12 @@ def shape(line: str) -> str:
 
 def groups(jobs: Iterable[FailedJob]) -> list[Group]:
     """The groups, those with the most dead jobs first."""
-    found: dict[tuple[str, str, str, str], Group] = {}
+    found: dict[tuple[str, ...], Group] = {}
     for job in jobs:
-        line = line_of(job.reason)
-        key = (job.queue, job.type, job.kind, shape(line))
+        if job.error_class:
+            key = (job.queue, job.type, job.kind, job.error_class, job.place, job.error_class)
+        else:
+            key = (job.queue, job.type, job.kind, shape(line_of(job.reason)), "", "")
         group = found.get(key)
         if group is None:
             group = found[key] = Group(*key, first_at=job.at, last_at=job.at, example=job)

@@ -1,0 +1,1 @@
+INSERT INTO job_expiry(job, queue, at) VALUES (?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT job FROM job_expiry WHERE at <= ? ORDER BY at, job LIMIT ?
