@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from holdfast.clock import Clock
-from holdfast.committer import audit, enqueue, groups, lease
+from holdfast.committer import audit, enqueue, groups, job_batches, lease
 from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import Conclude
@@ -99,6 +99,7 @@ class Committer:
         self.aside = SetAside()
         self._refusals = audit.Refusals()
         self.schedules_changed = False
+        self.owing = True  # closing jobs of batches may be owed: not looked yet
         self._log_limits: dict[str, LogLimit] = {}
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
@@ -331,12 +332,14 @@ class Committer:
     async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
         """Apply and commit; retried after conflicts with other nodes."""
         queues: frozenset[str] = frozenset()
+        job_batches: frozenset[int] = frozenset()
         for tries in range(_TRIES):
             self._let_go()
             try:
-                return await self._apply_once(commands, accepting, queues)
+                return await self._apply_once(commands, accepting, queues, job_batches)
             except TryAgain as error:
                 queues |= error.queues
+                job_batches |= error.job_batches
                 log.debug("a conflict with another node; the batch is tried again", reason=str(error))
                 await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
@@ -355,14 +358,16 @@ class Committer:
             self._awaiting.let_go(picked, self._clock.now())
 
     async def _apply_once(
-        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str]
+        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str], job_batches: frozenset[int]
     ) -> tuple[list[Answer], Committed]:
         self._decided = []
         began = self._totals.commit_busy.begin()
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
-        begin = store.transaction(_prefetch(commands, clock.now(), queues)) if store.shared else store.transaction()
+        begin = (
+            store.transaction(_prefetch(commands, clock.now(), queues, job_batches)) if store.shared else store.transaction()
+        )
         async with begin as tx:
             now = clock.now()
             if outages.seen != clock.leaps:  # just now: leases are extended first
@@ -389,6 +394,7 @@ class Committer:
         if batch.audit or batch.passed_over or batch.audit_removed:
             audit.committed(batch, self._refusals, self._totals.audit)
         self.schedules_changed |= batch.schedules_changed
+        self.owing |= batch.owing
         if batch.earliest is not None:
             self._due_at(batch.earliest)
         for name in batch.removed:
@@ -421,6 +427,8 @@ async def decide(
     if new:
         await enqueue.prepare(batch, new)
         await each(batch, new, results)
+    if batch.members is not None:
+        await job_batches.settle(batch)
     if batch.grouped:
         await groups.settle(batch)
     if picked := pick(batch):  # they have waited longer
@@ -468,9 +476,12 @@ async def _add_progress(batch: Batch, results: list[Answer], indexes: list[int])
             results[i] = Granted(jobs, result.now, result.quiet, result.cut)
 
 
-def _prefetch(commands: Sequence[Command[Answer]], now: int, queues: Iterable[str]) -> Prefetch:
-    """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
+def _prefetch(
+    commands: Sequence[Command[Answer]], now: int, queues: Iterable[str], job_batches: Iterable[int] = ()
+) -> Prefetch:
+    """What these commands name. `queues` and `job_batches` are further ones that turned out to be needed when this was tried before."""
     found = Prefetch(now, set(queues))
+    found.job_batches.update(job_batches)
     found.unheard = True
     for command in commands:
         verb = VERBS[type(command)]

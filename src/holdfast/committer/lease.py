@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import expiry, groups, worker_registry
+from holdfast.committer import expiry, groups, job_batches, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
@@ -167,6 +167,7 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
             return head
         for job in aside:
             expiry.set_aside(batch, queue, job)
+        await job_batches.settle(batch)
         await groups.settle(batch)
         await batch.flush()
         limit = min(limit, queue.may_lease())

@@ -19,7 +19,14 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
-from holdfast.limits import AUDIT_CHUNK, AUDIT_RETENTION_MS_DEFAULT, HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.limits import (
+    AUDIT_CHUNK,
+    AUDIT_RETENTION_MS_DEFAULT,
+    CLOSING_JOBS,
+    HISTORY_QUEUES,
+    SCHEDULES,
+    WORKER_SILENCE_MS_DEFAULT,
+)
 from holdfast.messages.answers import Counted, Forgotten, Granted
 from holdfast.messages.audit import RecordAudit, TrimAudit, refusal_of
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
@@ -27,6 +34,7 @@ from holdfast.messages.beanstalk_commands import EndPauses
 from holdfast.messages.commands import AwaitJobs, LeaseJobs, RunSchedule
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
+from holdfast.messages.job_batches import PutClosingJobs
 from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
@@ -68,6 +76,7 @@ class LocalBackend:
         self._sink = FutureSink()
         self._wake_at: int | None = None
         self._forgotten_to = ""
+        self._owed_to = 0
         self.recorder = Recorder(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self.committer.untold = Owed(self.submit).give_back_later
@@ -83,6 +92,7 @@ class LocalBackend:
         ticks = [
             Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
             Tick("history", _HOUSEKEEPING_S, self._forget),
+            Tick("closing", _HOUSEKEEPING_S, self._put_closing_jobs),
             Tick("audit", _AUDIT_S, self._trim_audit),
             Tick("workers", _HOUSEKEEPING_S, self._reap),
             Tick("health", _HOUSEKEEPING_S, self._tend),
@@ -294,6 +304,19 @@ class LocalBackend:
             return False
         self._forgotten_to = result.after
         return result.count >= _CHUNK
+
+    async def _put_closing_jobs(self) -> bool:
+        """Put the closing jobs of batches that are owed. Other nodes may have left some."""
+        if not self.committer.owing and not self._store.shared:
+            return False
+        self.committer.owing = False
+        result = await self.submit(PutClosingJobs(CLOSING_JOBS, self._owed_to))
+        if not isinstance(result, Counted):
+            self.committer.owing = True
+            return False
+        self._owed_to = result.up_to
+        self.committer.owing |= result.more
+        return result.count > 0 and result.more
 
     async def _trim_audit(self) -> bool:
         result = await self.submit(TrimAudit(self._audit_ms, AUDIT_CHUNK))

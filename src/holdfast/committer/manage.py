@@ -145,6 +145,9 @@ async def move(batch: Batch, command: MoveJob) -> Enqueued:
     if command.queue == job.queue:
         raise InvalidRequest(f"Job {job.id} is in {job.queue} already.", field="queue")
     content = await content_of(batch, job.id)
+    extras = replace(job.extras, worker=None, unreadable=None)
+    if job.state in HISTORY:
+        extras = replace(extras, batch=None)  # its batch has counted it for good
     new = NewJob(
         command.queue,
         content.payload,
@@ -153,10 +156,12 @@ async def move(batch: Batch, command: MoveJob) -> Enqueued:
         job.priority,
         run_at=job.ready_at if job.state is State.SCHEDULED else None,
         max_attempts=job.max_attempts,
-        extras=replace(job.extras, worker=None, unreadable=None),
+        extras=extras,
     )
-    receipts = await enqueue.put(batch, [new])
+    receipts = await enqueue.put(batch, [new], joined=True)
     batch.change(events.DELETED, queue, job, None)
+    if extras.batch is not None:
+        batch.members_here().stays(extras.batch)
     return Enqueued(receipts)
 
 

@@ -8,7 +8,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.committer import access_keys, audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer import (
+    access_keys,
+    audit,
+    beanstalk,
+    enqueue,
+    expiry,
+    job_batches,
+    manage,
+    prefetch,
+    schedules,
+    worker_registry,
+)
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
@@ -47,6 +58,7 @@ from holdfast.messages.commands import (
     TakeBackLease,
 )
 from holdfast.messages.frame import Answer, Command
+from holdfast.messages.job_batches import CancelJobBatch, CloseJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.store import Prefetch
@@ -71,6 +83,11 @@ def _jobs(command: Enqueue | PutJobs) -> Burden:
         return _COMMAND_BYTES + len(jobs[0].payload) + _JOB_BYTES, 1
     queues = {job.queue for job in jobs}  # each costs about as much as a job, and perhaps it is to be made
     return _size(jobs), len(jobs) + len(queues) - 1
+
+
+def _batch(command: MakeJobBatch) -> Burden:
+    jobs = [*command.jobs, *(one.job for one in command.closing)]
+    return _size(jobs), 1 + len(jobs)
 
 
 def _concluded(command: ConcludeLease) -> Burden:
@@ -132,6 +149,13 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     PauseSchedule: Verb(schedules.pause),
     RunSchedule: Verb(schedules.run, prefetch.run),
     DeleteSchedule: Verb(schedules.delete),
+    # Batches of jobs
+    MakeJobBatch: Verb(job_batches.make, prefetch.make_job_batch, _batch),
+    CloseJobBatch: Verb(job_batches.close),
+    CancelJobBatch: Verb(
+        job_batches.cancel, prefetch.cancel_job_batch, lambda command: (_COMMAND_BYTES, 1 + len(command.jobs))
+    ),
+    PutClosingJobs: Verb(job_batches.put_owed, prefetch.owed, _limit, unheard=True),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),

@@ -35,7 +35,7 @@ class GetJob(Query[JobDetail], frozen=True, tag=40):
 class ListJobs(Query[JobPage], frozen=True, tag=41):
     """A page of jobs that match all filters. See `stores/reader.py` for the order.
 
-    `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound.
+    `batch`: only its members, by their ids. `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound.
     """
 
     limit: int
@@ -48,6 +48,7 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     payload_up_to: int | None = None
     text_up_to: int | None = None
     meta: Meta = ()
+    batch: int | None = None
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):

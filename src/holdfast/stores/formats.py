@@ -9,7 +9,9 @@ is a step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. 
 PostgreSQL's step 4 are read by those steps only (`positional.py`).
 
     column                        what it holds                            read by SQL
-    job.extras                    Extras; NULL for most jobs               tags, meta, group and unique key: listings, checks, any_job
+    job_batch.queues              names                                    -
+    job_batch_closing.job         a closing job                            -
+    job.extras                    Extras; NULL for most jobs               tags, meta, group, unique key, batch: listings, checks
     queue.settings                what was set of QueueSettings            capacity and attempts: `holdfast.enqueue`
     queue.ready_floors            priority → number (PostgreSQL)           written by `holdfast.enqueue`
     interest.match                "*" or an object of patterns             -
@@ -27,6 +29,7 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.errors import InvalidRequest
+from holdfast.job.closing import Closes, Closing
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -60,6 +63,16 @@ class _Counters(_Kept):
     kicks: Number = 0
 
 
+class _Closes(_Kept):
+    batch: Number
+    on: Closing
+    name: str = ""
+    pending: Number = 0
+    concluded: Number = 0
+    dead: Number = 0
+    cancelled: Number = 0
+
+
 class _Extras(_Kept):
     lease_ms: Annotated[int, msgspec.Meta(ge=1, le=_LEASE_MS_MAX)] | None = None
     retry: RetryPolicy | None = None
@@ -72,6 +85,8 @@ class _Extras(_Kept):
     beanstalk: _Counters | None = None
     follows: Number | None = None
     meta: dict[str, str] = {}
+    batch: Number | None = None
+    closes: _Closes | None = None
 
 
 class _Receipt(_Kept):
@@ -130,6 +145,7 @@ _floors_decoder: msgspec.json.Decoder[ReadyFloors] = msgspec.json.Decoder(dict[N
 _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _queues_decoder = msgspec.json.Decoder(list[str])
 _schedule_decoder = msgspec.json.Decoder(_Schedule)
+_new_job_decoder = msgspec.json.Decoder(_NewJob)
 _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 
 
@@ -179,6 +195,8 @@ def _extras_from(kept: _Extras) -> Extras:
         kept.follows,
         None,
         tuple(kept.meta.items()),
+        kept.batch,
+        None if kept.closes is None else Closes(*msgspec.structs.astuple(kept.closes)),
     )
 
 
@@ -205,6 +223,8 @@ def _kept_extras(extras: Extras) -> _Extras:
         else _Counters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         extras.follows,
         dict(extras.meta),
+        extras.batch,
+        None if extras.closes is None else _Closes(*msgspec.structs.astuple(extras.closes)),
     )
 
 
@@ -321,12 +341,9 @@ def queues_text(queues: tuple[str, ...]) -> str:
 def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
     """A schedule out of its columns."""
     kept = _schedule_decoder.decode(state)
-    job = kept.job
-    new = NewJob(
-        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
-        NO_EXTRAS if job.extras is None else _extras_from(job.extras),
-    )  # fmt: skip
-    spec = ScheduleSpec(new, kept.publish, kept.cron, kept.timezone, kept.interval_ms, kept.missed, kept.overlap)
+    spec = ScheduleSpec(
+        _new_job_from(kept.job), kept.publish, kept.cron, kept.timezone, kept.interval_ms, kept.missed, kept.overlap
+    )
     return Schedule(
         name, spec, bool(paused), kept.created_at, kept.next_at, try_at, kept.last_at, kept.last_jobs, kept.last_error, kept.fired,
         kept.skipped, kept.owed_at, kept.refusals, kept.aside,
@@ -335,15 +352,35 @@ def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
 
 def schedule_json(schedule: Schedule) -> bytes:
     """The column for the fields of a schedule without a column of their own: not its name, `try_at` and `paused`."""
-    spec, job = schedule.spec, schedule.spec.job
-    new = _NewJob(
-        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
-        None if job.extras == NO_EXTRAS else _kept_extras(job.extras),
-    )  # fmt: skip
+    spec = schedule.spec
     return _json.encode(
         _Schedule(
-            new, schedule.created_at, schedule.next_at, spec.publish, spec.cron, spec.timezone, spec.interval_ms, spec.missed,
+            _kept_new_job(spec.job), schedule.created_at, schedule.next_at, spec.publish, spec.cron, spec.timezone, spec.interval_ms, spec.missed,
             spec.overlap, schedule.last_at, schedule.last_jobs, schedule.last_error, schedule.fired, schedule.skipped, schedule.owed_at,
             schedule.refusals, schedule.aside,
         )
+    )  # fmt: skip
+
+
+def closing_job_text(job: NewJob) -> str:
+    """The column for a closing job of a batch."""
+    return _json.encode(_kept_new_job(job)).decode()
+
+
+def closing_job_of(text: Any) -> NewJob:
+    """A closing job out of its column."""
+    return _new_job_from(_new_job_decoder.decode(text))
+
+
+def _new_job_from(job: _NewJob) -> NewJob:
+    return NewJob(
+        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
+        NO_EXTRAS if job.extras is None else _extras_from(job.extras),
+    )  # fmt: skip
+
+
+def _kept_new_job(job: NewJob) -> _NewJob:
+    return _NewJob(
+        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
+        None if job.extras == NO_EXTRAS else _kept_extras(job.extras),
     )  # fmt: skip

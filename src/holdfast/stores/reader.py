@@ -31,6 +31,7 @@ from holdfast.limits import (
 )
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.frame import A, Query
+from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
     CountJobs,
@@ -66,7 +67,7 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import audit_rows, formats, rows
+from holdfast.stores import audit_rows, formats, read_batches, rows
 from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import (
@@ -341,6 +342,8 @@ class Reader:
 
     async def _page(self, query: ListJobs, now: int) -> JobPage:
         queue_id = await self._queue_id(query.queue)
+        if query.batch is not None:
+            return await read_batches.members(self._snapshot, query, query.queue, self._jobs, now)
         start, key = query.cursor or (0, ())
         if query.cursor is not None and not (
             0 <= start < len(SECTIONS)
@@ -418,6 +421,15 @@ class Reader:
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
 
+    async def _job_batch(self, query: GetJobBatch, _: int) -> JobBatchInfo:
+        return await read_batches.one(self._snapshot, query)
+
+    async def _job_batches(self, query: ListJobBatches, _: int) -> JobBatchPage:
+        return await read_batches.page(self._snapshot, query)
+
+    async def _members(self, query: ListMembers, _: int) -> MemberPage:
+        return await read_batches.unfinished(self._snapshot, query, self._jobs)
+
     _answers: ClassVar[dict[type, Callable[["Reader", Any, int], Awaitable[Any]]]] = {  # bound methods would be a cycle
         GetJob: _detail,
         ListJobs: _page,
@@ -435,6 +447,9 @@ class Reader:
         RecentFailures: _failures,
         ListAudit: _audit,
         ListKeys: _keys,
+        GetJobBatch: _job_batch,
+        ListJobBatches: _job_batches,
+        ListMembers: _members,
     }
 
 

@@ -11,7 +11,9 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
+from holdfast.job.closing import Closing
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
+from holdfast.job.job_batch import ANY_QUEUE, ClosingJob, JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
@@ -132,8 +134,8 @@ def error_of(row: Row) -> JobError:
 
 
 def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Job:
-    """A job whose row can't be read, as far as it can be: its ids, so that its row can be found, and the unique key, group and
-    worker (`keys`) that other tables have for it. Its extras give the reason.
+    """A job whose row can't be read, as far as it can be: its ids, so that its row can be found, and the unique key, group,
+    worker and batch (`keys`) that other tables have for it. Its extras give the reason.
     """
     raw = list(row[:JOB_COLUMNS])
     why = f"{shown(raw[EXTRAS_PLACE]) if raw[EXTRAS_PLACE] is not None else 'its row'}: {error}"
@@ -143,7 +145,7 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
     except UNREADABLE:
         extras = NO_EXTRAS
     if extras is NO_EXTRAS and keys is not None:
-        extras = Extras(unique_key=keys[0], group_key=keys[1], worker=keys[2])
+        extras = Extras(unique_key=keys[0], group_key=keys[1], worker=keys[2], batch=keys[3])
     job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at = raw[:EXTRAS_PLACE]
     held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason, result_size = raw[EXTRAS_PLACE + 1 :]
     lease = None if fence is None else Lease(fence, secret, worker or "", leased_at, until or 0, request, bool(cancel))
@@ -198,6 +200,53 @@ def schedule_of(name: str, state: Any, try_at: Any, paused: Any) -> Schedule:
     except UNREADABLE as error:
         why = str(error)
     return schedule if why is None else stand_in(name, why)
+
+
+def job_batch_of(row: Row) -> JobBatch:
+    """A batch of jobs. One with unreadable queues is seen by those who see all queues."""
+    number, name, created_at, queues, closed, *rest = row
+    try:
+        seen_by = tuple(formats.queues_of(queues))
+    except UNREADABLE as error:
+        FOUND.note("job_batch", number, f"{shown(queues)}: {error}")
+        seen_by = (ANY_QUEUE,)
+    return JobBatch(number, name, created_at, seen_by, bool(closed), *rest)
+
+
+def job_batch_row(batch: JobBatch) -> Row:
+    """The row of a new batch."""
+    return (
+        batch.id, batch.name, batch.created_at, formats.queues_text(batch.queues), batch.closed, batch.pending, batch.concluded, batch.dead,
+        batch.cancelled, batch.success, batch.finish, batch.failure, batch.ended_at, batch.level,
+    )  # fmt: skip
+
+
+def job_batch_changes(batch: JobBatch) -> Row:
+    """What of its row changes, behind its id."""
+    return (
+        batch.id, batch.closed, batch.pending, batch.concluded, batch.dead, batch.cancelled, batch.success, batch.finish, batch.failure,
+        batch.ended_at,
+    )  # fmt: skip
+
+
+def closing_rows(batch: JobBatch, closing: Iterable[ClosingJob]) -> list[Row]:
+    """The rows of the closing jobs of a new batch."""
+    return [
+        (batch.id, one.on.value, one.job.queue, one.job.extras.batch, False, "", formats.closing_job_text(one.job))
+        for one in closing
+    ]
+
+
+def closing_jobs_of(found: Iterable[Row], batch: int) -> dict[Closing, ClosingJob]:
+    """The closing jobs of a batch. One that can't be read stays owed."""
+    jobs = {}
+    for due, text, refusal, _, _ in found:
+        try:
+            on = Closing(due)
+            jobs[on] = ClosingJob(on, formats.closing_job_of(text), refusal)
+        except UNREADABLE as error:
+            FOUND.note("job_batch_closing", f"{batch} {due}", f"{shown(text)}: {error}")
+    return jobs
 
 
 def json_text(value: object) -> str:

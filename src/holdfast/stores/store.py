@@ -23,7 +23,9 @@ import msgspec
 
 from holdfast.auth.keys import Key
 from holdfast.errors import StoreUnavailable
+from holdfast.job.closing import Closing
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.job_batch import ClosingJob, JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
@@ -46,11 +48,12 @@ class OutcomeLost(Exception):
 
 
 class TryAgain(Exception):
-    """A conflict with others; nothing was changed. `queues` are to be locked from the beginning next time."""
+    """A conflict with others; nothing was changed. `queues` and `job_batches` are to be locked from the beginning next time."""
 
-    def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
+    def __init__(self, reason: str, queues: Iterable[str] = (), job_batches: Iterable[int] = ()) -> None:
         super().__init__(reason)
         self.queues = frozenset(queues)
+        self.job_batches = frozenset(job_batches)
 
 
 class RowHeld(Exception):
@@ -78,7 +81,7 @@ class Prefetch(msgspec.Struct):
     one order, and reads what belongs together in one query. What is left out costs time, or a `TryAgain`; it is never wrong.
 
     `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `orphans`, `fire`: how many at most; `forget`: a page
-    of queues. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
+    of queues; `owed`: a page of batches whose closing jobs are owed; `job_batches`: batches that turned out to be needed. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
     wrote nothing need not be proven.
     """
 
@@ -96,6 +99,8 @@ class Prefetch(msgspec.Struct):
     orphans: int = 0
     fire: int = 0
     forget: tuple[str, int] | None = None
+    owed: tuple[int, int] | None = None
+    job_batches: set[int] = msgspec.field(default_factory=set)
     open_ended: bool = False
     unheard: bool = False
 
@@ -370,6 +375,38 @@ class Transaction(Protocol):
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
         """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
+        ...
+
+    async def job_batches(self, ids: Sequence[int]) -> dict[int, JobBatch]:
+        """Batches of jobs by their ids, as nobody else changes them until the commit."""
+        ...
+
+    async def job_batch_count(self) -> int:
+        """About how many there are that are not finished or have dead members: it may be a few seconds old."""
+        ...
+
+    async def closing_jobs(self, job_batch: int) -> dict[Closing, ClosingJob]:
+        """The closing jobs of a batch that are not put yet; one that can't be read is not among them."""
+        ...
+
+    async def owing_job_batches(self, after: int, limit: int) -> list[int]:
+        """Batches that owe a closing job, in order, after this one."""
+        ...
+
+    async def add_job_batches(self, made: Sequence[tuple[JobBatch, list[ClosingJob]]]) -> None:
+        """Write new batches with their closing jobs."""
+        ...
+
+    async def save_job_batches(
+        self, changed: Sequence[JobBatch], gone: Sequence[tuple[int, Closing]], owed: Sequence[tuple[int, Closing, str]]
+    ) -> None:
+        """Write what changed, drop closing jobs that are put or never come, and note why others are owed."""
+        ...
+
+    async def forget_job_batches(self, before: int, keep: int, limit: int) -> int:
+        """Remove up to `limit` finished batches without dead members: those that finished before this time, or of more than `keep` the oldest;
+        how many.
+        """
         ...
 
     async def newest_only(self) -> bool:

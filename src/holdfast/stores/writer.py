@@ -10,8 +10,8 @@ from holdfast.stores import formats
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change
 
-LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
-"""Statements that may find nothing: most jobs have no errors and no progress."""
+LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress", "delete_job_batch_member"))
+"""Statements that may find nothing: most jobs have no errors and no progress, and a member that has lost its place has to be removed, too."""
 
 ANYHOW = {
     "delete_ready": (0, 2),
@@ -183,6 +183,11 @@ class Writer:
         elif has and not had and after is not None:
             self._add("insert_group_place", (queue, after.extras.group_key, after.id))
 
+        if before is None and after is not None and after.extras.batch is not None:
+            self._add("insert_job_batch_member", (after.extras.batch, after.id))
+        elif after is None and before is not None and before.extras.batch is not None:
+            self._add("delete_job_batch_member", (before.extras.batch, before.id))
+
     def _notes(self, change: Change, job_id: int) -> None:
         for error in change.errors if change.error is None else (*change.errors, change.error):
             row = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
@@ -222,11 +227,13 @@ ORDER = (
     "insert_ended",
     "insert_unique",
     "insert_group_place",
+    "insert_job_batch_member",
     "insert_error",
     "save_progress",
     "delete_job",
     "delete_errors",
     "delete_progress",
+    "delete_job_batch_member",
 )
 PLACES = {name: place for place, name in enumerate(ORDER)}
 

@@ -26,7 +26,17 @@ SQL: dict[str, str] = {
     entry.name.removesuffix(".sql"): entry.read_text() for entry in _FOLDER.iterdir() if entry.name.endswith(".sql")
 }
 
-_ORDER = (*ORDER, "update_ready_floors", "update_queue", "insert_kept_answer")
+_ORDER = (
+    *ORDER,
+    "update_ready_floors",
+    "update_queue",
+    "insert_job_batch",
+    "update_job_batch",
+    "insert_closing_job",
+    "delete_closing_job",
+    "owe_closing_job",
+    "insert_kept_answer",
+)
 _WRITES_TO = {
     "insert_job": "job",
     "update_job": "job",
@@ -40,6 +50,9 @@ _WRITES_TO = {
     "delete_unique": "unique_key",
     "insert_kept_answer": "kept_answer",
     "update_queue": "queue",
+    "insert_closing_job": "job_batch_closing",
+    "delete_closing_job": "job_batch_closing",
+    "owe_closing_job": "job_batch_closing",
     "update_ready_floors": "queue",
 }
 """Where a statement's name does not say which table it writes to."""

@@ -9,6 +9,7 @@ from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster
 from holdfast.limits import ID_MAX
 from holdfast.stores import rows
+from holdfast.stores.recent_count import RecentCount
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import FOUND, Looks, shown
@@ -28,6 +29,7 @@ class Cache:
         self.saved: dict[str, tuple[QueueSettings | None, int]] = {}
         self.doubtful: set[str] = set()
         self.looks = Looks()
+        self.job_batch_count = RecentCount()
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
         self.interests: int | None = None
         self.workers: Roster | None = None
