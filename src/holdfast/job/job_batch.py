@@ -23,6 +23,7 @@ WAITS, OWED, NEVER = 0, -1, -2
 PENDING, DONE, DIED, DROPPED = range(4)
 """The places of a member among the counts."""
 ANY_QUEUE = "*"
+JOB_BATCH_STATES = ("open", "closed", "finished")
 _QUEUES_KEPT = 32
 
 

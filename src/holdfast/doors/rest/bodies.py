@@ -11,15 +11,17 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
+from holdfast.doors.rest.types import BatchIn, ClosingIn, JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
+from holdfast.job.closing import Closing
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, OnConflict, UniqueWhile
+from holdfast.job.job_batch import ClosingJob
 from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
-from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.limits import COUNTED_BODY_BYTES, ID_MAX, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
 from holdfast.trace_context import traceparent_of
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
@@ -250,6 +252,19 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
     return _new(given.queue or NO_QUEUE, raw("payload", given.payload) or b"null", None, given)
 
 
+def closing_jobs(given: BatchIn) -> list[ClosingJob]:
+    """The closing jobs of a batch."""
+    found = []
+    for on in Closing:
+        job: ClosingIn | None = getattr(given, on.value)
+        if job is not None:
+            new = _new(job.queue, raw(f"{on.value}.payload", job.payload) or b"null", None, job)
+            if job.batch is not None:
+                _join(new, job.batch)
+            found.append(ClosingJob(on, new))
+    return found
+
+
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
     """A job from a body that is not JSON, with its options in the query."""
     for name in query:
@@ -287,10 +302,17 @@ def _tags(text: str) -> list[str]:
 
 
 def _conflicting(new: NewJob, given: PutOptions) -> NewJob:
-    """The same with what is to be done if its unique key is taken."""
+    """The same with what is to be done if its unique key is taken, and the batch that it joins."""
     if given.on_conflict is not _REFUSE or given.debounce_max_ms is not None:
         new.on_conflict, new.debounce_max_ms = given.on_conflict, given.debounce_max_ms
+    if given.batch is not None:
+        _join(new, given.batch)
     return new
+
+
+def _join(new: NewJob, batch: int) -> None:
+    checks.number("batch", batch, 1, ID_MAX)
+    new.extras = msgspec.structs.replace(new.extras, batch=batch)
 
 
 def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:

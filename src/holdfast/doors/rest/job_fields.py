@@ -34,3 +34,4 @@ Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
 Named = Annotated[
     dict[str, str], Meta(description="Names and values that its producer gave it, and the traceparent of its trace.")
 ]
+Batch = Annotated[int, bounds("The batch of which it is a member.", minimum=1, maximum=limits.ID_MAX)]

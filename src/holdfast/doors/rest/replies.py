@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast import trace_context
 from holdfast.doors.rest.answers import (
     BulkOut,
+    ClosesOut,
     CopyOut,
     CountsOut,
     DurabilityOut,
@@ -176,6 +177,19 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
         shown.follows = extras.follows
+    if extras.batch is not None:
+        shown.batch = extras.batch
+    if (closes := extras.closes) is not None:
+        shown.closes = ClosesOut(
+            batch=closes.batch,
+            on=closes.on.value,
+            name=closes.name,
+            pending=closes.pending,
+            concluded=closes.concluded,
+            dead=closes.dead,
+            cancelled=closes.cancelled,
+            total=closes.total,
+        )
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:

@@ -51,6 +51,7 @@ async def list_jobs(
     meta: Annotated[
         dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
     ] = None,
+    batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
@@ -68,6 +69,7 @@ async def list_jobs(
             text,
             cursor_of(cursor),
             meta=tuple((meta or {}).items()),
+            batch=batch,
         )
     )
     jobs = []

@@ -73,6 +73,11 @@ ROUTES = {
     "pause_schedule": Needs(("manage",), "gone", "schedule"),
     "resume_schedule": Needs(("manage",), "gone", "schedule"),
     "run_schedule": Needs(("manage",), "gone", "schedule"),
+    "make_batch": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE}], "on_finish": {"queue": MINE}}),
+    "get_batch": Needs(("read",), "gone", "batch"),
+    "list_batches": Needs(("read",), "filtered", "batch"),
+    "close_batch": Needs(("produce",), "gone", "batch"),
+    "cancel_batch": Needs(("manage",), "gone", "batch"),
     "audit_log": Needs(("admin",), "all"),
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
@@ -142,7 +147,15 @@ class House:
     def prepared(self, needs: Needs) -> dict[str, str]:
         """Create what the operation is about; returns the names in its path."""
         number = next(_numbers)
-        names = {"queue": MINE, "name": f"s{number}", "key": f"k{number}", "worker_id": "w-none", "token": "", "job_id": "0"}
+        names = {
+            "queue": MINE,
+            "name": f"s{number}",
+            "key": f"k{number}",
+            "worker_id": "w-none",
+            "token": "",
+            "job_id": "0",
+            "batch_id": "0",
+        }
         match needs.ready:
             case "job":
                 names["job_id"] = self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
@@ -163,6 +176,8 @@ class House:
                 names["worker_id"] = self.root("POST", "/v1/workers", {"queues": [MINE]})["id"]
             case "schedule":
                 self.root("PUT", f"/v1/schedules/s{number}", {"queue": MINE, "payload": 1, "interval_ms": 60_000})
+            case "batch":
+                names["batch_id"] = self.root("POST", "/v1/batches", {"name": "needle", "jobs": [{"queue": MINE}]})["id"]
             case "key":
                 self.secret(f"k{number}", ["read"], ["*"])
         return names
@@ -245,7 +260,14 @@ def test_a_refused_managing_verb_is_in_the_audit_log(house, operation):
         assert house.ask(operation, secret).status_code in (403, 404)
         (entry,) = house.root("GET", f"/v1/audit?who={who}&after={newest}")["entries"]
         assert (entry["door"], entry["refused"]) == ("http", 1)
-        assert entry["outcome"] in ("forbidden", "job_not_found", "queue_not_found", "worker_not_found", "schedule_not_found")
+        assert entry["outcome"] in (
+            "forbidden",
+            "job_not_found",
+            "queue_not_found",
+            "worker_not_found",
+            "schedule_not_found",
+            "batch_not_found",
+        )
 
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))

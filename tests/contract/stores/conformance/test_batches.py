@@ -40,6 +40,7 @@ from holdfast.messages.job_batches import (
     MakeJobBatch,
     PutClosingJobs,
 )
+from holdfast.messages.queries import ListQueues
 from holdfast.messages.time_commands import ForgetHistory
 
 
@@ -69,8 +70,6 @@ async def put_for(client, number):
 
 
 async def _queues(client):
-    from holdfast.messages.queries import ListQueues
-
     return {info.name for info in (await client.ask(ListQueues(1_000))).queues}
 
 
