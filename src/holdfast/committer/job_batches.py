@@ -37,11 +37,12 @@ async def settle(batch: Batch) -> None:
     the batch that waits for it. It ends: each step uses up a closing job, and batches are nested `JOB_BATCH_LEVELS` deep at most.
     """
     members = batch.members
-    while members is not None and members.moved:
-        ids = sorted(members.moved)
+    while members is not None and (members.moved or members.unsettled):
+        ids = sorted(members.moved.keys() | members.unsettled)
         await load(batch, ids)
         for number in ids:
             found = members.brought_up(number, batch.now)
+            members.unsettled.discard(number)
             if found is not None:
                 await _close(batch, found)
 

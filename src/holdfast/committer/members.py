@@ -16,12 +16,13 @@ _DEATHS = 4  # behind the four counts: members that became dead, even if they ar
 class Members:
     """The batches that one transaction touches."""
 
-    __slots__ = ("changed", "died", "gone", "loaded", "made", "moved", "owed", "put", "put_bytes")
+    __slots__ = ("changed", "died", "gone", "loaded", "made", "moved", "owed", "put", "put_bytes", "unsettled")
 
     def __init__(self) -> None:
         self.moved: dict[int, list[int]] = {}
         self.loaded: dict[int, JobBatch | None] = {}
         self.changed: set[int] = set()
+        self.unsettled: set[int] = set()  # counted, and not looked at yet for closing jobs that are due
         self.died: set[int] = set()
         self.made: list[tuple[JobBatch, list[ClosingJob]]] = []
         self.gone: list[tuple[int, Closing]] = []  # closing jobs that were put, or never come
@@ -64,6 +65,7 @@ class Members:
         if found is not None and moved is not None:
             rules.count(found, moved, now)
             self.changed.add(batch)
+            self.unsettled.add(batch)
             if moved[_DEATHS] > 0:
                 self.died.add(batch)
         return found

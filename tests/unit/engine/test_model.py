@@ -19,12 +19,14 @@ from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
+from holdfast.job.closing import Closing
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import commands as c
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, PutIds, WorkerAnswer
 from holdfast.messages.frame import Refused
+from holdfast.messages.job_batches import JobBatchInfo, JobBatchMade, ListJobBatches
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
@@ -94,7 +96,7 @@ class Story(RuleBasedStateMachine):
             self.refs.append(ref)
 
     @staticmethod
-    def brief(result):  # noqa: PLR0911  (a table)
+    def brief(result):  # noqa: C901, PLR0911, PLR0912  (a table)
         """What the model says of the same command."""
         match result:
             case Refused():
@@ -113,6 +115,10 @@ class Story(RuleBasedStateMachine):
                 return result.worker.id, result.worker.state.value
             case Counted():
                 return result.count
+            case JobBatchMade():
+                return result.id, [receipt.id for receipt in result.jobs]
+            case JobBatchInfo():
+                return result.batch.id, result.batch.closed
             case PutIds():
                 return result.ids, result.refused
         return result.paused
@@ -151,14 +157,20 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def both_agree(self):
-        page, there, wanted, *queues, due = self.ask(
-            ListJobs(1_000), ListWorkers(), GetInterests(), *(GetQueue(name) for name in QUEUES), next_due=True
+        page, there, wanted, batches, *queues, due = self.ask(
+            ListJobs(1_000),
+            ListWorkers(),
+            GetInterests(),
+            ListJobBatches(),
+            *(GetQueue(name) for name in QUEUES),
+            next_due=True,
         )
         assert page.cursor is None
         self.every_job_is_what_the_model_says([detail.job for detail in page.jobs])
         self.every_tally_is_exact_and_within_its_bounds(queues)
         self.every_worker_is_what_the_model_says(there.workers)
         assert wanted.interests == self.model.interests
+        self.every_batch_is_what_the_model_says(batches.batches)
         self.the_store_is_sound_and_every_key_and_place_is_with_the_job_that_has_it()
         moments = [row.until for row in self.model.jobs.values() if row.state == "leased"]
         moments += [row.ready_at for row in self.model.jobs.values() if row.state == "scheduled"]
@@ -171,6 +183,20 @@ class Story(RuleBasedStateMachine):
             assert (job.lease is not None) == (job.state is State.LEASED)
             if job.lease is not None:
                 assert (job.ref(), job.lease.until, job.lease.cancel_requested) == (row.ref, row.until, row.cancel)
+
+    def every_batch_is_what_the_model_says(self, batches):
+        seen = {
+            one.id: (
+                (one.pending, one.concluded, one.dead, one.cancelled),
+                one.closed,
+                {on: mark for on in Closing if (mark := one.mark(on)) is not None},
+            )
+            for one in batches
+        }
+        told = self.model.batches
+        for number, batch in told.items():
+            assert seen.pop(number) == (self.model.counts(number), batch.closed, batch.marks), number
+        assert not seen
 
     def every_worker_is_what_the_model_says(self, workers):
         seen = {one.worker.id: (one.worker.queues, one.beat_at, one.worker.state.value == "running") for one in workers}
@@ -213,12 +239,25 @@ def _seen(job):
         job.crashes,
         job.reason,
         job.extras.worker,
+        job.extras.batch,
     )
 
 
 def _told(row):
     counts = row.attempt, row.failures, row.crashes
-    return row.id, row.queue, row.state, row.held, row.ready_at, row.priority, row.size, *counts, row.reason, row.worker
+    return (
+        row.id,
+        row.queue,
+        row.state,
+        row.held,
+        row.ready_at,
+        row.priority,
+        row.size,
+        *counts,
+        row.reason,
+        row.worker,
+        row.batch,
+    )
 
 
 @pytest.mark.timeout(900)  # a story that goes wrong takes minutes to be shortened, and that is worth waiting for
