@@ -18,7 +18,7 @@ Invariants
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.clock import Clock
@@ -32,7 +32,7 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.committer.ticker import LogLimit
 from holdfast.committer.totals import Totals
-from holdfast.committer.verbs import VERBS
+from holdfast.committer.verbs import VERBS, prefetched
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.job.job import LeaseRef
 from holdfast.job.registry import WorkerState, is_seen
@@ -45,7 +45,7 @@ from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers
-from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
+from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
 _FEW_COMMANDS = 8  # of a batch that grants jobs to who waits: with more, fronts and keeper get more done side by side
@@ -366,7 +366,7 @@ class Committer:
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
         begin = (
-            store.transaction(_prefetch(commands, clock.now(), queues, job_batches)) if store.shared else store.transaction()
+            store.transaction(prefetched(commands, clock.now(), queues, job_batches)) if store.shared else store.transaction()
         )
         async with begin as tx:
             now = clock.now()
@@ -474,18 +474,3 @@ async def _add_progress(batch: Batch, results: list[Answer], indexes: list[int])
         if isinstance(result, Granted):
             jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
             results[i] = Granted(jobs, result.now, result.quiet, result.cut)
-
-
-def _prefetch(
-    commands: Sequence[Command[Answer]], now: int, queues: Iterable[str], job_batches: Iterable[int] = ()
-) -> Prefetch:
-    """What these commands name. `queues` and `job_batches` are further ones that turned out to be needed when this was tried before."""
-    found = Prefetch(now, set(queues))
-    found.job_batches.update(job_batches)
-    found.unheard = True
-    for command in commands:
-        verb = VERBS[type(command)]
-        found.unheard &= verb.unheard
-        if verb.note is not None:
-            verb.note(found, command)
-    return found

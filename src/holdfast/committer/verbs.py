@@ -4,7 +4,7 @@ A new verb is a class in `messages/`, typed by its answer; a decider; and its ro
 `Conclude`, those that grant leases its `Leases`, and all others the `Batch` itself.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,3 +178,18 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     ReserveJob: Verb(beanstalk.reserve, prefetch.reserve),
     PauseFor: Verb(beanstalk.pause, prefetch.queue),
 }
+
+
+def prefetched(
+    commands: Sequence[Command[Answer]], now: int, queues: Iterable[str], job_batches: Iterable[int] = ()
+) -> Prefetch:
+    """What these commands name. `queues` and `job_batches` are further ones that turned out to be needed when this was tried before."""
+    found = Prefetch(now, set(queues))
+    found.job_batches.update(job_batches)
+    found.unheard = True
+    for command in commands:
+        verb = VERBS[type(command)]
+        found.unheard &= verb.unheard
+        if verb.note is not None:
+            verb.note(found, command)
+    return found

@@ -21,11 +21,8 @@ from typing import Protocol
 
 import msgspec
 
-from holdfast.auth.keys import Key
 from holdfast.errors import StoreUnavailable
-from holdfast.job.closing import Closing
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
-from holdfast.job.job_batch import ClosingJob, JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
@@ -33,7 +30,9 @@ from holdfast.limits import AUDIT_ROW_BYTES
 from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
+from holdfast.stores.access_keys import KeyTransaction
 from holdfast.stores.health import Health
+from holdfast.stores.job_batches import JobBatchTransaction
 
 OrderedJobs = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -146,7 +145,7 @@ class AuditTally(msgspec.Struct, frozen=True):
         return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
-class Transaction(Protocol):
+class Transaction(JobBatchTransaction, KeyTransaction, Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -220,30 +219,6 @@ class Transaction(Protocol):
 
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule."""
-        ...
-
-    async def key(self, name: str) -> Key | None:
-        """One access key by its id or its name."""
-        ...
-
-    async def key_count(self) -> int:
-        """How many access keys there are."""
-        ...
-
-    async def bump_keys(self) -> int:
-        """Increase the version of the key set; returns the new one. To be called before a key is read for a change."""
-        ...
-
-    async def save_key(self, key: Key) -> None:
-        """Write an access key, new or changed."""
-        ...
-
-    async def delete_key(self, key_id: str) -> None:
-        """Remove an access key."""
-        ...
-
-    async def note_key_use(self, used: Mapping[str, int]) -> None:
-        """Write when access keys were last used, by their ids; the version does not grow."""
         ...
 
     async def workers(self) -> Roster:
@@ -375,38 +350,6 @@ class Transaction(Protocol):
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
         """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
-        ...
-
-    async def job_batches(self, ids: Sequence[int]) -> dict[int, JobBatch]:
-        """Batches of jobs by their ids, as nobody else changes them until the commit."""
-        ...
-
-    async def job_batch_count(self) -> int:
-        """About how many there are that are not finished or have dead members: it may be a few seconds old."""
-        ...
-
-    async def closing_jobs(self, job_batch: int) -> dict[Closing, ClosingJob]:
-        """The closing jobs of a batch that are not put yet; one that can't be read is not among them."""
-        ...
-
-    async def owing_job_batches(self, after: int, limit: int) -> list[int]:
-        """Batches that owe a closing job, in order, after this one."""
-        ...
-
-    async def add_job_batches(self, made: Sequence[tuple[JobBatch, list[ClosingJob]]]) -> None:
-        """Write new batches with their closing jobs."""
-        ...
-
-    async def save_job_batches(
-        self, changed: Sequence[JobBatch], gone: Sequence[tuple[int, Closing]], owed: Sequence[tuple[int, Closing, str]]
-    ) -> None:
-        """Write what changed, drop closing jobs that are put or never come, and note why others are owed."""
-        ...
-
-    async def forget_job_batches(self, before: int, keep: int, limit: int) -> int:
-        """Remove up to `limit` finished batches without dead members: those that finished before this time, or of more than `keep` the oldest;
-        how many.
-        """
         ...
 
     async def newest_only(self) -> bool:

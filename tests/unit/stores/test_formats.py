@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import astuple
 
+from holdfast.job.closing import Closes, Closing
 from holdfast.job.job import NO_EXTRAS, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -19,7 +20,7 @@ from holdfast.stores import formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (11, 9)
+SCHEMAS = (12, 10)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -37,6 +38,11 @@ EXTRAS: dict[str | None, Extras] = {
     '{"beanstalk":{}}': Extras(beanstalk=BeanstalkCounters()),
     '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(beanstalk=BeanstalkCounters(1, 2, 3, 4, 5)),
     '{"follows":7}': Extras(follows=7),
+    '{"batch":9}': Extras(batch=9),
+    '{"closes":{"batch":8,"on":"on_finish"}}': Extras(closes=Closes(8, Closing.FINISH)),
+    (
+        '{"batch":9007199254740991,"closes":{"batch":8,"on":"on_success","name":"n","pending":1,"concluded":2,"dead":3,"cancelled":4}}'
+    ): Extras(batch=ID_MAX, closes=Closes(8, Closing.SUCCESS, "n", 1, 2, 3, 4)),
     '{"meta":{"tenant":"7","b":"grün \\"x\\""}}': Extras(meta=(("tenant", "7"), ("b", 'grün "x"'))),
     (
         '{"lease_ms":1,"retry":{"base_ms":1,"factor":1.5,"max_ms":2,"jitter":0.0},"unique_key":"u","unique_while":"queued","group_key":"g",'
@@ -135,6 +141,13 @@ def test_queues_of_a_worker(text, queues):
 def test_schedules(column, schedule):
     assert formats.schedule_json(schedule) == column
     assert formats.schedule_of(schedule.name, column, schedule.try_at, schedule.paused) == schedule
+
+
+def test_closing_jobs():
+    job = NewJob("q", b"\x00", "t", "text/plain", 1, 2, 3, 4, Extras(batch=7))
+    text = '{"queue":"q","payload":"AA==","type":"t","content_type":"text/plain","priority":1,"delay_ms":2,"run_at":3,"max_attempts":4,"extras":{"batch":7}}'
+    assert formats.closing_job_text(job) == text
+    assert formats.closing_job_of(text) == job
 
 
 def test_the_table_has_every_field_away_from_its_default():

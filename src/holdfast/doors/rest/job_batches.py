@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import BatchCancelledOut, BatchesOut, BatchMadeOut, BatchOut, ClosingOut
+from holdfast.doors.rest.batch_answers import BatchCancelledOut, BatchesOut, BatchMadeOut, BatchOut, ClosingOut
 from holdfast.doors.rest.parameters import KEY, Cursor, Limit
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import BatchIn

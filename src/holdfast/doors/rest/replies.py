@@ -10,7 +10,6 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast import trace_context
 from holdfast.doors.rest.answers import (
     BulkOut,
-    ClosesOut,
     CopyOut,
     CountsOut,
     DurabilityOut,
@@ -24,6 +23,7 @@ from holdfast.doors.rest.answers import (
     QueueOut,
     SettingsOut,
 )
+from holdfast.doors.rest.job_fields import ClosesOut
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
