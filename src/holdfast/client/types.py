@@ -4,6 +4,8 @@ A newer server may send more: unknown fields are ignored.
 """
 
 import builtins
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypedDict, TypeVar
@@ -12,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
 from holdfast.client.contents import NULL, read
+from holdfast.errors import HoldfastError
 
 T = TypeVar("T")
 
@@ -44,10 +47,11 @@ class JobOptions(TypedDict, total=False):
 
 
 class PutOptions(JobOptions, total=False):
-    """The same, and what is done if the unique key is taken: `refuse`, `existing`, `replace` or `debounce`."""
+    """The same, what is done if the unique key is taken (`refuse`, `existing`, `replace` or `debounce`), and the batch that it joins."""
 
     on_conflict: str
     debounce_max_ms: int
+    batch: int
 
 
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -70,6 +74,7 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     meta: dict[str, str] | UnsetType = UNSET
     on_conflict: str | UnsetType = UNSET
     debounce_max_ms: int | UnsetType = UNSET
+    batch: int | UnsetType = UNSET
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -144,6 +149,19 @@ class Attempt(msgspec.Struct):
     reason: str
 
 
+class Closes(msgspec.Struct, kw_only=True):
+    """The batch that a job closes, with its counts as they were when the job was enqueued. `on`: `on_success`, `on_finish` or `on_failure`."""
+
+    batch: int
+    on: str
+    name: str = ""
+    pending: int = 0
+    concluded: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    total: int = 0
+
+
 class Job(msgspec.Struct, kw_only=True, dict=True):
     """A job. Fields without a value are None. A payload that is not JSON is in `body`, with its `content_type`.
 
@@ -179,6 +197,8 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     group_limit: int | None = None
     only_worker: str | None = None
     follows: int | None = None
+    batch: int | None = None
+    closes: Closes | None = None
     tags: list[str] = []
     meta: dict[str, str] = {}
     progress_json: Raw = field(default=NULL, name="progress")
@@ -363,6 +383,66 @@ class Purged(msgspec.Struct):
     """How many jobs were removed."""
 
     purged: int
+
+
+class BatchMade(msgspec.Struct, kw_only=True):
+    """A new batch, and the ids of its jobs. `existing`: the places of those that are no new jobs and no members: another had their unique key."""
+
+    id: int
+    jobs: list[int]
+    durability: Durability
+    duplicate: bool = False
+    existing: list[int] = []
+    gone: list[int] = []
+
+    @contextmanager
+    def named_by_errors(self) -> Iterator[None]:
+        """An error within tells the id of this batch, which is there."""
+        try:
+            yield
+        except HoldfastError as error:
+            error.fields["batch"] = self.id
+            raise
+
+
+class ClosingJob(msgspec.Struct, kw_only=True):
+    """A closing job of a batch: `waits`, `put` (as `job`), `owed` (due, and not put yet because of `refusal`) or `never`."""
+
+    state: str
+    job: int | None = None
+    queue: str | None = None
+    refusal: str | None = None
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """A batch: `open`, `closed` or `finished`."""
+
+    id: int
+    name: str
+    state: str
+    pending: int
+    concluded: int
+    dead: int
+    cancelled: int
+    total: int
+    created_at: datetime
+    finished_at: datetime | None = None
+    on_success: ClosingJob | None = None
+    on_finish: ClosingJob | None = None
+    on_failure: ClosingJob | None = None
+
+
+class BatchPage(msgspec.Struct):
+    """A page of batches."""
+
+    batches: list[Batch]
+    next_cursor: str | None = None
+
+
+class BatchCancelled(msgspec.Struct):
+    """How many of its jobs were cancelled, or asked to stop."""
+
+    cancelled: int
 
 
 class Interest(msgspec.Struct):

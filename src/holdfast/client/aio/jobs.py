@@ -34,6 +34,7 @@ class Jobs(AsyncCaller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        batch: int | None = None,
         payload: bool = True,
         page: int = 200,
     ) -> AsyncIterator[Job]:
@@ -47,6 +48,7 @@ class Jobs(AsyncCaller):
                 tag=tag,
                 text=text,
                 meta=meta,
+                batch=batch,
                 payload=payload,
                 limit=page,
                 cursor=cursor,
@@ -66,12 +68,13 @@ class Jobs(AsyncCaller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        batch: int | None = None,
         payload: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
-        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text}
+        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "batch": batch}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
         return await self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)
