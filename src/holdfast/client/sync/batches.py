@@ -7,10 +7,11 @@ from typing import Any, Self, Unpack
 
 from msgspec.structs import replace
 
+from holdfast.client.batch_types import Batch, BatchCancelled, BatchMade, BatchPage
 from holdfast.client.bodies import batch_body, first_of
 from holdfast.client.retry import LONG_DEADLINE_S, new_key, path
 from holdfast.client.sync.producer import Producer
-from holdfast.client.types import Batch, BatchCancelled, BatchMade, BatchPage, NewJob, PutOptions
+from holdfast.client.types import NewJob, PutOptions
 from holdfast.limits import BULK_JOBS
 
 

@@ -39,6 +39,7 @@ _TAGS = {
     "consuming": "Dequeue jobs under a lease (visibility timeout), and conclude, fail or release them.",
     "routing": "Publish events to the queues that subscribe to them, and manage these interests (subscriptions).",
     "workers": "Who works.",
+    "batches": "Jobs that are counted together, and what runs when they have ended.",
     "schedules": "Recurring jobs.",
     "keys": "Access keys: who may do what, on which queues.",
     "jobs": "List, inspect and manage jobs.",
