@@ -346,3 +346,4 @@ JOB_BATCH_LEVELS = 8  # of batches whose closing jobs are members of others
 JOB_BATCHES_KEPT = 10_000  # finished ones without dead members: the newest, for at most so long:
 JOB_BATCH_KEPT_MS = 7 * 86_400_000
 CLOSING_JOBS = 1_000  # put in one transaction; more are owed, and put by the next
+JOB_BATCHES_CACHED = 10_000  # rows that the writer of a file remembers: some 500 bytes each

@@ -1,6 +1,5 @@
 """Which jobs may join which batch, and the batches of jobs as one transaction has left them."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from holdfast.committer.batch import Batch
@@ -37,13 +36,15 @@ async def here(batch: Batch, number: int) -> JobBatch:
 
 async def admit(batch: Batch, jobs: Sequence[NewJob], member: Job | None) -> None:
     """Refuse jobs for batches that are not there or that take no more. `member` is a running job that may add to its own."""
-    joining = Counter(new.extras.batch for new in jobs if new.extras.batch is not None)
+    joining: dict[int, int] = {}
+    for new in jobs:
+        if (number := new.extras.batch) is not None:
+            joining[number] = joining.get(number, 0) + 1
     if not joining:
         return
     await batch.demand_newest_only("batch")
     await load(batch, joining.keys())
     for number, count in joining.items():
-        assert number is not None, "they were just picked out"
         if member is not None and member.extras.batch == number:
             found = await current(batch, number)
             if found is None:

@@ -1,7 +1,6 @@
 """The batches of jobs of a transaction, in a file of their own."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import apsw
 
@@ -22,9 +21,14 @@ class JobBatchRows:
 
     async def job_batches(self, ids: Sequence[int]) -> dict[int, JobBatch]:
         """Batches of jobs by their ids."""
-        asked: tuple[str, Any] = ("job_batch_one", ids[0]) if len(ids) == 1 else ("job_batches", json_text(ids))
-        found = map(rows.job_batch_of, fetch_undecodable(self._db, SQL[asked[0]], (asked[1],)))
-        return {one.id: one for one in found}
+        known = self._cache.job_batches
+        if len(ids) == 1 and (one := known.get(ids[0])) is not None:
+            return {one.id: one}
+        missing = [number for number in ids if number not in known]
+        if missing:
+            for row in fetch_undecodable(self._db, SQL["job_batches"], (json_text(missing),)):
+                self._cache.keep_job_batch(rows.job_batch_of(row))
+        return {number: found for number in ids if (found := known.get(number)) is not None}
 
     async def job_batch_count(self) -> int:
         """How many are not finished, or have dead members; counted anew now and then."""
@@ -44,6 +48,8 @@ class JobBatchRows:
 
     async def add_job_batches(self, made: Sequence[tuple[JobBatch, list[ClosingJob]]]) -> None:
         """Write new batches."""
+        for one, _ in made:
+            self._cache.keep_job_batch(one)
         self._db.executemany(SQL["insert_job_batch"], [rows.job_batch_row(one) for one, _ in made])
         closing = [row for one, jobs in made for row in rows.closing_rows(one, jobs)]
         self._db.executemany(SQL["insert_closing_job"], closing)
@@ -53,7 +59,8 @@ class JobBatchRows:
         self, changed: Sequence[JobBatch], gone: Sequence[tuple[int, Closing]], owed: Sequence[tuple[int, Closing, str]]
     ) -> None:
         """Write what changed."""
-        self._db.executemany(SQL["update_job_batch"], [rows.job_batch_changes(one) for one in changed])
+        for one in changed:
+            self._db.execute(SQL["update_job_batch"], rows.job_batch_changes(one))
         if gone:
             self._db.executemany(SQL["delete_closing_job"], [(number, on.value) for number, on in gone])
         if owed:
@@ -61,6 +68,8 @@ class JobBatchRows:
 
     async def forget_job_batches(self, before: int, keep: int, limit: int) -> int:
         """Remove old finished ones."""
-        old = self._db.execute(SQL["old_job_batches"], (before, keep, limit)).fetchall()
+        old: Sequence[rows.Row] = self._db.execute(SQL["old_job_batches"], (before, keep, limit)).fetchall()
         self._db.executemany(SQL["delete_job_batch"], old)
+        for (number,) in old:
+            self._cache.job_batches.pop(number, None)
         return len(old)
