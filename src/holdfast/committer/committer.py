@@ -394,7 +394,9 @@ class Committer:
         if batch.audit or batch.passed_over or batch.audit_removed:
             audit.committed(batch, self._refusals, self._totals.audit)
         self.schedules_changed |= batch.schedules_changed
-        self.owing |= batch.owing
+        if batch.members is not None:
+            self._totals.batches_committed(len(batch.members.made), batch.members.finished, batch.members.put, batch.owing)
+            self.owing |= batch.owing
         if batch.earliest is not None:
             self._due_at(batch.earliest)
         for name in batch.removed:

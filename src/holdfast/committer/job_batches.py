@@ -188,9 +188,7 @@ async def close(batch: Batch, command: CloseJobBatch) -> JobBatchInfo:
 async def _closed(batch: Batch, found: JobBatch) -> None:
     if not found.closed:
         found.closed = True
-        rules.settle_end(found, batch.now)
-        batch.members_here().changed.add(found.id)
-        batch.members_here().moved_of(found.id)
+        batch.members_here().moved_of(found.id)  # counted anew: it may be finished by that alone
         await settle(batch)
 
 

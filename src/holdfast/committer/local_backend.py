@@ -316,6 +316,7 @@ class LocalBackend:
             return False
         self._owed_to = result.up_to
         self.committer.owing |= result.more
+        self.totals.job_batches["owed"] = int(self.committer.owing)
         return result.count > 0 and result.more
 
     async def _trim_audit(self) -> bool:

@@ -223,6 +223,7 @@ class Reader:
         return replace(
             store,
             schedules_aside=0,
+            job_batches={},
             jobs_aside=0,
             unreadable={},
             set_aside=[],
