@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from holdfast.auth.scope import sees
 from holdfast.committer import enqueue
 from holdfast.committer.batch import Batch
 from holdfast.committer.joining import admit, current, here, load
@@ -28,6 +29,7 @@ from holdfast.messages.job_batches import (
     JobBatchMade,
     MakeJobBatch,
     PutClosingJobs,
+    shown_closing,
 )
 from holdfast.stores.store import KeptAnswer
 
@@ -182,7 +184,9 @@ async def close(batch: Batch, command: CloseJobBatch) -> JobBatchInfo:
     """Take no more jobs from outside. To close it again changes nothing."""
     found = await here(batch, command.id)
     await _closed(batch, found)
-    return JobBatchInfo(found)
+    left = await _closing_jobs(batch, found)
+    kept = {on: (one.job.queue if sees(batch.scope, one.job.queue) else "", one.refusal) for on, one in left.items()}
+    return JobBatchInfo(replace(found), shown_closing(found, kept))
 
 
 async def _closed(batch: Batch, found: JobBatch) -> None:

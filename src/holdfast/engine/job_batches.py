@@ -50,8 +50,7 @@ class JobBatches:
     async def close(self, number: int) -> JobBatchInfo:
         """Let a batch take no more jobs; those that it has are done as before."""
         _check_id(number)
-        await self._submitter.ask(CloseJobBatch(number))
-        return await self._reading.job_batch(number)
+        return await self._submitter.ask(CloseJobBatch(number))
 
     async def cancel(self, number: int) -> int:
         """Close a batch, cancel what waits of it and ask what runs to stop; how many these were. Runs in many small commits."""

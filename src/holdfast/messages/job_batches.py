@@ -1,10 +1,11 @@
 """Batches of jobs: their verbs, their queries, and the answers."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from holdfast.job.closing import Closing
 from holdfast.job.job import IdempotencyKey, NewJob, Receipt
-from holdfast.job.job_batch import ClosingJob, JobBatch
+from holdfast.job.job_batch import NEVER, OWED, WAITS, ClosingJob, JobBatch
 from holdfast.limits import LIST_LIMIT
 from holdfast.messages.answers import Counted
 from holdfast.messages.audit import Deed, Managed
@@ -116,3 +117,17 @@ class ListMembers(Query[MemberPage], frozen=True, tag=240):
     id: int
     limit: int
     after: int = 0
+
+
+_STATES = {WAITS: "waits", OWED: "owed", NEVER: "never"}
+
+
+def shown_closing(batch: JobBatch, kept: Mapping[Closing, tuple[str, str]]) -> list[ShownClosing]:
+    """What became of its closing jobs; `kept` has the queue and the refusal of those that are not put, as far as they are known."""
+    shown = []
+    for on in Closing:
+        mark = batch.mark(on)
+        if mark is not None:
+            queue, refusal = kept.get(on, ("", ""))
+            shown.append(ShownClosing(on, _STATES.get(mark, "put"), queue, mark if mark > 0 else None, refusal))
+    return shown

@@ -6,7 +6,7 @@ from holdfast.auth.scope import sees
 from holdfast.errors import BatchNotFound, InvalidRequest
 from holdfast.job.closing import Closing
 from holdfast.job.job import UNFINISHED, Job
-from holdfast.job.job_batch import NEVER, OWED, WAITS, JobBatch, is_seen
+from holdfast.job.job_batch import JobBatch, is_seen
 from holdfast.limits import ID_MAX, LIST_SCANNED, PAGE_BYTES
 from holdfast.messages.job_batches import (
     GetJobBatch,
@@ -15,7 +15,7 @@ from holdfast.messages.job_batches import (
     ListJobBatches,
     ListMembers,
     MemberPage,
-    ShownClosing,
+    shown_closing,
 )
 from holdfast.messages.queries import ListJobs
 from holdfast.messages.views import JobDetail, JobPage
@@ -25,23 +25,16 @@ from holdfast.stores.snapshot import Snapshot
 
 Jobs = Callable[[Sequence[Row]], Awaitable[list[Job]]]
 _AT_ONCE = 200  # members that are read together
-_STATES = {WAITS: "waits", OWED: "owed", NEVER: "never"}
 
 
 async def one(snapshot: Snapshot, query: GetJobBatch) -> JobBatchInfo:
     """One batch with what became of its closing jobs."""
     batch = await _batch(snapshot, query)
-    kept = {row[0]: row for row in await snapshot.fetch("closing_jobs", batch.id)}
-    shown = []
-    for on in Closing:
-        mark = batch.mark(on)
-        if mark is not None:
-            _, _, refusal, queue, _ = kept.get(on.value, ("", "", "", "", False))
-            hidden = not sees(query.scope, queue)
-            shown.append(
-                ShownClosing(on, _STATES.get(mark, "put"), "" if hidden else queue, mark if mark > 0 else None, refusal)
-            )
-    return JobBatchInfo(batch, shown)
+    kept = {}
+    for due, _, refusal, queue, _ in await snapshot.fetch("closing_jobs", batch.id):
+        if due in set(Closing):
+            kept[Closing(due)] = (queue if sees(query.scope, queue) else "", refusal)
+    return JobBatchInfo(batch, shown_closing(batch, kept))
 
 
 async def _batch(snapshot: Snapshot, query: GetJobBatch | ListMembers) -> JobBatch:
