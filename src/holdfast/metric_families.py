@@ -4,10 +4,16 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from holdfast.messages.views import BackupState
+from holdfast.messages.views import BackupState, StoreStats
 
 
-def batch_families(counts: Mapping[str, int]) -> Iterator[Metric]:
+def seldom_families(store: StoreStats) -> Iterator[Metric]:
+    """All of them."""
+    yield from _batch_families(store.job_batches)
+    yield from _backup_families(store.backups)
+
+
+def _batch_families(counts: Mapping[str, int]) -> Iterator[Metric]:
     """The metrics of batches of jobs."""
     batches = CounterMetricFamily(
         "holdfast_batches", "Batches of jobs that were made and that finished, since the start.", labels=["what"]
@@ -25,7 +31,7 @@ def batch_families(counts: Mapping[str, int]) -> Iterator[Metric]:
     )
 
 
-def backup_families(backups: BackupState | None) -> Iterator[Metric]:
+def _backup_families(backups: BackupState | None) -> Iterator[Metric]:
     """Without samples where no backups are scheduled: an alert on their age would go off."""
     seen = backups or BackupState(0)
     for name, about, value in (

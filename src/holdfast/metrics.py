@@ -20,7 +20,7 @@ from holdfast.engine.engine import Engine
 from holdfast.limits import METRIC_QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.views import QueueStats, Replication, Stats, StoreStats
-from holdfast.metric_families import backup_families, batch_families
+from holdfast.metric_families import seldom_families
 from holdfast.tls import Certificate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -431,8 +431,7 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
         "Entries of the audit log that were too old, or too many.",
         value=store.audit.get("removed", 0),
     )
-    yield from batch_families(store.job_batches)
-    yield from backup_families(store.backups)
+    yield from seldom_families(store)
     if store.replication is not None:
         yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)
