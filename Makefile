@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 PYTEST_ARGS ?=
 # At a time: more than there are cores, because many tests wait for something.
-PYTEST_WORKERS ?= $(shell expr $$(nproc) + 2)
+PYTEST_WORKERS ?= $(shell expr $$(nproc) + 3)
 LOCK_ARGS ?=
 # The Python Packaging Advisory Database, and ids in it that were looked at and do not matter here.
 ADVISORIES ?= .advisories
@@ -140,15 +140,16 @@ dist: $(SERVE) ## Build a wheel and a source archive into dist/
 	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz $(DIST)/*.pyz $(DIST)/*.json $(DIST)/SHA256SUMS
 	@HOLDFAST_REPOSITORY=$(REPOSITORY) $(BIN)/python -m hatchling build --directory $(DIST)
 
-# An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it.
+# An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it. The version is named because one in the
+# making (.dev0) is taken only then.
 PACKED := build/pyz
 UV_INTO = $(BIN)/uv pip install --quiet --python
 pyz: dist $(DEV) ## Build dist/holdfast.pyz: a server in one file, for this Python and this platform
 	@rm -rf $(PACKED)
 	@$(BIN)/uv venv --quiet --python $(BIN)/python $(PACKED)
 	@$(UV_INTO) $(PACKED) --require-hashes --requirement requirements/serve.txt
-	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) holdfast-queue
-	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --preamble-file pyz_preamble.py --output-file $(DIST)/holdfast.pyz
+	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) 'holdfast-queue==$(VERSION)'
+	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]==$(VERSION)' --venv --console-script holdfast --preamble-file pyz_preamble.py --output-file $(DIST)/holdfast.pyz
 
 # What the release workflow runs. Its tests run it here.
 artefacts: pyz $(SBOM) ## Build all that a release hands out into dist/: make artefacts REPOSITORY=https://github.com/OWNER/NAME

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdfast.client import AsyncClient, Client, NewJob
     from holdfast.client.worker import DoNotRetry, GiveBack, HeldJob, RetryIn, Worker
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["AsyncClient", "Client", "DoNotRetry", "GiveBack", "HeldJob", "NewJob", "RetryIn", "Worker"]
 
 _HOMES = {

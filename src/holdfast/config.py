@@ -22,6 +22,7 @@ from holdfast.setting_values import ConfigError, value_of
 from holdfast.sockets import addresses_of, is_loopback
 from holdfast.tls import Certificate, CertificateFiles, ClientAuth
 
+_OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
@@ -227,7 +228,7 @@ class Config:
             )
         if self.backup_to and self.store_path() is None:
             return "backup_to needs a store in a file; jobs in memory have no backup."
-        if self.trace_ratio() is not None and find_spec("opentelemetry") is None:
+        if self.trace_ratio() is not None and not _has_extra_otel():
             return "traces needs the extra otel: pip install 'holdfast-queue[otel]' beside the server."
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
@@ -353,6 +354,14 @@ def load(flags: dict[str, Any], file: Path | None) -> Loaded:
     config = Config(**values)
     _check(config, {name: _told(name, origin, file) for name, origin in origins.items()})
     return Loaded(config, origins)
+
+
+def _has_extra_otel() -> bool:
+    """Whether the SDK and the exporter are there: a client's environment may have the API alone."""
+    try:
+        return all(find_spec(name) is not None for name in _OTEL)
+    except ModuleNotFoundError:  # the package that it would be in
+        return False
 
 
 def _bare(host: str) -> str:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvloop
 
-from holdfast import __version__
+from holdfast import __version__, trace_settings
 from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
@@ -331,7 +331,7 @@ def serve(config: Config) -> int:
     open_descriptors()
     forget_foreign_variables()
     configure(config.log_level, config.log_format)
-    if (refusal := config.what_is_missing() or _unsafe(config)) is not None:
+    if (refusal := config.what_is_missing() or trace_settings.untraceable(config) or _unsafe(config)) is not None:
         print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
     try:

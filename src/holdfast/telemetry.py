@@ -112,12 +112,9 @@ class Telemetry:
     """The spans of one front process. `ratio`: the share of traces that begin here and are recorded; of others their parent decides."""
 
     def __init__(self, ratio: float, number: int = 0, exporter: SpanExporter | None = None) -> None:
-        logging.getLogger("opentelemetry").setLevel(
-            logging.CRITICAL
-        )  # `CountingExporter` says once what it would say of each batch
-        named = {} if "OTEL_SERVICE_NAME" in os.environ else {SERVICE_NAME: "holdfast"}
+        named = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "holdfast"}
         resource = Resource.create({**named, "service.version": __version__, "holdfast.front": number})
-        self._ratio = None if "OTEL_TRACES_SAMPLER" in os.environ else ratio
+        self._ratio = None if os.environ.get("OTEL_TRACES_SAMPLER") else ratio
         sampler = None if self._ratio is None else ParentBased(ALWAYS_ON)  # what reaches it was chosen by `_leaves_out`
         self.exporter = CountingExporter(exporter or OTLPSpanExporter())
         self.processor = BoundedProcessor(self.exporter)
@@ -406,6 +403,9 @@ def _remote(traceparent: str) -> Context:
 
 def start(ratio: float, number: int) -> Telemetry:
     """Record the traces of this process from now on."""
+    logging.getLogger("opentelemetry").setLevel(
+        logging.CRITICAL
+    )  # `CountingExporter` says once what it would say of each batch
     telemetry = Telemetry(ratio, number)
     trace_context.leased = telemetry.leased
     return telemetry

@@ -14,12 +14,13 @@ import msgspec
 
 class Actor(msgspec.Struct, frozen=True, array_like=True):
     """`name` of a key or a user, "" if none is needed; `address` of the peer, without its port; `door`, such as `http` or
-    `web`.
+    `web`. `trace` is the id of the trace in which the request is recorded, for the line in the log: it is not kept.
     """
 
     name: str = ""
     address: str = ""
     door: str = ""
+    trace: str = ""
 
 
 NOBODY = Actor()

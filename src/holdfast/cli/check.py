@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it failed, 2 the command was wrong. Messages go to standar
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ import click
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import copies, maintenance
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, why
 from holdfast.units import counted
 
 
@@ -28,6 +29,12 @@ class StoreFile(click.Path):
                 "the server and its standbys; copy it with pg_basebackup and WAL archiving, or pg_dump (docs/postgresql.md).",
                 2,
             )
+        try:
+            os.stat(value)  # noqa: PTH116  (as it was given)
+        except PermissionError as error:  # click would say that it is not there
+            _refuse(why(error))
+        except (OSError, ValueError):
+            pass  # click says what it is
         return super().convert(value, param, ctx)
 
 
@@ -67,8 +74,8 @@ def backup(source: Path, target: Path) -> None:
     """Copy a store file, even while a server uses it. TARGET must not exist yet."""
     try:
         copies.backup(source, target)
-    except (UnfitPlace, FileExistsError, OSError) as error:
-        _refuse(str(error))
+    except (UnfitPlace, OSError) as error:
+        _refuse(why(error))
     click.echo(f"{source} is copied to {target}, fsynced and verified.", err=True)
 
 

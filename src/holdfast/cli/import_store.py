@@ -13,7 +13,7 @@ from holdfast.cli.importing import CantImport, Importer, items
 from holdfast.config import Config, store_outside
 from holdfast.errors import HoldfastError
 from holdfast.setting_values import ConfigError
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, why
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import OutcomeLost, Store, StoreBroken
 from holdfast.stores.transfer import CantMove
@@ -52,7 +52,7 @@ def import_store(file: BinaryIO, store: str, replicas: int) -> None:
     try:
         asyncio.run(_import(config, file, importer))
     except (CantImport, CantMove, UnfitPlace, OSError) as error:
-        _refuse(f"{error}{_so_far(importer)}", 1)
+        _refuse(f"{why(error)}{_so_far(importer)}", 1)
     except HoldfastError as error:
         _refuse(f"{error.detail}{_so_far(importer)}", 1)
     except (StoreBroken, OutcomeLost) as error:

@@ -59,8 +59,9 @@ def _refusing(store: str) -> Iterator[None]:
         yield
     except UnfitPlace as error:
         raise InvalidRequest(str(error), field="store") from None
-    except apsw.Error as error:
-        raise InvalidRequest(f"{_named(store).store_path()} can't be opened: {error}.", field="store") from None
+    except (apsw.Error, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidRequest(f"{_named(store).store_path()} can't be opened: {reason}.", field="store") from None
 
 
 def _user() -> str:

@@ -9,7 +9,7 @@ import click
 
 from holdfast.config import Config
 from holdfast.stores.sqlite.copies import Restored, newest_backup, restore
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, why
 from holdfast.units import counted
 
 _DATABASE = (
@@ -46,7 +46,7 @@ def restore_backup(backup: Path, store: str) -> None:
             backup = newest_backup(backup)
         restored = restore(backup, target)
     except (UnfitPlace, OSError) as error:
-        _refuse(str(error), 1)
+        _refuse(why(error), 1)
     click.echo(f"{backup} is restored to {target}, fsynced and verified.\n{_told(restored)}", err=True)
 
 

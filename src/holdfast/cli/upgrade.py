@@ -16,7 +16,7 @@ from holdfast.config import Config, load
 from holdfast.errors import StoreUnavailable
 from holdfast.setting_values import ConfigError
 from holdfast.stores.sqlite import upgrade as file
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, why
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.upgrade import PlannedStep, UpgradePlan
 from holdfast.units import counted
@@ -64,7 +64,7 @@ def upgrade(check: bool, finish: bool, as_json: bool, settings: Path | None, sto
     except StoreUnavailable as error:
         _refuse(error.detail, 1)
     except (UnfitPlace, OSError) as error:
-        _refuse(str(error), 1)
+        _refuse(why(error), 1)
 
 
 def _plan(config: Config, finish: bool) -> UpgradePlan:

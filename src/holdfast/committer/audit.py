@@ -65,8 +65,8 @@ def committed(batch: Batch, refusals: Refusals, counts: dict[str, int]) -> None:
 
 
 def shown(entry: AuditEntry) -> dict[str, str | int]:
-    """The fields of an entry's line in the log: the same for all entries."""
-    return {
+    """The fields of an entry's line in the log: the same for all entries, and the trace of a request that is recorded."""
+    fields: dict[str, str | int] = {
         "id": entry.id,
         "at": entry.at,
         "action": entry.action,
@@ -81,6 +81,9 @@ def shown(entry: AuditEntry) -> dict[str, str | int]:
         "door": entry.actor.door,
         "run": entry.run,
     }
+    if entry.actor.trace:
+        fields["trace_id"] = entry.actor.trace
+    return fields
 
 
 async def queue_of(batch: Batch, deed: Deed) -> str:
@@ -169,7 +172,12 @@ def _fitting(entry: AuditEntry) -> AuditEntry:
         target=_cut(entry.target),
         note=_cut(entry.note),
         outcome=_cut(entry.outcome),
-        actor=Actor(*[_cut(text, AUDIT_NAME_CHARS) for text in (actor.name, actor.address, actor.door)]),
+        actor=replace(
+            actor,
+            name=_cut(actor.name, AUDIT_NAME_CHARS),
+            address=_cut(actor.address, AUDIT_NAME_CHARS),
+            door=_cut(actor.door, AUDIT_NAME_CHARS),
+        ),
     )
 
 

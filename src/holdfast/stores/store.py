@@ -1,15 +1,14 @@
 """The store protocol. One conformance suite (tests/contract/stores/conformance) tests every store against it.
 
-The committer opens one transaction per batch, loads what its commands name, lets `job/lifecycle.py` decide, and writes the
-changes. A store never decides: a `Change` has a job as it was and as it is now, and the store moves the rows. Everything that
-depends on a job's state (its unique key, its group's slots) follows from the two values in the change.
+The committer opens one transaction per batch, loads what its commands name, lets `job/lifecycle.py` decide, and writes the changes. A store never decides: a
+`Change` has a job as it was and as it is now, and all that depends on its state (its unique key, its group's slots) follows from the two.
 
-Failures are of these kinds, so that callers get true answers:
+Failures are of these kinds:
   * `StoreUnavailable` when a transaction can't begin: nothing was changed, and it may work later.
   * `StorageFull` before the commit: nothing was changed, the transaction is gone.
   * `StoreBroken` at any time, commit included: the outcome is unknown. The process must stop; a retry could prove nothing.
   * `OutcomeLost` from the commit: the outcome is unknown, but the store continues, and a retry with the same key finds out.
-  * `TryAgain` before the commit, from a store that others write to as well: nothing was changed, and the same batch may go through now.
+  * `TryAgain` before the commit, from a store that others write to as well: nothing was changed, and the batch may go through now.
   * `RowHeld` before the commit: nothing was changed; one of the commands needs a row that another transaction holds.
   * `NotReplicated` when a transaction begins: nothing was changed; too few standbys are in sync.
   * anything else is a defect: nothing was changed, the transaction is gone.
@@ -56,9 +55,7 @@ class TryAgain(Exception):
 
 
 class RowHeld(Exception):
-    """Another transaction holds a row that is not a queue and that one of these commands needs; nothing was changed. Smaller
-    batches let the other commands through.
-    """
+    """Another transaction holds a row, not a queue, that one of these commands needs; nothing was changed. Smaller batches let the others through."""
 
     code = StoreUnavailable.code
     detail = "Something that this needs is held by a transaction that has not ended; nothing was changed."
@@ -353,7 +350,7 @@ class Transaction(JobBatchTransaction, KeyTransaction, Protocol):
         ...
 
     async def newest_only(self) -> bool:
-        """Whether no node of the release before may serve this store any more, so that it may hold what only this version reads."""
+        """Whether no node of the release before may serve this store, so that it may hold what only this version reads."""
         ...
 
     async def newest_job(self) -> int:

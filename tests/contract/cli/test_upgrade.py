@@ -4,7 +4,11 @@ import asyncio
 import hashlib
 import json
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +17,7 @@ from holdfast.cli.entry import main
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores import releases as released
 from holdfast.stores.postgres import migrate as steps_of_database
+from holdfast.stores.postgres import upgrade as upgrade_of_database
 from holdfast.stores.postgres.connect import WRITER, connect
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.connect import migrations
@@ -21,6 +26,7 @@ from tests.contract.cli.test_backup import is_refused
 from tests.contract.stores.conformance.conftest import empty_database, postgres_server
 from tests.contract.stores.upgrade.test_older_stores import InDatabase, InFile
 from tests.system.whole.conftest import home, serve, serving
+from tests.system.whole.servers import until
 
 __all__ = ["home", "serve", "serving"]
 NEWEST = migrations()[-1][0]
@@ -89,6 +95,7 @@ def test_a_check_beside_a_server_disturbs_nobody_and_an_upgrade_is_refused(serve
 
 def test_a_file_of_a_newer_version_is_in_the_way_with_its_name_and_the_way_back(tmp_path):
     path = tmp_path / "jobs.db"
+    InFile("positional", tmp_path)
     asyncio.run(SqliteStore(path, QueuePolicy()).close())
     with sqlite3.connect(path) as other:
         other.execute("UPDATE made_by SET holdfast = '77.1.0'")
@@ -102,7 +109,7 @@ def test_a_file_of_a_newer_version_is_in_the_way_with_its_name_and_the_way_back(
         in told
     )
     assert "`holdfast export`" in told
-    assert plan(f"sqlite:///{path}")["steps"] == []
+    assert (plan(f"sqlite:///{path}")["steps"], plan(f"sqlite:///{path}")["jobs"]) == ([], 62)
     is_refused(upgrade(f"sqlite:///{path}"), "77.1.0")
 
 
@@ -222,3 +229,60 @@ async def test_what_an_older_node_needs_stays_until_it_has_gone(no_schema, monke
         await steps_of_database.migrate(again, known)
     again.terminate()
     await newer.close()
+
+
+# ------------------------------------------------------------------------------------------- beside others, in PostgreSQL
+
+
+@contextmanager
+def holding(statement):
+    """A session of another program, in a transaction in which it has done this."""
+    with psycopg.connect(postgres_server().url()) as other:
+        other.execute(statement)
+        yield other.info.backend_pid
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """An upgrade whose waits are short, and which counts its tries."""
+    tries = []
+    monkeypatch.setattr(steps_of_database, "_OURS", "SET lock_timeout = '100ms'; SET idle_session_timeout = '10s'")
+    monkeypatch.setattr(upgrade_of_database, "_PAUSE_S", 0.01)
+
+    async def counted(*words, **named):
+        tries.append(1)
+        await steps_of_database.migrate(*words, **named)
+
+    monkeypatch.setattr(upgrade_of_database, "migrate", counted)
+    return tries
+
+
+def test_an_upgrade_waits_for_another_process_that_changes_the_schema(no_schema, impatient):
+    with ThreadPoolExecutor(1) as pool:
+        with holding(f"SELECT pg_advisory_xact_lock({steps_of_database._LOCK})"):
+            upgrading = pool.submit(upgrade, no_schema)
+            until(lambda: len(impatient) > 2 or upgrading.done(), "it tries again")
+            assert not upgrading.done(), upgrading.result().output
+        assert upgrading.result().exit_code == 0, upgrading.result().output
+
+
+def test_an_upgrade_gives_up_after_its_time_in_a_sentence(no_schema, impatient, monkeypatch):
+    monkeypatch.setattr(upgrade_of_database, "_TRY_FOR_S", 0.2)
+    with holding(f"SELECT pg_advisory_xact_lock({steps_of_database._LOCK})"):
+        is_refused(upgrade(no_schema), "Another Holdfast is changing the database's schema.")
+    assert len(impatient) > 1
+
+
+@pytest.mark.parametrize("table", ["queue", "schema_version"])
+def test_a_check_waits_for_nobody(no_schema, table):
+    assert upgrade(no_schema).exit_code == 0
+    with holding(f"LOCK TABLE holdfast.{table} IN ACCESS EXCLUSIVE MODE") as pid:
+        begun = time.monotonic()
+        is_refused(upgrade(no_schema, "--check"), "can't be read just now", f"process {pid} (")
+        assert time.monotonic() - begun < 5
+
+
+def test_two_upgrades_at_once_are_both_done(no_schema):
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(upgrade, no_schema) for _ in range(2)]
+    assert [one.result().exit_code for one in both] == [0, 0], [one.result().output for one in both]

@@ -109,6 +109,19 @@ def test_another_tree_elsewhere_makes_the_same_file(pyz: Path, tmp_path: Path):
     assert (tmp_path / "holdfast.pyz").read_bytes() == pyz.read_bytes()
 
 
+@pytest.mark.skipif("BUILT" in os.environ, reason="what was built has its version")
+def test_a_version_in_the_making_is_built_too(tmp_path: Path):
+    tree = copied_into(tmp_path)
+    file = tree / "src/holdfast/__init__.py"
+    file.write_text(file.read_text().replace(f'__version__ = "{__version__}"', '__version__ = "77.0.0.dev0"'))
+    make("pyz", tree=tree)
+    home = environment() | {"HOME": str(tmp_path / "home")}
+    said = subprocess.run(
+        [tree / "dist/holdfast.pyz", "--version"], env=home, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.strip() == "holdfast, version 77.0.0.dev0"
+
+
 def test_a_tag_that_says_something_else_than_the_tree_releases_nothing(tmp_path: Path):
     tree = copied_into(
         tmp_path,

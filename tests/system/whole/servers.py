@@ -22,6 +22,7 @@ from typing import IO, Any
 import httpx
 
 WITHIN_S = 30.0
+AFTERWARDS_S = 2.0
 LOOK_S = 0.01  # between two looks at what can only be asked about: who is waited for needs the processor, too
 
 
@@ -66,6 +67,10 @@ class Output:
         self._reader.join(WITHIN_S)
         if self._reader.is_alive():
             raise NotAsExpected(f"somebody still holds the pipe after {WITHIN_S:.0f} s; it said:\n{self.text}")
+
+    def read_out(self) -> None:
+        """Return when all is read that a process which has ended said; soon, if another one holds the other end still."""
+        self._reader.join(AFTERWARDS_S)
 
     @property
     def text(self) -> str:
@@ -136,7 +141,10 @@ class Server:
     def ended(self) -> int:
         """The exit code, once it has ended."""
         try:
-            return self.process.wait(WITHIN_S)
+            code = self.process.wait(WITHIN_S)
+            self.err.read_out()
+            self.out.read_out()
+            return code
         except subprocess.TimeoutExpired:
             raise NotAsExpected(f"it still runs after {WITHIN_S:.0f} s; it said:\n{self.err.text}") from None
 

@@ -16,6 +16,7 @@ from tests.system.whole.calls import push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import small_disk, tool_path
 from tests.system.whole.servers import Server
+from torture.faults.disk import shut_down
 
 pytestmark = pytest.mark.long(30)
 
@@ -171,6 +172,17 @@ def test_a_file_system_that_becomes_read_only_ends_the_server_though_nobody_writ
         become_read_only(disk)
         assert server.ended() == 1
         assert "read-only" in server.err.text
+        server.gone()
+
+
+def test_a_disk_that_dies_ends_the_server_though_nobody_writes(serve, tmp_path):
+    with small_disk(tmp_path / "disk", 32 << 20, "ext4") as disk:
+        server = serve("--store", f"sqlite:///{disk}/jobs.db", "--disk-watermark-bytes", "0")
+        with server.client() as client:
+            push(client, "q", 1)
+        shut_down(disk)
+        assert server.ended() == 1
+        assert "the disk of" in server.err.text
         server.gone()
 
 

@@ -227,3 +227,27 @@ def test_a_server_exports_its_last_spans_when_it_ends(serve, collector):  # noqa
     assert server.ended() == 0
     assert {span.service for span in collector.spans} == {"jobs"}
     assert collector.named("commit")
+
+
+def test_a_log_line_a_span_and_a_job_are_joined_by_trace_and_request(traced, collector):
+    with traced.client() as client:
+        number, request_id = push(client, "q", GIVEN)
+        assert client.get(f"/v1/jobs/{number}").json()["meta"]["traceparent"][3:35] == TRACE
+        cancelled = client.post(f"/v1/jobs/{number}/cancel", headers={"traceparent": GIVEN})
+        assert cancelled.status_code == 200
+    line = json.loads(traced.err.wait_for("job.cancel"))
+    assert (line["event"], line["target"], line["trace_id"]) == ("audit", str(number), TRACE)
+    (span,) = collector.wait_for("POST /v1/jobs/{job_id}/cancel")
+    assert (span.trace, span.attributes["holdfast.request_id"]) == (TRACE, cancelled.headers["x-request-id"])
+    (door,) = collector.wait_for("POST /v1/queues/{queue}/jobs", messaging__message__id=str(number))
+    assert (door.trace, door.attributes["holdfast.request_id"]) == (TRACE, request_id)
+
+
+def test_a_variable_without_sense_ends_the_start_in_a_sentence(serving):  # noqa: F811
+    server = serving("--traces", "1", env={"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}).launch()
+    assert server.ended() == 2
+    server.err.wait_for_end()
+    assert server.err.lines == [
+        "holdfast: OTEL_EXPORTER_OTLP_ENDPOINT must be the URL of a collector of OTLP over HTTP, such as http://localhost:4318."
+    ]
+    assert not (server.home / "holdfast-data").exists()

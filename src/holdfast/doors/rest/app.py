@@ -22,6 +22,7 @@ from holdfast.http.route import Refuse, Route, refuse_as_problem
 from holdfast.http.router import Router
 from holdfast.limits import BODY_S, CONNECTIONS, REQUEST_ID_CHARS
 from holdfast.messages.audit import Bulk
+from holdfast.trace_context import trace_id
 
 ROUTES: list[Route] = [
     *hot.ROUTES,
@@ -89,7 +90,7 @@ def _enter(request: Request) -> None:
     an `X-Forwarded-For`.
     """
     name = "" if request.caller is None else request.caller.key.name
-    ACTOR.set(Actor(name, request.address, "http"))
+    ACTOR.set(Actor(name, request.address, "http", trace_id() or ""))
     run = request.headers.get(b"holdfast-run")
     BULK.set(None if run is None else _bulk(run))  # behind another request the context is what that one has left
 

@@ -48,6 +48,7 @@ _OURS = "SET lock_timeout = '5s'; SET idle_session_timeout = '10s'"  # a node th
 _AS_BEFORE = "RESET lock_timeout; RESET idle_session_timeout"
 _CONVERSIONS: dict[int, Callable[[Any], Awaitable[None]]] = {4: by_name.convert}
 """What a `pre` of this number has this program do after its script, in the same transaction."""
+_CHANGING = " is changing the database's schema."
 _META = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 CREATE TABLE IF NOT EXISTS holdfast.schema_version(
@@ -114,7 +115,10 @@ async def migrate(connection: Any, known: int = NEWEST, finish: bool = False) ->
     await connection.execute(_OURS, timeout=ASK_S)
     taken = False
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_TURN_S)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_TURN_S)
+        except asyncpg.LockNotAvailableError:
+            raise StoreUnavailable(f"Another Holdfast{_CHANGING}", retry_after_ms=1_000) from None
         taken = True
         if await at(connection) is None:
             await connection.execute(f"BEGIN; {_META} COMMIT", timeout=STEP_S)
@@ -170,7 +174,7 @@ async def _enter(connection: Any, known: int) -> None:
     try:
         await connection.execute("SELECT pg_advisory_lock_shared($1, $2)", _NODES, known, timeout=ASK_S)
     except asyncpg.LockNotAvailableError:
-        raise StoreUnavailable("A newer Holdfast is changing the database's schema.", retry_after_ms=1_000) from None
+        raise StoreUnavailable(f"A newer Holdfast{_CHANGING}", retry_after_ms=1_000) from None
 
 
 async def _admitted(connection: Any, known: int) -> At:
@@ -245,10 +249,15 @@ def _named(knows: int) -> str:
     return f"Holdfast {versions}" if (versions := of_schema(knows)) else f"a Holdfast that knows schema {knows}"
 
 
-async def _who_is_in_the_way(connection: Any, step: Step) -> str:
+async def held_by(connection: Any) -> str:
+    """Who has locks on the tables of the store, to say why somebody waits."""
     found = await connection.fetch(_IN_THE_WAY, timeout=ASK_S)
     who = ", ".join(f"process {row['pid']} ({row['program'] or 'no name'})" for row in found) or "a transaction"
+    return f"for tables that others use: {who}"
+
+
+async def _who_is_in_the_way(connection: Any, step: Step) -> str:
     return (
-        f"Step {step.number} of the database's schema waits for tables that others use: {who}. It gave up after {_WAIT_MS} ms, so that nobody waits behind "
+        f"Step {step.number} of the database's schema waits {await held_by(connection)}. It gave up after {_WAIT_MS} ms, so that nobody waits behind "
         "it, and is tried again. A dump, a check or a console in a transaction is waited for until it ends."
     )

@@ -10,7 +10,19 @@ from holdfast import __version__
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.connect import GONE, READER, WRITER, connect
 from holdfast.stores.postgres.hosts import described
-from holdfast.stores.postgres.migrate import NEWEST, At, OlderNodes, at, beside, migrate, nodes, steps, still_there, too_new
+from holdfast.stores.postgres.migrate import (
+    NEWEST,
+    At,
+    OlderNodes,
+    at,
+    beside,
+    held_by,
+    migrate,
+    nodes,
+    steps,
+    still_there,
+    too_new,
+)
 from holdfast.stores.releases import of_schema
 from holdfast.stores.upgrade import ConnectedNodes, PlannedStep, UpgradePlan, planned
 
@@ -18,7 +30,7 @@ _ROW_S = 100e-6
 """Of one row that is written anew: see docs/upgrading.md."""
 _TRY_FOR_S = 60.0
 _PAUSE_S = 1.0
-_SETTINGS = READER | {"application_name": "holdfast-upgrade", "statement_timeout": "60000"}
+_SETTINGS = READER | {"application_name": "holdfast-upgrade", "statement_timeout": "60000", "lock_timeout": "500"}
 _JOBS = "SELECT coalesce(sum(scheduled + ready + leased + concluded + dead + cancelled), 0)::bigint FROM holdfast.queue"
 _SIZE = """
 SELECT CASE WHEN reltuples > 0 AND relpages > 0
@@ -36,6 +48,10 @@ async def plan(url: str, finish: bool = False) -> UpgradePlan:
         if found is None or not found.version:
             raise StoreUnavailable("There is no store of Holdfast in this database; the first node makes it.")
         return await _planned(connection, found, NEWEST if finish else beside())
+    except asyncpg.LockNotAvailableError:
+        raise StoreUnavailable(
+            f"The database can't be read just now: this waits {await held_by(connection)}. Ask again."
+        ) from None
     except (*GONE, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"The database can't be read: {described(error)}.") from error
     finally:
@@ -45,23 +61,25 @@ async def plan(url: str, finish: bool = False) -> UpgradePlan:
 async def upgrade(url: str, finish: bool = False) -> tuple[At, At]:
     """Bring the database to this version's schema: where it was, and where it is. Raises `StoreUnavailable`.
 
-    Tables that are in use are waited for, again and again, for a minute; older nodes that have to go are not waited for.
+    Tables that are in use, and another process that changes the schema, are waited for, again and again, for a minute; older nodes that have to go
+    are not waited for.
     """
     connection = await connect(url, WRITER, unwavering=True)
     try:
-        before = await at(connection) or At()
+        before: At | None = None
         until = time.monotonic() + _TRY_FOR_S
         while True:
             try:
+                before = before or await at(connection) or At()
                 await migrate(connection, finish=finish)
-                break
+                return before, await at(connection) or At()
             except OlderNodes:
                 raise
-            except StoreUnavailable as error:
-                if "retry_after_ms" not in error.fields or time.monotonic() > until:
+            except (StoreUnavailable, asyncpg.LockNotAvailableError) as error:
+                may_end = isinstance(error, asyncpg.LockNotAvailableError) or "retry_after_ms" in error.fields
+                if not may_end or time.monotonic() > until:
                     raise
             await asyncio.sleep(_PAUSE_S)
-        return before, await at(connection) or At()
     except (*GONE, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"The database can't be upgraded: {described(error)}.") from error
     finally:

@@ -63,12 +63,17 @@ def open_writer(target: str, apart: Callable[[], None] | None = None) -> apsw.Co
     try:
         _prepare(connection, target == ":memory:", apart)
     except (apsw.FullError, apsw.IOError) as error:
-        if isinstance(error, apsw.IOError) and not no_room(connection):
+        full = isinstance(error, apsw.FullError) or no_room(connection)
+        connection.close()
+        if not full:
             raise
         raise UnfitPlace(
             f"The disk is full: {target} can't be opened. A store of an earlier version needs about as much room again while it is brought to the "
             "newer schema. Nothing is lost: make room and start again."
         ) from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -116,11 +121,15 @@ def no_room(connection: apsw.Connection) -> bool:
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that can only read, and never checkpoints."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=64)
-    connection.set_busy_timeout(_BUSY_MS)
-    _demand(connection, "query_only", 1, "ON")
-    _demand(connection, "wal_autocheckpoint", 0, "0")
-    _demand(connection, "cache_size", -8_192, "-8192")
-    _plan_once(connection)
+    try:
+        connection.set_busy_timeout(_BUSY_MS)
+        _demand(connection, "query_only", 1, "ON")
+        _demand(connection, "wal_autocheckpoint", 0, "0")
+        _demand(connection, "cache_size", -8_192, "-8192")
+        _plan_once(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -21,7 +21,16 @@ import msgspec
 
 from holdfast.limits import ID_MAX, NUMBERS_AHEAD
 from holdfast.stores.sqlite.connect import check_owner, open_writer
-from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, free_bytes, make_folder, make_private, sync_folder
+from holdfast.stores.sqlite.files import (
+    FileLock,
+    UnfitPlace,
+    check_place,
+    free_bytes,
+    make_folder,
+    make_private,
+    refuse_stray_log,
+    sync_folder,
+)
 from holdfast.stores.sqlite.maintenance import open_store, problems_in, problems_of
 
 _FLUSH_S = 0.02
@@ -68,6 +77,7 @@ def backup(source: Path, target: Path, spare_bytes: int = 0, *, gently: bool = F
 
 def restore(copy: Path, target: Path) -> Restored:
     """Put a backup at `target`, where there is no store with jobs and no server; raises `UnfitPlace`."""
+    open_store(copy, older=True).close()  # before anything is made for it
     make_folder(target.parent)
     check_place(target.parent)
     if target.exists() and copy.samefile(target):
@@ -160,15 +170,6 @@ def remove_part(part: Path) -> None:
     """Remove what an interrupted copy has left."""
     for log in _PART_LOGS:
         part.with_name(part.name + log).unlink(missing_ok=True)
-
-
-def refuse_stray_log(target: Path) -> None:
-    """Raise `UnfitPlace` where the log of another file would become a part of a new one."""
-    log = target.with_name(target.name + "-wal")
-    if not target.exists() and log.exists():
-        raise UnfitPlace(
-            f"{log} is there without its store file. It may hold acknowledged jobs, and would spoil another file of this name: move it away."
-        )
 
 
 def _copy(source: Path, part: Path, spare_bytes: int = 0, *, older: bool = False, gently: bool = False) -> None:

@@ -66,6 +66,13 @@ class UnfitPlace(Exception):
     """The store can't be there; the message says why and what to do."""
 
 
+def why(error: Exception) -> str:
+    """What a command says of an error of its store: an error of the system has its file, and neither number nor quotes."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename} can't be opened: {error.strerror}."
+    return str(error)
+
+
 def file_system(path: Path, mounts: str | None = None) -> str:
     """The type of the file system of `path`, from /proc/self/mountinfo ("" if that does not exist)."""
     if mounts is None:
@@ -98,10 +105,25 @@ def check_place(folder: Path, mounts: str | None = None) -> None:
 
 def check_regular(path: Path) -> None:
     """Raise `UnfitPlace` if something else than a file has the name: a pipe waits for ever, and a device would be replaced."""
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.stat().st_mode):
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UnfitPlace(f"{path} can't be opened: {error.strerror or error}.") from None
+    if not stat.S_ISREG(mode):
+        raise UnfitPlace(
+            f"{path} is {'a directory' if stat.S_ISDIR(mode) else 'a pipe, a socket or a device'}, and a store is a file."
+        )
+
+
+def refuse_stray_log(path: Path) -> None:
+    """Raise `UnfitPlace` where there is a log without its file. SQLite would remove it, or play it into another file of this name."""
+    log = path.with_name(path.name + "-wal")
+    with suppress(OSError):
+        if log.stat().st_size and not (path.exists() and path.stat().st_size):
             raise UnfitPlace(
-                f"{path} is {'a directory' if path.is_dir() else 'a pipe, a socket or a device'}, and a store is a file."
+                f"{log} is there without its store file. It may hold acknowledged jobs, and would spoil another file of this name: move it away."
             )
 
 

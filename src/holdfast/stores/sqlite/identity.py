@@ -14,6 +14,7 @@ from holdfast.stores.sqlite.notices import Notices
 from holdfast.stores.store import StoreBroken
 
 Identity = tuple[int, int]
+_DEAD = frozenset((errno.EIO, errno.ENXIO, errno.ENODEV, errno.EUCLEAN, errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN))
 
 
 class FileIdentity:
@@ -58,7 +59,8 @@ class FileIdentity:
         self._look_whether_writable()
 
     def _look_whether_writable(self) -> None:
-        """A file system that has found itself damaged takes no writes any more. Its flags don't always say so; an open for writing does.
+        """A file system that has found itself damaged, or whose disk has died, takes no writes any more. Its flags don't always say so; an open for
+        writing does, also while a store that is full, or that nobody uses, writes nothing that could fail.
 
         This opens the lock file: closing the store's own descriptor would drop the locks that SQLite has on it.
         """
@@ -67,6 +69,8 @@ class FileIdentity:
         except OSError as error:
             if error.errno == errno.EROFS:
                 raise StoreBroken(f"the file system of {self._lock} has become read-only") from None
+            if error.errno in _DEAD:
+                raise StoreBroken(f"the disk of {self._lock} has failed: {error.strerror}") from None
 
 
 def _identity(name: str) -> Identity:

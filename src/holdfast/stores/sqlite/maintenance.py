@@ -140,8 +140,13 @@ def open_any(path: Path) -> apsw.Connection:
     check_regular(path)
     try:
         connection = open_reader(path)
-        owner = connection.pragma("application_id")
     except apsw.Error as error:
+        raise UnfitPlace(f"{path} can't be opened: {error}") from None
+    try:
+        owner = connection.pragma("application_id")
+        connection.pragma("user_version")  # which callers read next
+    except apsw.Error as error:
+        connection.close()
         raise UnfitPlace(f"{path} can't be opened: {error}") from None
     if owner != APPLICATION_ID:
         connection.close()

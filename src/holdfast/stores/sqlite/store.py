@@ -32,11 +32,13 @@ from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
     Disk,
     FileLock,
+    UnfitPlace,
     check_place,
     file_system,
     make_folder,
     make_private,
     make_room,
+    refuse_stray_log,
     sync_folder,
 )
 from holdfast.stores.sqlite.identity import FileIdentity
@@ -77,16 +79,19 @@ class SqliteStore(SingleWriter):
         if path is not None:
             make_folder(path.parent)
             check_place(path.parent)
+            refuse_stray_log(path)
             self._lock = FileLock(path)
-        try:
-            self._open(path, defaults, watermark_bytes)
-        except BaseException:
+        with contextlib.ExitStack() as undone:
             if self._lock is not None:
-                self._lock.release()
-            raise
+                undone.callback(self._lock.release)
+            try:
+                self._open(path, defaults, watermark_bytes, undone)
+            except apsw.Error as error:
+                raise UnfitPlace(f"{path} can't be opened: {type(error).__name__}: {error}") from error
+            undone.pop_all()
         self._own_reader = SqliteReader(self._writer, defaults, self._damaged.set)
 
-    def _open(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int) -> None:
+    def _open(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int, undone: contextlib.ExitStack) -> None:
         if path is not None:
             if file_system(path.parent) not in MEMORY_FILE_SYSTEMS:
                 self.durability = Durability("disk")
@@ -94,6 +99,7 @@ class SqliteStore(SingleWriter):
         if path is not None:
             make_room(path)
         self._writer = open_writer(":memory:" if path is None else str(path), self._checkpoint_soon)
+        undone.callback(self._writer.close)
         self._cache = Cache(defaults)
         self._cache.load_counters(self._writer)
         self._cache.recover_queues(self._writer)
@@ -102,7 +108,11 @@ class SqliteStore(SingleWriter):
             path.chmod(0o600)
             self._disk = Disk(path, watermark_bytes)  # the file is known to be ours now: creates the reserve beside it
             sync_folder(path.parent)
-            self._reads = Reads([SqliteReader(open_reader(path), defaults, self._damaged.set) for _ in range(_READERS)])
+            readers: list[SqliteReader] = []
+            for _ in range(_READERS):
+                readers.append(SqliteReader(open_reader(path), defaults, self._damaged.set))
+                undone.callback(readers[-1].close)
+            self._reads = Reads(readers)
             self.identity = FileIdentity(path)
 
     def transaction(self, expected: Prefetch | None = None) -> "_Begun":  # noqa: ARG002

@@ -12,8 +12,16 @@ from pathlib import Path
 import apsw
 
 from holdfast.stores.sqlite.connect import open_writer
-from holdfast.stores.sqlite.copies import part_of, refuse_stray_log, remove_part
-from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, make_private, sync_folder
+from holdfast.stores.sqlite.copies import part_of, remove_part
+from holdfast.stores.sqlite.files import (
+    FileLock,
+    UnfitPlace,
+    check_place,
+    check_regular,
+    make_private,
+    refuse_stray_log,
+    sync_folder,
+)
 from holdfast.stores.sqlite.maintenance import open_store, problems_of
 from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, CantMove, Counters, Row, Table
 
@@ -88,10 +96,19 @@ class SqliteTarget(SqliteSource):
         sync_folder(self._target.absolute().parent)
 
 
+def _look_at(path: Path) -> None:
+    """Raises `CantMove` if that can't be done, or if it is no file."""
+    try:
+        check_regular(path)
+    except UnfitPlace as error:
+        raise CantMove(str(error)) from None
+
+
 @contextmanager
 def source(path: Path) -> Iterator[SqliteSource]:
     """Have the file to oneself and read it; raises `CantMove`."""
-    if not path.is_file():
+    _look_at(path)
+    if not path.exists():
         raise CantMove(f"{path} is not there.")
     lock = _locked(path)
     try:
@@ -111,6 +128,7 @@ def source(path: Path) -> Iterator[SqliteSource]:
 
 def check_free(path: Path) -> None:
     """Raises `CantMove` where a file can't be made there."""
+    _look_at(path)
     if path.exists():
         raise CantMove(f"{path} is there already; a move never overwrites.")
     if not path.absolute().parent.is_dir():

@@ -1,5 +1,6 @@
 """What this version would do to a store file, found beside a server that uses it. Nothing is changed."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -36,6 +37,8 @@ def _planned(path: Path, connection: apsw.Connection) -> UpgradePlan:
     )
     if version > found.newest:
         found.obstacles.append(too_new(connection, version))
+        with suppress(apsw.Error):  # as far as this version can tell
+            found.jobs = connection.execute("SELECT count(*) FROM job").get
         return found
     found.jobs = connection.execute("SELECT count(*) FROM job").get
     if not due:

@@ -9,8 +9,11 @@ import dataclasses
 import json
 import re
 import socket
+from pathlib import Path
 
 from hypothesis import strategies as st
+
+from tests.system.whole.servers import until
 
 METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"}
 _FIELD = re.compile(
@@ -336,6 +339,16 @@ class Caller:
                 self.socket.sendall(piece)
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def until_taken(self):
+        """The server has read all that was said."""
+        ends = [f":{end[1]:04X}" for end in (self.socket.getpeername(), self.socket.getsockname())]
+
+        def queued():
+            rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+            return [row[4] for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1])]
+
+        until(lambda: all(bytes_in.endswith(":00000000") for bytes_in in queued()), "the server reads what was said")
 
     def end(self):
         """Say nothing more, and go on listening."""

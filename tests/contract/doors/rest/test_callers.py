@@ -429,6 +429,7 @@ def test_a_channel_is_not_opened_behind_an_answer_that_is_not_read(serve, queue)
         caller.say([read])
         assert caller.socket.recv(1, socket.MSG_PEEK)  # the answer has begun, and stands in the way of all that follows
         caller.say([handshake])
+        caller.until_taken()
         assert statuses(caller.answers(())) == [200, 400]
 
 
