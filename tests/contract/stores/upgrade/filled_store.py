@@ -213,7 +213,9 @@ async def contents(client: StoreClient) -> dict[str, Any]:
     }
 
 
-NEWER = frozenset(
+SINCE_0_1_0 = frozenset(("batch", "closes"))
+"""Fields that came after the fixtures named `0.1.0`."""
+NEWER = SINCE_0_1_0 | frozenset(
     (
         "payload_hidden",
         "result_size",
@@ -223,8 +225,6 @@ NEWER = frozenset(
         "meta",
         "on_conflict",
         "debounce_max_ms",
-        "batch",
-        "closes",
     )
 )
 """Fields that came after the fixtures named `positional`: these do not have them. Those of a release have all that it had."""

@@ -22,7 +22,7 @@ from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.stores.conformance.conftest import StoreClient, new, postgres_server
 from tests.contract.stores.postgres.test_enqueue import SETTINGS
-from tests.contract.stores.upgrade.filled_store import NEWER, as_json, contents
+from tests.contract.stores.upgrade.filled_store import NEWER, SINCE_0_1_0, as_json, contents
 from tests.contract.stores.upgrade.make import FIXTURES
 
 BEFORE = "positional"
@@ -41,7 +41,7 @@ class InFile:
         self._path = folder / "jobs.db"
         self._path.write_bytes(fixture(f"{name}.db"))
         self.said = json.loads(fixture(f"{name}.sqlite.json"))
-        self.without = NEWER if name == BEFORE else frozenset()
+        self.without = NEWER if name == BEFORE else SINCE_0_1_0
 
     def open(self):
         return SqliteStore(self._path, QueuePolicy())
@@ -65,7 +65,7 @@ class InDatabase:
             loading.execute(script)
         self._url = server.url()
         self.said = json.loads(fixture(f"{name}.postgres.json"))
-        self.without = NEWER if name == BEFORE else frozenset()
+        self.without = NEWER if name == BEFORE else SINCE_0_1_0
 
     def open(self):
         return PostgresStore(self._url, QueuePolicy())
