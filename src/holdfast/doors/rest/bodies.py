@@ -21,7 +21,7 @@ from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, OnConfli
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
-from holdfast.limits import COUNTED_BODY_BYTES, ID_MAX, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
 from holdfast.trace_context import traceparent_of
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
@@ -260,7 +260,7 @@ def closing_jobs(given: BatchIn) -> list[ClosingJob]:
         if job is not None:
             new = _new(job.queue, raw(f"{on.value}.payload", job.payload) or b"null", None, job)
             if job.batch is not None:
-                _join(new, job.batch)
+                new.extras = msgspec.structs.replace(new.extras, batch=job.batch)
             found.append(ClosingJob(on, new))
     return found
 
@@ -306,13 +306,8 @@ def _conflicting(new: NewJob, given: PutOptions) -> NewJob:
     if given.on_conflict is not _REFUSE or given.debounce_max_ms is not None:
         new.on_conflict, new.debounce_max_ms = given.on_conflict, given.debounce_max_ms
     if given.batch is not None:
-        _join(new, given.batch)
+        new.extras = msgspec.structs.replace(new.extras, batch=given.batch)
     return new
-
-
-def _join(new: NewJob, batch: int) -> None:
-    checks.number("batch", batch, 1, ID_MAX)
-    new.extras = msgspec.structs.replace(new.extras, batch=batch)
 
 
 def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:

@@ -108,7 +108,7 @@ def test_the_same_call_again_is_the_same_batch(api, queue):
         ({"on_finish": {"queue": "!"}}, "on_finish.queue"),
         ({"on_finish": {"queue": "q", "priority": -1}}, "on_finish.priority"),
         ({"on_finish": {"queue": "q", "unique": "u"}}, "on_finish.unique"),
-        ({"on_finish": {"queue": "q", "batch": 0}}, "batch"),
+        ({"on_finish": {"queue": "q", "batch": 0}}, "on_finish.batch"),
     ],
 )
 def test_what_is_wrong_is_named(api, body, field):
