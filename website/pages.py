@@ -54,7 +54,7 @@ PARTS = {
     ],
     "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
     "Reference": [
-        "protocol", "reference/api", "channel", "python", "shell", "reference/commands", "configuration", "reference/settings", "reference/metrics",
+        "protocol", "reference/api", "channel", "python", "tasks", "shell", "reference/commands", "configuration", "reference/settings", "reference/metrics",
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",
     ],
     "Explanation": [

@@ -62,7 +62,9 @@ TALKING = {
     "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),
     "stats": Place(_WATCHING, "stats", "Show the statistics of a server, in total and per queue."),
     "top": Place("holdfast.cli.top", "top", "Watch queues and workers on a live screen."),
-    "worker": Place("holdfast.cli.workers", "commands", "List workers, stop them gracefully, and run a program as a worker."),
+    "worker": Place(
+        "holdfast.cli.workers", "commands", "List workers, stop them gracefully, and run tasks, or a program for each job."
+    ),
 }
 SERVER = {
     "backup": Place("holdfast.cli.check", "backup", "Copy a store file, even while a server uses it."),

@@ -1,4 +1,4 @@
-"""`holdfast worker …`: list workers, stop them gracefully, and run any program as a worker.
+"""`holdfast worker …`: list workers, stop them gracefully, run the tasks of a Python program, or any program for each job.
 
 `exec` is a `holdfast.Worker` whose handler runs the program: leases, batches, cancellation and the shutdown are the worker's.
 """
@@ -34,7 +34,7 @@ _COLUMNS = {
 
 @click.group("worker")
 def commands() -> None:
-    """List workers, stop them gracefully, and run a program as a worker."""
+    """List workers, stop them gracefully, and run tasks, or a program for each job."""
 
 
 @commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
@@ -70,6 +70,44 @@ def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool
         if confirmed(f"remove the worker {worker.name or worker.id}, {_holds(worker)}", yes, dry_run):
             client.remove_worker(worker_id)
             show({"worker": worker_id, "deleted": True}, as_json, f"{worker_id} is removed")
+
+
+@commands.command(
+    epilog=examples("holdfast worker run app:tasks", "holdfast worker run app:tasks --queues mail,reports --processes 4")
+)
+@click.argument("app", metavar="MODULE:NAME")
+@click.option("--queues", help="Queues to take jobs from, comma-separated.  [default: those that the tasks name]")
+@click.option("--processes", type=click.IntRange(1, 512), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=10, show_default=True, help="Max tasks at once, in each process."
+)
+@click.option(
+    "--grace", "grace_ms", type=Duration(), default="25s", help="Time for tasks to finish after SIGTERM.  [default: 25s]"
+)
+@click.option("--until-empty", is_flag=True, help="Exit once no job is ready and none is running.")
+@click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
+@addressed
+def run(
+    app: str,
+    place: Profile,
+    queues: str | None,
+    processes: int,
+    concurrency: int,
+    grace_ms: int,
+    until_empty: bool,
+    quiet: bool,
+) -> None:
+    """Run the tasks of a Python program, such as `tasks = Tasks()` in app.py; a server that its Tasks name goes first."""
+    from holdfast.cli import run as running  # noqa: PLC0415  (asyncio, which the other commands need not)
+
+    os.environ |= {name: value for name, value in zip(VARIABLES, place, strict=True) if value is not None}
+    given = {"queues": queues.split(",") if queues else None, "concurrency": concurrency, "grace": grace_ms / 1_000}
+    arguments = (app, "WARNING" if quiet else "INFO", given, until_empty)
+    if processes == 1:
+        running.run(*arguments)
+    else:
+        running.worker_of(app, given)  # what is wrong with it is said once
+        sys.exit(running.run_many(processes, *arguments))
 
 
 class _Code(click.IntRange):

@@ -31,6 +31,7 @@ RUN = (
     "docs/upgrading.md",
     "docs/traces.md",
     "docs/shell.md",
+    "docs/tasks.md",
 )
 
 RUNBOOK = "docs/runbook.md"

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from holdfast.client.types import Fail, Release
 from holdfast.limits import DELAY_MS_MAX, REASON_CHARS
 
-_OURS = "holdfast.client.worker"
+_OURS = ("holdfast.client.worker", "holdfast.tasks")
 _CUT = "… the beginning is cut\n"
 
 

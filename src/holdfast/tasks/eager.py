@@ -1,0 +1,121 @@
+"""Eager mode: in place of the clients, what runs a job at once, where it is enqueued, and without a server.
+
+A payload and a result go through JSON, middleware is around them, and what follows a job is run behind it, as by a worker.
+"""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from holdfast.client.types import Job, Lease, NewJob, Receipt
+from holdfast.client.worker import HeldJob
+from holdfast.limits import PRIORITY_DEFAULT
+from holdfast.tasks.attempt import Attempt
+
+if TYPE_CHECKING:
+    from holdfast.tasks.tasks import Tasks
+
+Finish = Callable[[Any], Awaitable[Any]]
+
+
+def not_held(job: NewJob, number: int = 0) -> HeldJob:
+    """The job that a task gets where no server has one: here, and where it is just called."""
+    now = datetime.now(UTC)
+    given = {name: value for name in ("tags", "meta") if (value := getattr(job, name)) is not UNSET}
+    payload = Raw(b"null") if job.payload is UNSET else Raw(msgspec.json.encode(job.payload))
+    made = Job(
+        id=number, queue=job.queue, type=str(job.type), state="leased", priority=PRIORITY_DEFAULT, attempt=1, max_attempts=1,
+        created_at=now, ready_at=now, payload_json=payload, lease=Lease("", "", 0), **given,
+    )  # fmt: skip
+    return HeldJob(made)
+
+
+class Eager:
+    """What `enqueue` and a handle ask of a `Client`. `jobs` are those that it has run."""
+
+    def __init__(self, tasks: "Tasks") -> None:
+        self.jobs: list[NewJob] = []
+        self._tasks = tasks
+        self._results: dict[int, Any] = {}
+
+    def enqueue(self, queue: str, payload: Any, **given: Any) -> Receipt:
+        """Run a job; raises what its task raises."""
+        return _driven(self.run(_job(queue, payload, given), _in_a_thread))
+
+    def enqueue_many(self, jobs: Iterable[NewJob], **_: Any) -> list[Receipt]:
+        """Run jobs, one after the other."""
+        return [_driven(self.run(job, _in_a_thread)) for job in jobs]
+
+    def result(self, job_id: int, _: float | None = None) -> Any:
+        """What a job has returned."""
+        return self._results[job_id]
+
+    async def run(self, job: NewJob, finish: Finish) -> Receipt:
+        """Run a job, and what follows it."""
+        number = len(self.jobs) + 1
+        held = not_held(job, number)
+        self.jobs.append(msgspec.structs.replace(job, payload=held.payload))
+        attempt = Attempt(self._tasks.runnable(str(job.type)), held)
+        result = None
+        with self._tasks.attempting(held):
+            result = await finish(attempt.call())
+        self._results[number] = msgspec.json.decode(attempt.conclude(result) or b"null")
+        for each in held.follow_ups:
+            await self.run(msgspec.json.decode(each, type=NewJob) if isinstance(each, Raw) else each, finish)
+        held.job.state = "concluded"
+        return msgspec.convert(held.job, Receipt, from_attributes=True)
+
+
+class AsyncEager:
+    """The same for `AsyncClient`."""
+
+    def __init__(self, eager: Eager) -> None:
+        self._eager = eager
+
+    async def enqueue(self, queue: str, payload: Any, **given: Any) -> Receipt:
+        """Run a job; raises what its task raises."""
+        return await self._eager.run(_job(queue, payload, given), finished)
+
+    async def enqueue_many(self, jobs: Iterable[NewJob], **_: Any) -> list[Receipt]:
+        """Run jobs, one after the other."""
+        return [await self._eager.run(job, finished) for job in jobs]
+
+    async def result(self, job_id: int, _: float | None = None) -> Any:
+        """What a job has returned."""
+        return self._eager.result(job_id)
+
+
+def _job(queue: str, payload: Any, given: dict[str, Any]) -> NewJob:
+    return NewJob(
+        queue=queue, payload=payload, **{name: value for name, value in given.items() if name in NewJob.__struct_fields__}
+    )
+
+
+async def finished(result: Any) -> Any:
+    """What it is, or what is waited for."""
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _in_a_thread(result: Any) -> Any:
+    """Waits, without giving way, for a coroutine in an event loop of its own: its caller is none, and there may be a loop here."""
+    if not inspect.iscoroutine(result):
+        return result
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(contextvars.copy_context().run, asyncio.run, result).result()
+
+
+def _driven(run: Coroutine[Any, Any, Receipt]) -> Receipt:
+    """What a coroutine returns that never gives way."""
+    try:
+        run.send(None)
+    except StopIteration as done:
+        receipt: Receipt = done.value
+        return receipt
+    raise AssertionError("nothing is waited for but by a thread")

@@ -1,0 +1,96 @@
+"""A `Worker` with a handler for each task."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from holdfast.client.aio.client import AsyncClient
+from holdfast.client.refusals import Unreachable
+from holdfast.client.retry import LONG_DEADLINE_S
+from holdfast.client.worker import HeldJob, Worker
+from holdfast.client.worker.connectivity import log
+from holdfast.client.worker.worker import LEASE_MS
+from holdfast.errors import OutcomeUnknown, Unavailable
+from holdfast.tasks.attempt import Attempt
+from holdfast.tasks.options import Duration, milliseconds
+from holdfast.tasks.task import AsyncTask, Task
+
+if TYPE_CHECKING:
+    from holdfast.tasks.tasks import Tasks
+
+_PAUSE_S = 1.0  # before schedules are set again while no server answers
+
+
+class WorkerOptions(TypedDict, total=False):
+    """As `Worker` has them; `grace`: how long tasks may run on after SIGTERM."""
+
+    concurrency: int
+    prefetch: int
+    order: Literal["queue", "priority"]
+    grace: Duration
+    name: str
+    register: bool
+
+
+class TaskWorker(Worker):
+    """Makes the schedules of its tasks, runs the hooks of `tasks` around its work, and hands each job to its task."""
+
+    def __init__(self, tasks: "Tasks", queues: Sequence[str], listed: Sequence[Task[..., Any]], given: WorkerOptions) -> None:
+        options: dict[str, Any] = {"register": True, **tasks.connection, **given}
+        if "grace" in options:
+            options["grace_s"] = milliseconds("grace", options.pop("grace")) / 1_000
+        # A lease that a task asks for is that of its jobs, which a lease of the worker's would replace.
+        lease_ms = None if any(task.lease_ms for task in listed) else LEASE_MS
+        super().__init__(queues, url=tasks.url, lease_ms=lease_ms, **options)
+        self._tasks = tasks
+        self._names = {task.name for task in listed if task.queue in self.queues}
+        for task in listed:
+            self.handler(task.name, timeout_s=task.timeout_s, raw=True)(_handler(tasks, task))
+
+    async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
+        async with self._tasks.running():
+            setting = asyncio.create_task(self._set_schedules(url))
+            setting.add_done_callback(self._schedules_set)
+            try:
+                await super()._work(signals, url, until_empty)
+                if until_empty:
+                    await setting
+            finally:
+                setting.cancel()  # harmless if it is done
+                outcome = await asyncio.gather(setting, return_exceptions=True)
+            if isinstance(outcome[0], Exception):
+                raise outcome[0]
+
+    def _schedules_set(self, setting: "asyncio.Task[None]") -> None:
+        if not setting.cancelled() and setting.exception() is not None:  # refused: no worker without the schedules of its tasks
+            self.stop()
+
+    async def _set_schedules(self, url: str | Sequence[str] | None) -> None:
+        """While no server answers, again until one does; raises a refusal."""
+        if not self._names & self._tasks.scheduled:
+            return None
+        async with AsyncClient(url, **self._tasks.connection, deadline_s=LONG_DEADLINE_S) as client:
+            while True:
+                try:
+                    return await self._tasks.schedules.set(client, self._names)
+                except (Unreachable, Unavailable, OutcomeUnknown) as error:
+                    log.warning("the schedules could not be set, trying again: %s", error)
+                await asyncio.sleep(_PAUSE_S)
+
+
+def _handler(tasks: "Tasks", task: Task[..., Any]) -> Callable[[HeldJob], Any]:
+    def run(held: HeldJob) -> Any:
+        attempt = Attempt(task, held)
+        result = None
+        with tasks.attempting(held):
+            result = attempt.call()
+        return attempt.conclude(result)
+
+    async def arun(held: HeldJob) -> Any:
+        attempt = Attempt(task, held)
+        result = None
+        with tasks.attempting(held):
+            result = await attempt.call()
+        return attempt.conclude(result)
+
+    return arun if isinstance(task, AsyncTask) else run
