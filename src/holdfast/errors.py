@@ -130,6 +130,13 @@ class ScheduleNotFound(NotFound):
     title = "No such schedule"
 
 
+class BatchNotFound(NotFound):
+    """No batch has this id."""
+
+    code = "batch_not_found"
+    title = "No such batch"
+
+
 class KeyNotFound(NotFound):
     """No access key has this id or name."""
 
@@ -177,6 +184,13 @@ class WrongState(Conflict):
 
     code = "wrong_state"
     title = "The state does not allow this"
+
+
+class BatchClosed(Conflict):
+    """The batch takes no more jobs, but for those that its running members add."""
+
+    code = "batch_closed"
+    title = "The batch is closed"
 
 
 class IdempotencyMismatch(Conflict):

@@ -363,3 +363,13 @@ LOG_WAITING_BYTES = (
 )  # of log lines that are not read, in each process: some thousand lines; then they are dropped and counted
 LOG_LAST_S = 1.0  # that a process which ends waits for a reader of its last lines
 SIGNALS_TOGETHER_S = 0.25  # signals to stop within this time are one: less than a person needs to press Ctrl-C again
+
+# Batches of jobs.
+JOB_BATCHES = 100_000  # that are not finished, or have dead members: each has a row that is written with its members
+JOB_BATCH_MEMBERS = 10_000_000  # of one batch
+JOB_BATCH_NAME_CHARS = 256
+JOB_BATCH_LEVELS = 8  # of batches whose closing jobs are members of others
+JOB_BATCHES_KEPT = 10_000  # finished ones without dead members: the newest, for at most so long:
+JOB_BATCH_KEPT_MS = 7 * 86_400_000
+CLOSING_JOBS = 1_000  # put in one transaction; more are owed, and put by the next
+JOB_BATCHES_CACHED = 10_000  # rows that the writer of a file remembers: some 500 bytes each

@@ -19,7 +19,8 @@ from holdfast.connection_limit import ConnectionLimit
 from holdfast.engine.engine import Engine
 from holdfast.limits import METRIC_QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
-from holdfast.messages.views import BackupState, QueueStats, Replication, Stats, StoreStats
+from holdfast.messages.views import QueueStats, Replication, Stats, StoreStats
+from holdfast.metric_families import seldom_families
 from holdfast.tls import Certificate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -431,30 +432,10 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
         "Entries of the audit log that were too old, or too many.",
         value=store.audit.get("removed", 0),
     )
-    yield from _backup_families(store.backups)
+    yield from seldom_families(store)
     if store.replication is not None:
         yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)
-
-
-def _backup_families(backups: BackupState | None) -> Iterator[Metric]:
-    """Without samples where no backups are scheduled: an alert on their age would go off."""
-    seen = backups or BackupState(0)
-    for name, about, value in (
-        ("interval_seconds", "How often a backup is scheduled (backup_every).", seen.every_ms / 1000),
-        ("last_success_timestamp_seconds", "When the newest backup was begun; 0 without any.", seen.last_at / 1000),
-        ("duration_seconds", "How long the last backup took.", seen.seconds),
-        ("size_bytes", "Size of the newest backup.", seen.bytes),
-        ("kept", "How many backups there are.", seen.kept),
-    ):
-        gauge = GaugeMetricFamily(f"holdfast_backup_{name}", about, labels=[])
-        if backups is not None:
-            gauge.add_metric([], value)
-        yield gauge
-    failures = CounterMetricFamily("holdfast_backup_failures", "Scheduled backups that failed.", labels=[])
-    if backups is not None:
-        failures.add_metric([], seen.failures)
-    yield failures
 
 
 def replication_families(replication: Replication) -> Iterator[Metric]:

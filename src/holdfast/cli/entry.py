@@ -48,6 +48,7 @@ class Place(NamedTuple):
 _WATCHING = "holdfast.cli.events"
 TALKING = {
     "audit": Place("holdfast.cli.audit", "audit", "List who did what by hand, the newest first."),
+    "batch": Place("holdfast.cli.batches", "commands", "Make batches of jobs, watch, close and cancel them."),
     "completion": Place("holdfast.cli.completion", "completion", "Print a shell completion script."),
     "events": Place(_WATCHING, "events", "Stream events of jobs as they are committed."),
     "failures": Place("holdfast.cli.failures", "failures", "List the newest failures, those with the same error together."),

@@ -8,7 +8,7 @@ from holdfast.cli.completion import queue_names
 from holdfast.cli.context import Words, examples, talking
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.types import FailureGroup
+from holdfast.client.failures import FailureGroup
 
 _COLUMNS: dict[str, Any] = {
     "ERROR": lambda group: group.error or group.kind or "-",

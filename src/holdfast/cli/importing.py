@@ -9,13 +9,15 @@ from typing import BinaryIO
 
 import msgspec
 
-from holdfast.committer import groups
+from holdfast.committer import groups, joining
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, breach
 from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
-from holdfast.job.job import IdempotencyKey, Job, NewJob
+from holdfast.job.job import HISTORY, IdempotencyKey, Job, NewJob
+from holdfast.job.job_batch import OWED
+from holdfast.job.job_batch import place as place_of
 from holdfast.job.schedule import Schedule
 from holdfast.limits import (
     CRON_CHARS,
@@ -23,6 +25,7 @@ from holdfast.limits import (
     EXPORT_PAGE_JOBS,
     FAN_OUT,
     IMPORT_LINE_BYTES,
+    JOB_BATCH_NAME_CHARS,
     PAYLOAD_BYTES_MAX,
     PROGRESS_BYTES,
     REASON_CHARS,
@@ -34,12 +37,12 @@ from holdfast.limits import (
 from holdfast.messages import events
 from holdfast.routing import interests
 from holdfast.stores import exported
-from holdfast.stores.exported import FORMAT, AnswerLine, End, Head, QueueLine, ScheduleLine, Whole
+from holdfast.stores.exported import FORMAT, AnswerLine, BatchLine, End, Head, QueueLine, ScheduleLine, Whole
 from holdfast.stores.formats import UNREADABLE, receipts_of
 from holdfast.stores.store import KeptAnswer, Prefetch, Store, Transaction, TryAgain
 
 _TRIES = 3
-Item = Head | QueueLine | ScheduleLine | AnswerLine | Whole | End
+Item = Head | QueueLine | ScheduleLine | BatchLine | AnswerLine | Whole | End
 
 
 class CantImport(Exception):
@@ -93,7 +96,7 @@ def _item(number: int, text: bytes) -> Item:
         raise CantImport(number, f"it can't be read: {error}") from None
     if line.head is not None and line.head.format != FORMAT:
         raise CantImport(number, f"its format is {line.head.format[:80]!r}, and this version of Holdfast reads {FORMAT}")
-    found = line.head or line.queue or line.schedule or line.answer or line.end
+    found = line.head or line.queue or line.schedule or line.batch or line.answer or line.end
     assert found is not None, "a line says something"
     return found
 
@@ -193,6 +196,7 @@ class Importer:
                     if not isinstance(error, InvalidRequest):
                         raise
                     raise _Refused(place, error.detail) from None
+            await _count_members(batch)
             await groups.settle(batch)
             await batch.finish()
             await tx.commit()
@@ -205,13 +209,15 @@ class _Refused(Exception):
         self.place, self.why = place, why
 
 
-async def _take(batch: Batch, item: Head | QueueLine | ScheduleLine | AnswerLine | End) -> None:
+async def _take(batch: Batch, item: Head | QueueLine | ScheduleLine | BatchLine | AnswerLine | End) -> None:
     if isinstance(item, Head | End):
         await batch.tx.continue_from(item.last_job, item.last_fence)
     elif isinstance(item, QueueLine):
         await _take_queue(batch, item)
     elif isinstance(item, ScheduleLine):
         await _take_schedule(batch.tx, item)
+    elif isinstance(item, BatchLine):
+        await _take_batch(batch, item)
     else:
         await _take_answer(batch.tx, item)
 
@@ -261,6 +267,36 @@ def _check_schedule(schedule: Schedule) -> None:
         raise InvalidRequest(f"the schedule {schedule.name} can't be taken: {fault}")
 
 
+async def _take_batch(batch: Batch, line: BatchLine) -> None:
+    """A batch that is there stays as it is: the file is imported again."""
+    checks.text("batch.name", line.name, JOB_BATCH_NAME_CHARS)
+    try:
+        found, closing = exported.batch_of(line)
+    except UNREADABLE as error:
+        raise InvalidRequest(f"the batch {line.id} can't be read: {error}") from None
+    for one in closing:
+        checks.new_job(one.job, PAYLOAD_BYTES_MAX, f"batch.{one.on.value}.")
+    if await joining.current(batch, line.id) is not None:
+        return
+    await batch.tx.continue_from(line.id, 0)
+    members = batch.members_here()
+    members.loaded[line.id] = found
+    members.made.append((found, closing))
+    members.owed += [(line.id, one.on, "") for one in closing if found.mark(one.on) == OWED]
+    for one in closing:
+        members.promise(one.job.extras.batch, 1)
+
+
+async def _count_members(batch: Batch) -> None:
+    """Count what has come of batches. Their closing jobs are put by who serves the store."""
+    members = batch.members
+    if members is not None and members.moved:
+        ids = sorted(members.moved)
+        await joining.load(batch, ids)
+        for number in ids:
+            members.brought_up(number, batch.now)
+
+
 async def _take_answer(tx: Transaction, line: AnswerLine) -> None:
     if line.scope:
         checks.queue_name("answer.scope", line.scope)
@@ -305,6 +341,8 @@ async def _put(batch: Batch, whole: Whole) -> bool:
         then=whole.then or None,
     )
     batch.changes[job.id].errors = whole.errors
+    if job.extras.batch is not None and job.state in HISTORY:
+        batch.members_here().moved_of(job.extras.batch)[place_of(job.state)] -= 1  # it is counted in the batch's own line
     return True
 
 

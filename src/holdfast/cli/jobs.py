@@ -81,6 +81,7 @@ for each in (tail, *BULK):
     "--debounce-max", "debounce_max_ms", type=Duration(), help="Put it off at most so long after it was first enqueued."
 )
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
+@click.option("--batch", type=int, help="Open batch that the job joins.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
 @meta_option("Name and value that go with the job")
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second job.")
@@ -198,6 +199,7 @@ def _whole(job: Job, as_json: bool) -> None:
 @click.option("--tag", type=Words(), help="Only with this tag.")
 @click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
 @meta_option("Only with this name and value")
+@click.option("--batch", type=int, help="Only members of this batch, by their ids.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking

@@ -1,6 +1,6 @@
 """Bodies of requests that are more than their fields."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from holdfast.client.contents import encode
@@ -38,14 +38,30 @@ def raw_query(options: PutOptions) -> dict[str, Any]:
 
 def chunks(jobs: Iterable[NewJob]) -> Iterator[bytes]:
     """Bodies of up to 1,000 jobs and about 8 MiB each, in order."""
+    for entries in _pieces(jobs):
+        yield b'{"jobs":[' + b",".join(entries) + b"]}"
+
+
+def first_of(jobs: Iterable[NewJob]) -> list[bytes]:
+    """The first of these jobs, as many as one request takes."""
+    return next(_pieces(jobs), [])
+
+
+def batch_body(entries: list[bytes], name: str, closed: bool, closing: Mapping[str, NewJob | None]) -> bytes:
+    """A batch with its first jobs, and with its closing jobs by when they are due."""
+    fields = {"name": name, "closed": closed} | {on: job for on, job in closing.items() if job is not None}
+    return encode(fields)[:-1] + b',"jobs":[' + b",".join(entries) + b"]}"
+
+
+def _pieces(jobs: Iterable[NewJob]) -> Iterator[list[bytes]]:
     held: list[bytes] = []
     size = 0
     for job in jobs:
         entry = encode(job)
         if held and (len(held) == BULK_JOBS or size + len(entry) > CHUNK_BYTES):
-            yield b'{"jobs":[' + b",".join(held) + b"]}"
+            yield held
             held, size = [], 0
         held.append(entry)
         size += len(entry) + 1
     if held:
-        yield b'{"jobs":[' + b",".join(held) + b"]}"
+        yield held

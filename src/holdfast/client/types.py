@@ -48,10 +48,11 @@ class JobOptions(TypedDict, total=False):
 
 
 class PutOptions(JobOptions, total=False):
-    """The same, and what is done if the unique key is taken: `refuse`, `existing`, `replace` or `debounce`."""
+    """The same, what is done if the unique key is taken (`refuse`, `existing`, `replace` or `debounce`), and the batch that it joins."""
 
     on_conflict: str
     debounce_max_ms: int
+    batch: int
 
 
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -76,6 +77,7 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     debounce_max_ms: int | UnsetType = UNSET
     expires_in_ms: int | UnsetType = UNSET
     expires_at: datetime | UnsetType = UNSET
+    batch: int | UnsetType = UNSET
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -160,6 +162,19 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     error: Raised | None = None
 
 
+class Closes(msgspec.Struct, kw_only=True):
+    """The batch that a job closes, with its counts as they were when the job was enqueued. `on`: `on_success`, `on_finish` or `on_failure`."""
+
+    batch: int
+    on: str
+    name: str = ""
+    pending: int = 0
+    concluded: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    total: int = 0
+
+
 class Job(msgspec.Struct, kw_only=True, dict=True):
     """A job. Fields without a value are None. A payload that is not JSON is in `body`, with its `content_type`.
 
@@ -195,6 +210,8 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     group_limit: int | None = None
     only_worker: str | None = None
     follows: int | None = None
+    batch: int | None = None
+    closes: Closes | None = None
     tags: list[str] = []
     meta: dict[str, str] = {}
     expires_at: datetime | None = None
@@ -275,32 +292,6 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
     delay_ms: int | UnsetType = UNSET
     crashed: bool = False
     error: Raised | UnsetType = UNSET
-
-
-class FailureGroup(msgspec.Struct, kw_only=True):
-    """Jobs that failed alike. `example` is the latest of them."""
-
-    key: str
-    queue: str
-    type: str
-    kind: str
-    error: str
-    place: str = ""
-    dead: int
-    waiting: int
-    recovered: int
-    workers: int
-    first_at: datetime
-    last_at: datetime
-    example: int
-
-
-class Failures(msgspec.Struct):
-    """The newest failures, alike ones together. `jobs` were looked at; `whole`: there are no more."""
-
-    groups: list[FailureGroup]
-    jobs: int
-    whole: bool
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):

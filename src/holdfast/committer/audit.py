@@ -21,6 +21,7 @@ from holdfast.messages.answers import Counted, Enqueued
 from holdfast.messages.audit import DONE, GOING_ON, AuditEntry, Deed, Managed, RecordAudit, TrimAudit
 from holdfast.messages.commands import PurgeQueue
 from holdfast.messages.frame import Answer, Refused
+from holdfast.messages.job_batches import CancelJobBatch
 from holdfast.messages.key_commands import KeyAnswer
 from holdfast.messages.operations import OperationAnswer, StartOperation
 
@@ -102,7 +103,7 @@ def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result:
     if isinstance(result, Refused) and result.code == StaleInterests.code:
         return  # not decided yet: it is submitted again once its event is routed
     done, refused, outcome = _outcome(command, result)
-    if command.counts and not done and not refused and outcome == DONE and not isinstance(command, PurgeQueue):
+    if command.counts and not done and not refused and outcome == DONE and not isinstance(command, PurgeQueue | CancelJobBatch):
         return  # nothing matched
     actor, bulk = command.actor, command.bulk
     words = deed.note

@@ -1,6 +1,6 @@
 """The commands of one transaction: what has been read, what has been decided, and in which order.
 
-    time passes → leases end → managing verbs → new jobs → groups settle → write → leases are given → write
+    time passes → leases end → managing verbs → new jobs → batches of jobs settle → groups settle → write → leases are given → write
 
 The order is legal because commands that wait together are concurrent: no caller has the answer to one while sending another. It
 also refuses least: jobs that end make room for new ones, and new ones can be leased at once. Every later decision about a job
@@ -17,6 +17,7 @@ import msgspec
 
 from holdfast.auth.scope import Scope, sees
 from holdfast.committer.by_type import ByType, Came
+from holdfast.committer.members import Members
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound, UpgradeUnfinished
@@ -95,6 +96,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     refusals: "Refusals | None" = None  # that may still be stored; None: no bound
     newest_only: bool = False  # None of the release before serves the store; False: not looked yet
     passed_over: int = 0  # refusals past that
+    members: Members | None = None  # of batches of jobs, where one changed
+    owing: bool = False  # a closing job of a batch could not be put
 
     async def queue(self, name: str) -> Queue | None:
         """The queue with this name, or None."""
@@ -132,6 +135,12 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             queue.typed = NOTHING_YET
             self.touched.add(queue.name)
             self.note_filling(queue)
+
+    def members_here(self) -> Members:
+        """The batches of jobs that this transaction touches."""
+        if self.members is None:
+            self.members = Members()
+        return self.members
 
     def may_give(self, queue: Queue) -> None:
         """A queue has changed, and may let calls go on that wait for what it has had before."""
@@ -206,13 +215,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             if self.earliest is None or moment < self.earliest:
                 self.earliest = moment
         if some.extras is not NO_EXTRAS:
-            if some.extras.group_key is not None:
-                self.grouped = True
-                if after is None or not after.holds_group_slot:
-                    self.left_group.add(some.id)
-            deadline = some.deadline
-            if deadline is not None and (self.earliest is None or deadline < self.earliest):
-                self.earliest = deadline
+            self._note_extras(some, before, after)
         if state is READY and some.extras.worker is not None:
             self.for_one.add(queue.name)
         job_id = some.id
@@ -229,6 +232,19 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         self._count(verb, queue, before, after)
         if self.listened:
             self.job_events.append(JobEvent(verb, job_id, some.queue, state, self.now))
+
+    def _note_extras(self, some: Job, before: Job | None, after: Job | None) -> None:
+        """What else depends on the state of a job that is not like most."""
+        extras = some.extras
+        if extras.group_key is not None:
+            self.grouped = True
+            if after is None or not after.holds_group_slot:
+                self.left_group.add(some.id)
+        deadline = some.deadline
+        if deadline is not None and (self.earliest is None or deadline < self.earliest):
+            self.earliest = deadline
+        if extras.batch is not None:
+            self.members_here().note(extras.batch, before, after)
 
     def _count(self, verb: str, queue: Queue, before: Job | None, after: Job | None) -> None:
         old = before.state if before is not None else None
@@ -271,9 +287,19 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             self.changes.clear()
             self.left_group.clear()
 
+    async def _save_job_batches(self, members: Members) -> None:
+        if members.made:
+            await self.tx.add_job_batches(members.made)
+            members.changed -= {made.id for made, _ in members.made}
+        changed = [found for number in members.changed if (found := members.loaded[number]) is not None]
+        if changed or members.gone or members.owed:
+            await self.tx.save_job_batches(changed, members.gone, members.owed)
+
     async def finish(self) -> Committed:
         """Write the rest, and say what will be news once it is committed."""
         await self.flush()
+        if self.members is not None:
+            await self._save_job_batches(self.members)
         if self.keeping:
             await self.tx.keep_answers(self.keeping, self.now)
         queues = [self.queues[name] for name in self.touched if name in self.queues]

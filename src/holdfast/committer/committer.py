@@ -18,11 +18,11 @@ Invariants
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.clock import Clock
-from holdfast.committer import audit, enqueue, groups, lease
+from holdfast.committer import audit, enqueue, groups, job_batches, lease
 from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
 from holdfast.committer.batch import Batch
 from holdfast.committer.by_type import ByType
@@ -33,7 +33,7 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.committer.ticker import LogLimit
 from holdfast.committer.totals import Totals
-from holdfast.committer.verbs import VERBS
+from holdfast.committer.verbs import VERBS, prefetched
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.job.job import LeaseRef
 from holdfast.job.registry import WorkerState, is_seen
@@ -46,7 +46,7 @@ from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Commit, Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers
-from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
+from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
 _FEW_COMMANDS = 8  # of a batch that grants jobs to who waits: with more, fronts and keeper get more done side by side
@@ -100,6 +100,7 @@ class Committer:
         self.aside = SetAside()
         self._refusals = audit.Refusals()
         self.schedules_changed = False
+        self.owing = True  # closing jobs of batches may be owed: not looked yet
         self._log_limits: dict[str, LogLimit] = {}
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
@@ -333,12 +334,14 @@ class Committer:
     async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
         """Apply and commit; retried after conflicts with other nodes."""
         queues: frozenset[str] = frozenset()
+        job_batches: frozenset[int] = frozenset()
         for tries in range(_TRIES):
             self._let_go()
             try:
-                return await self._apply_once(commands, accepting, queues)
+                return await self._apply_once(commands, accepting, queues, job_batches)
             except TryAgain as error:
                 queues |= error.queues
+                job_batches |= error.job_batches
                 log.debug("a conflict with another node; the batch is tried again", reason=str(error))
                 await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
@@ -357,14 +360,16 @@ class Committer:
             self._awaiting.let_go(picked, self._clock.now())
 
     async def _apply_once(
-        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str]
+        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str], job_batches: frozenset[int]
     ) -> tuple[list[Answer], Committed]:
         self._decided = []
         began = self._totals.commit_busy.begin()
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
-        begin = store.transaction(_prefetch(commands, clock.now(), queues)) if store.shared else store.transaction()
+        begin = (
+            store.transaction(prefetched(commands, clock.now(), queues, job_batches)) if store.shared else store.transaction()
+        )
         async with begin as tx:
             now = clock.now()
             if outages.seen != clock.leaps:  # just now: leases are extended first
@@ -392,6 +397,9 @@ class Committer:
         if batch.audit or batch.passed_over or batch.audit_removed:
             audit.committed(batch, self._refusals, self._totals.audit)
         self.schedules_changed |= batch.schedules_changed
+        if batch.members is not None:
+            self._totals.batches_committed(len(batch.members.made), batch.members.finished, batch.members.put, batch.owing)
+            self.owing |= batch.owing
         if batch.earliest is not None:
             self._due_at(batch.earliest)
         for name in batch.removed:
@@ -424,8 +432,7 @@ async def decide(
     if new:
         await enqueue.prepare(batch, new)
         await each(batch, new, results)
-    if batch.grouped:
-        await groups.settle(batch)
+    await _settle(batch)
     if batch.by_type.named:
         batch.came = await batch.by_type.came(batch, batch.arrived | batch.freed)
     if picked := pick(batch):  # they have waited longer
@@ -436,6 +443,14 @@ async def decide(
         await each(await lease.Leases.load(batch, [command for _, command in leases]), leases, results)
         await lease.add_progress(batch, results, [index for index, _ in leases])
     return results
+
+
+async def _settle(batch: Batch) -> None:
+    """What follows for others from all that was decided."""
+    if batch.members is not None:
+        await job_batches.settle(batch)
+    if batch.grouped:
+        await groups.settle(batch)
 
 
 async def manage(batch: Batch, numbered: tuple[int, Command[Answer]], results: list[Answer]) -> None:
@@ -459,15 +474,3 @@ async def each(decider: object, numbered: Sequence[tuple[int, Command[Answer]]],
             results[index] = await VERBS[type(command)].decide(decider, command)
         except HoldfastError as error:
             results[index] = Refused(error.code, error.detail, error.fields)
-
-
-def _prefetch(commands: Sequence[Command[Answer]], now: int, queues: Iterable[str]) -> Prefetch:
-    """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
-    found = Prefetch(now, set(queues))
-    found.unheard = True
-    for command in commands:
-        verb = VERBS[type(command)]
-        found.unheard &= verb.unheard
-        if verb.note is not None:
-            verb.note(found, command)
-    return found

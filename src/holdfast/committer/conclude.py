@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from holdfast.auth.scope import sees
-from holdfast.committer import enqueue, unique
+from holdfast.committer import enqueue, job_batches, joining, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
-from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
 from holdfast.messages import events
 from holdfast.messages.answers import Extended, Outcome
 from holdfast.messages.beanstalk_commands import BuryLease
@@ -29,7 +29,18 @@ class Conclude:
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseVerb]) -> "Conclude":
         """Load every lease that these commands name, in one go."""
-        return cls(batch, await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {})
+        held = await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {}
+        for job in held.values():
+            if job.extras is not NO_EXTRAS and job.extras.batch is not None:
+                await cls._load_batches(batch, commands, held)
+                break
+        return cls(batch, held)
+
+    @staticmethod
+    async def _load_batches(batch: Batch, commands: Sequence[LeaseVerb], held: dict[int, Job]) -> None:
+        """Read in one go the batches of jobs that the last of may be among those to be concluded."""
+        jobs = [held[fence] for one in commands if type(one) is ConcludeLease and (fence := one.ref.fence) in held]
+        await joining.load(batch, [job.extras.batch for job in jobs if job.extras.batch is not None])
 
     async def conclude(self, command: ConcludeLease) -> Outcome:
         """The work is done."""
@@ -39,9 +50,14 @@ class Conclude:
             return await self._concluded_before(ref)
         after = lifecycle.conclude(job, ref, batch.now, len(command.result or b""))
         queue = batch.queues.get(job.queue) or await batch.own(job)
+        is_last = (
+            job.extras is not NO_EXTRAS and job.extras.batch is not None and await job_batches.foresee(batch, job, command.then)
+        )
         then = await enqueue.put(batch, command.then, job) if command.then else []
         batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)
         del self.held[ref.fence]
+        if is_last:
+            await job_batches.settle(batch)
         return Outcome(after.id, after.state, after.ready_at, then)
 
     async def fail(self, command: FailLease) -> Outcome:

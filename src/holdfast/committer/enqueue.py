@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.committer import deadlines, unique
+from holdfast.committer import deadlines, joining, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
@@ -16,7 +16,7 @@ from holdfast.errors import (
     StorageFull,
 )
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, OnConflict, Receipt
+from holdfast.job.job import NO_EXTRAS, Content, IdempotencyKey, Job, NewJob, OnConflict, Receipt
 from holdfast.job.meta import inherited
 from holdfast.job.queue import Queue
 from holdfast.job.registry import takes_from
@@ -24,6 +24,7 @@ from holdfast.limits import FAN_OUT, FAN_OUT_BYTES, PRIORITY_DEFAULT
 from holdfast.messages import events
 from holdfast.messages.answers import Enqueued
 from holdfast.messages.commands import Enqueue
+from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.stores.store import KeptAnswer
 
 _RETRY_AFTER_MS = 1_000
@@ -31,7 +32,11 @@ _RETRY_AFTER_MS = 1_000
 
 async def prepare(batch: Batch, numbered: Sequence[tuple[int, Any]]) -> None:
     """Load in one go what these commands have to be checked against."""
-    keys = [key for _, command in numbered if type(command) is Enqueue and (key := command.key) is not None]
+    keys = [
+        key
+        for _, command in numbered
+        if (type(command) is Enqueue or type(command) is MakeJobBatch) and (key := command.key) is not None
+    ]
     if keys:
         batch.kept.update(await batch.tx.kept_answers(keys))
 
@@ -39,25 +44,28 @@ async def prepare(batch: Batch, numbered: Sequence[tuple[int, Any]]) -> None:
 async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
     """Put all jobs of the command, or answer again what was answered the first time."""
     key = command.key
-    if key is not None:
-        kept = batch.kept.get((key.scope, key.key))
-        if kept is not None:
-            if kept.digest != key.digest:
-                raise IdempotencyMismatch(
-                    f"The idempotency key {key.key!r} was used with another request.", idempotency_key=key.key
-                )
-            gone = [receipt.id for receipt in kept.receipts if await batch.latest(receipt.id) is None]
-            return Enqueued(kept.receipts, duplicate=True, gone=gone)
+    if key is not None and (answered := kept(batch, key)) is not None:
+        gone = [receipt.id for receipt in answered.receipts if await batch.latest(receipt.id) is None]
+        return Enqueued(answered.receipts, duplicate=True, gone=gone)
     if command.interests is not None and command.interests != await batch.tx.interests_version():
         raise StaleInterests
     jobs = await _for_workers(batch, command.jobs) if command.to_workers else command.jobs
     free = await _free(batch, jobs) if command.skip_held else jobs
     existing: list[int] = []
-    receipts = await put(batch, free, existing=existing)
+    member = None if command.member is None else await joining.member_by(batch, command.member, free)
+    receipts = await put(batch, free, existing=existing, member=member)
     if key is not None:
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, receipts)
         batch.keeping.append((key, answer))
     return Enqueued(receipts, held=sorted({job.queue for job in jobs} - {job.queue for job in free}), existing=existing)
+
+
+def kept(batch: Batch, key: IdempotencyKey) -> KeptAnswer | None:
+    """What was answered to this key before; raises `IdempotencyMismatch` if that was to another request."""
+    found = batch.kept.get((key.scope, key.key))
+    if found is not None and found.digest != key.digest:
+        raise IdempotencyMismatch(f"The idempotency key {key.key!r} was used with another request.", idempotency_key=key.key)
+    return found
 
 
 async def _free(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
@@ -90,11 +98,19 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
     return copies
 
 
-async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None, existing: list[int] | None = None) -> list[Receipt]:
+async def put(
+    batch: Batch,
+    jobs: list[NewJob],
+    ending: Job | None = None,
+    existing: list[int] | None = None,
+    member: Job | None = None,
+    joined: bool = False,
+) -> list[Receipt]:
     """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
     `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the places
-    of those that are not new jobs: another that has their unique key stands there.
+    of those that are not new jobs: another that has their unique key stands there. `member`: a running job that adds to its own batch.
+    `joined`: the batches that they name have them already.
     """
     if not batch.accepting:
         raise StorageFull(
@@ -105,7 +121,11 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None, exist
         if new.expires_in_ms is not None or new.extras.expires_at is not None:
             await deadlines.check(batch, new, ending is not None)
     missing = await _missing(batch, jobs)
-    instead = await unique.resolve(batch, jobs, ending)
+    instead: dict[int, Job | int] = {}
+    if any(new.extras is not NO_EXTRAS for new in jobs):
+        instead = await unique.resolve(batch, jobs, ending)
+        if not joined and joining.joins(jobs):
+            await joining.admit(batch, jobs, ending or member)
     _check_room(batch, jobs, ending, instead)
     for new in jobs:
         if missing and new.queue in missing:
@@ -155,6 +175,17 @@ def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
         batch.unique[queue.name, job.extras.unique_key or ""] = job_id
     batch.change(events.ENQUEUED, queue, None, job, Content(new.type, new.content_type, new.payload))
     return unique.receipt(job)
+
+
+async def check_room(batch: Batch, jobs: list[NewJob], ending: Job) -> None:
+    """Raise `QueueFull` if there is no room for these jobs even once that one has ended."""
+    await _missing(batch, jobs)
+    _check_room(batch, jobs, ending, {})
+
+
+async def check_could_fit(batch: Batch, new: NewJob) -> None:
+    """Raise `PayloadTooLarge` if there will never be room for this job in its queue as it is set."""
+    _check_could_fit(await batch.queue(new.queue) or batch.queue_imagined(new.queue), [new])
 
 
 def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None, instead: dict[int, Job | int]) -> None:

@@ -9,7 +9,7 @@ from holdfast.errors import HoldfastError, Unavailable
 from holdfast.job import lifecycle
 from holdfast.job.job import Job, JobError
 from holdfast.job.queue import Queue
-from holdfast.limits import ID_MAX, IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
+from holdfast.limits import ID_MAX, IDEMPOTENCY_MS, JOB_BATCH_KEPT_MS, JOB_BATCHES_KEPT, PURGE_BYTES, QUEUES_PER_TICK
 from holdfast.messages import events
 from holdfast.messages.answers import Counted, Forgotten
 from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, ForgetHistory, PromoteDue
@@ -133,6 +133,8 @@ async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
             return Forgotten(command.limit, command.after)
     await batch.flush()
     left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
+    if left and not command.after:
+        left -= await batch.tx.forget_job_batches(batch.now - JOB_BATCH_KEPT_MS, JOB_BATCHES_KEPT, left)
     return Forgotten(command.limit - left, go_on)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import deadlines, expiry, groups, worker_registry
+from holdfast.committer import deadlines, expiry, groups, job_batches, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
@@ -209,6 +209,7 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
             else:
                 deadlines.end(batch, queue, job)
                 passed += 1
+        await job_batches.settle(batch)
         await groups.settle(batch)
         await batch.flush()
         limit = min(limit, queue.may_lease())

@@ -23,6 +23,7 @@ from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailab
 from holdfast.limits import (
     AUDIT_CHUNK,
     AUDIT_RETENTION_MS_DEFAULT,
+    CLOSING_JOBS,
     HISTORY_QUEUES,
     SCHEDULES,
     TYPES_CHUNK,
@@ -35,6 +36,7 @@ from holdfast.messages.beanstalk_commands import EndPauses
 from holdfast.messages.commands import AwaitJobs, LeaseJobs, RunSchedule
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
+from holdfast.messages.job_batches import PutClosingJobs
 from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import (
@@ -85,6 +87,7 @@ class LocalBackend:
         self._sink = FutureSink()
         self._wake_at: int | None = None
         self._forgotten_to = ""
+        self._owed_to = 0
         self.recorder = Recorder(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self.committer.untold = Owed(self.submit).give_back_later
@@ -102,6 +105,7 @@ class LocalBackend:
         ticks = [
             Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
             Tick("history", _HOUSEKEEPING_S, self._forget),
+            Tick("closing", _HOUSEKEEPING_S, self._put_closing_jobs),
             Tick("audit", _AUDIT_S, self._trim_audit),
             Tick("operations", _HOUSEKEEPING_S, self.operations.work, self.operations.due),
             Tick("old operations", _AUDIT_S, self.operations.trim),
@@ -326,6 +330,20 @@ class LocalBackend:
             return False
         self._forgotten_to = result.after
         return result.count >= _CHUNK
+
+    async def _put_closing_jobs(self) -> bool:
+        """Put the closing jobs of batches that are owed. Other nodes may have left some."""
+        if not self.committer.owing and not self._store.shared:
+            return False
+        self.committer.owing = False
+        result = await self.submit(PutClosingJobs(CLOSING_JOBS, self._owed_to))
+        if not isinstance(result, Counted):
+            self.committer.owing = True
+            return False
+        self._owed_to = result.up_to
+        self.committer.owing |= result.more
+        self.totals.job_batches["owed"] = int(self.committer.owing)
+        return result.count > 0 and result.more
 
     async def _trim_audit(self) -> bool:
         result = await self.submit(TrimAudit(self._audit_ms, AUDIT_CHUNK))

@@ -193,6 +193,8 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
     extras = replace(job.extras, worker=None, unreadable=None)
     if extras.expires_at is not None and extras.expires_at <= batch.now and job.deadline is None:
         extras = replace(extras, expires_at=None)  # it has ended, and is moved to be run after all
+    if job.state in HISTORY:
+        extras = replace(extras, batch=None)  # its batch has counted it for good
     new = NewJob(
         target,
         content.payload,
@@ -203,8 +205,10 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
         max_attempts=job.max_attempts,
         extras=extras,
     )
-    receipts = await enqueue.put(batch, [new])
+    receipts = await enqueue.put(batch, [new], joined=True)
     batch.change(events.DELETED, queue, job, None)
+    if extras.batch is not None:
+        batch.members_here().stays(extras.batch)
     return receipts
 
 

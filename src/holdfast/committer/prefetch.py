@@ -7,6 +7,7 @@ from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK
 from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
+from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.operations import StepOperation
 from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
 from holdfast.stores.store import Prefetch
@@ -25,6 +26,8 @@ def enqueue(found: Prefetch, command: Enqueue) -> None:
     """New jobs, perhaps for each worker."""
     new_jobs(found, command.jobs)
     found.open_ended |= command.to_workers
+    if command.member is not None:
+        found.jobs.append(command.member.job)
 
 
 def lease(found: Prefetch, command: LeaseJobs) -> None:
@@ -132,3 +135,20 @@ def operation(found: Prefetch, command: StepOperation) -> None:
 def put(found: Prefetch, command: PutJobs) -> None:
     """New jobs of several commands."""
     new_jobs(found, command.jobs)
+
+
+def make_job_batch(found: Prefetch, command: MakeJobBatch) -> None:
+    """New jobs, and an id for their batch."""
+    new_jobs(found, command.jobs)
+    found.new_jobs += 1
+
+
+def cancel_job_batch(found: Prefetch, command: CancelJobBatch) -> None:
+    """Jobs by their ids."""
+    found.jobs += command.jobs
+
+
+def owed(found: Prefetch, command: PutClosingJobs) -> None:
+    """The queues of closing jobs that are owed."""
+    found.owed = (command.after, command.limit)
+    found.open_ended = True

@@ -161,6 +161,7 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         jobs_why=totals.jobs_why,
         audit=dict(totals.audit),
         backups=totals.backups,
+        job_batches=dict(totals.job_batches),
     )
 
 

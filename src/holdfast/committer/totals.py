@@ -71,7 +71,16 @@ class Totals:
         self.jobs_why: list[str] = []
         self.operations: dict[str, int] = {}  # by state, those that have not ended
         self.backups: BackupState | None = None
+        self.job_batches = {"made": 0, "finished": 0, "put": 0, "owed": 0}
         self.audit = {"done": 0, "refused": 0, "unrecorded": 0, "removed": 0}  # entries of the audit log
+
+    def batches_committed(self, made: int, finished: int, put: int, owing: bool) -> None:
+        """Add what a commit did to batches of jobs; `owing`: closing jobs could not be put."""
+        counts = self.job_batches
+        counts["made"] += made
+        counts["finished"] += finished
+        counts["put"] += put
+        counts["owed"] |= owing
 
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""

@@ -6,7 +6,7 @@ from holdfast.committer import deadlines
 from holdfast.committer.batch import Batch
 from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
-from holdfast.job.job import FORGOTTEN, NO_EXTRAS, WAITING, Content, Job, NewJob, OnConflict, Receipt
+from holdfast.job.job import FORGOTTEN, WAITING, Content, Job, NewJob, OnConflict, Receipt
 from holdfast.messages import events
 
 
@@ -35,7 +35,7 @@ async def resolve(batch: Batch, jobs: list[NewJob], ending: Job | None) -> dict[
     these that gets it. Raises `NotUnique` for one that is to be refused.
     """
     instead: dict[int, Job | int] = {}
-    if all(new.extras is NO_EXTRAS or new.extras.unique_key is None for new in jobs):
+    if all(new.extras.unique_key is None for new in jobs):
         return instead
     first: dict[tuple[str, str], int] = {}
     for place, new in enumerate(jobs):

@@ -4,7 +4,7 @@ A new verb is a class in `messages/`, typed by its answer; a decider; and its ro
 `Conclude`, those that grant leases its `Leases`, and all others the `Batch` itself.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from holdfast.committer import (
     by_type,
     enqueue,
     expiry,
+    job_batches,
     manage,
     operations,
     prefetch,
@@ -60,6 +61,7 @@ from holdfast.messages.commands import (
     TakeBackLease,
 )
 from holdfast.messages.frame import Answer, Command
+from holdfast.messages.job_batches import CancelJobBatch, CloseJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.operations import (
     CancelOperation,
@@ -101,6 +103,11 @@ def _jobs(command: Enqueue | PutJobs) -> Burden:
         return _COMMAND_BYTES + len(jobs[0].payload) + _JOB_BYTES, 1
     queues = {job.queue for job in jobs}  # each costs about as much as a job, and perhaps it is to be made
     return _size(jobs), len(jobs) + len(queues) - 1
+
+
+def _batch(command: MakeJobBatch) -> Burden:
+    jobs = [*command.jobs, *(one.job for one in command.closing)]
+    return _size(jobs), 1 + len(jobs)
 
 
 def _concluded(command: ConcludeLease) -> Burden:
@@ -175,6 +182,13 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     SetOperationRate: Verb(operations.set_rate),
     StepOperation: Verb(operations.step, prefetch.operation, _limit, unheard=True),
     TrimOperations: Verb(operations.trim, unheard=True),
+    # Batches of jobs
+    MakeJobBatch: Verb(job_batches.make, prefetch.make_job_batch, _batch),
+    CloseJobBatch: Verb(job_batches.close),
+    CancelJobBatch: Verb(
+        job_batches.cancel, prefetch.cancel_job_batch, lambda command: (_COMMAND_BYTES, 1 + len(command.jobs))
+    ),
+    PutClosingJobs: Verb(job_batches.put_owed, prefetch.owed, _limit, unheard=True),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),
@@ -199,3 +213,18 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     ReserveJob: Verb(beanstalk.reserve, prefetch.reserve),
     PauseFor: Verb(beanstalk.pause, prefetch.queue),
 }
+
+
+def prefetched(
+    commands: Sequence[Command[Answer]], now: int, queues: Iterable[str], job_batches: Iterable[int] = ()
+) -> Prefetch:
+    """What these commands name. `queues` and `job_batches` are further ones that turned out to be needed when this was tried before."""
+    found = Prefetch(now, set(queues))
+    found.job_batches.update(job_batches)
+    found.unheard = True
+    for command in commands:
+        verb = VERBS[type(command)]
+        found.unheard &= verb.unheard
+        if verb.note is not None:
+            verb.note(found, command)
+    return found

@@ -20,7 +20,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import ALL
 from holdfast.errors import Forbidden, QueueNotFound
-from holdfast.messages import audit, commands, key_commands, operations, queries
+from holdfast.messages import audit, commands, job_batches, key_commands, operations, queries
 from holdfast.messages import beanstalk_commands as tubes
 from holdfast.messages.frame import Answer, Request
 
@@ -33,7 +33,7 @@ NOBODY = "This server requires an access key, and none is known for this request
 class Rule:
     """What a request needs. `queues`: those that it names. `exists`: the request needs an existing queue, so one that the key
     may not see is answered as not found; else it is forbidden. `scoped`: the request is about more than it names, and the store
-    leaves out what the key may not see. `also`: further abilities, each on a queue.
+    leaves out what the key may not see; `scoped_if`: only if this holds. `also`: further abilities, each on a queue.
     """
 
     ability: Ability
@@ -41,6 +41,7 @@ class Rule:
     exists: bool = False
     scoped: bool = False
     also: Callable[[Any], Iterable[tuple[Ability, str]]] | None = None
+    scoped_if: Callable[[Any], bool] | None = None
 
 
 def _name(request: Any) -> tuple[str, ...]:
@@ -58,6 +59,14 @@ def _names(request: Any) -> list[str]:
 
 def _of_jobs(request: Any) -> set[str]:
     return {job.queue for job in request.jobs}
+
+
+def _of_batch(request: job_batches.MakeJobBatch) -> set[str]:
+    return {job.queue for job in (*request.jobs, *(one.job for one in request.closing))}
+
+
+def _joins(request: commands.Enqueue) -> bool:
+    return any(job.extras.batch is not None for job in request.jobs)
 
 
 def _follow_ups(request: commands.ConcludeLease) -> Iterable[tuple[Ability, str]]:
@@ -87,7 +96,7 @@ _READ = Rule(Ability.READ, scoped=True)
 _ADMIN = Rule(Ability.ADMIN)
 
 RULES: dict[type[Request[Any]], Rule] = {
-    commands.Enqueue: Rule(Ability.PRODUCE, _of_jobs),
+    commands.Enqueue: Rule(Ability.PRODUCE, _of_jobs, scoped_if=_joins),
     commands.LeaseJobs: Rule(Ability.CONSUME, lambda request: request.queues, scoped=True),
     commands.ConcludeLease: Rule(Ability.CONSUME, scoped=True, also=_follow_ups),
     commands.FailLease: _LEASE,
@@ -151,6 +160,13 @@ RULES: dict[type[Request[Any]], Rule] = {
     queries.RecentFailures: Rule(Ability.READ, _queue, exists=True, scoped=True),
     queries.GetHistory: Rule(Ability.READ, _history, exists=True, scoped=True),
     audit.ListAudit: _ADMIN,
+    # Batches of jobs
+    job_batches.MakeJobBatch: Rule(Ability.PRODUCE, _of_batch, scoped=True),
+    job_batches.CloseJobBatch: Rule(Ability.PRODUCE, scoped=True),
+    job_batches.CancelJobBatch: _JOB,
+    job_batches.ListMembers: _JOB,  # in order to cancel them
+    job_batches.GetJobBatch: _READ,
+    job_batches.ListJobBatches: _READ,
     # Access keys
     key_commands.CreateKey: _ADMIN,
     key_commands.EditKey: _ADMIN,
@@ -199,7 +215,8 @@ def permit(request: R, caller: Caller | None) -> R:
             if rule.exists:
                 raise QueueNotFound(f"There is no queue {queue}.", queue=queue)
             _check(caller, rule.ability, queue)
-    return replace(request, scope=scope) if rule.scoped else request
+    scoped = rule.scoped or (rule.scoped_if is not None and rule.scoped_if(request))
+    return replace(request, scope=scope) if scoped else request
 
 
 def _check(caller: Caller, ability: Ability, queue: str) -> None:

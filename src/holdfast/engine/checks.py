@@ -181,6 +181,7 @@ def _extras(extras: Extras, at: str) -> None:
         raise breach(at + "group_limit", "needs a group_key")
     tags(at + "tags", extras.tags)
     meta(at + "meta", extras.meta)
+    number(at + "batch", extras.batch, 1, limits.ID_MAX)
     if extras.retry is not None:
         retry(extras.retry, at + "retry")
 

@@ -7,7 +7,7 @@
 Everything in progress is bounded in commands and in bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from holdfast.engine import checks
 from holdfast.engine.access import caller_here
 from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.hub import Hub, Subscription
+from holdfast.engine.job_batches import JobBatches
 from holdfast.engine.key_watch import KeyWatch
 from holdfast.engine.keys import Keys
 from holdfast.engine.operations import Operations
@@ -30,7 +31,8 @@ from holdfast.engine.wait import Call
 from holdfast.engine.waiters import Patience, Waiters
 from holdfast.engine.workers import Workers
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueNotFound, breach
-from holdfast.job.job import PURGEABLE, IdempotencyKey, NewJob, State
+from holdfast.job.job import PURGEABLE, IdempotencyKey, LeaseRef, NewJob, State
+from holdfast.job.job_batch import ClosingJob
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
 from holdfast.messages.audit import Managed
@@ -60,6 +62,7 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command
+from holdfast.messages.job_batches import JobBatchMade
 from holdfast.messages.views import Durability, QueueInfo
 from holdfast.routing.interests import Match, Share
 from holdfast.units import counted
@@ -84,6 +87,7 @@ class Engine(Pipeline):
         self.hub = Hub(backend.want_job_events)
         self.change_signal = ChangeSignal()
         self.reading = Reader(backend, self.hub, self.keyring)
+        self.batches = JobBatches(self, self.reading, payload_bytes)
         self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub, self.arrivals)
         self.keys = Keys(self, self.reading, self.key_watch.renewed)
         self.operations = Operations(self, self.reading)
@@ -106,9 +110,10 @@ class Engine(Pipeline):
         wait_ms: int = 0,
         at: str = "",
         patience: Patience | None = None,
+        member: LeaseRef | None = None,
     ) -> Enqueued:
         """Enqueue all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: ""
-        or "jobs".
+        or "jobs". `member`: the lease of a running job, which adds to its own batch even if that is closed.
         """
         checks.new_jobs(jobs, self.payload_bytes, at)
         if wait_ms:
@@ -116,12 +121,25 @@ class Engine(Pipeline):
         if self.draining:
             raise Draining(retry_after_ms=1_000)
         weight = len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
-        command = Enqueue(jobs, self._own(key))
+        command = Enqueue(jobs, self._own(key), member=member)
         if not wait_ms:
             return await self.ask(command, weight)
         names = tuple(dict.fromkeys(job.queue for job in jobs))
         call: Call[Enqueued] = Call(self, self.room, names, weight)
         return await call.answer(command, wait_ms, None, patience)
+
+    async def make_batch(
+        self,
+        jobs: list[NewJob],
+        name: str = "",
+        closed: bool = False,
+        closing: Sequence[ClosingJob] = (),
+        key: IdempotencyKey | None = None,
+    ) -> JobBatchMade:
+        """Make a batch with its first jobs, all of it or nothing."""
+        if self.draining:
+            raise Draining(retry_after_ms=1_000)
+        return await self.batches.make(jobs, name, closed, closing, self._own(key))
 
     def _own(self, key: IdempotencyKey | None) -> IdempotencyKey | None:
         """The stored form of an idempotency key for calls over several queues: a caller that may see only some queues has keys

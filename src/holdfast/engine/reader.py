@@ -26,13 +26,16 @@ from holdfast.errors import (
     ScheduleNotFound,
     StoreUnavailable,
     WorkerNotFound,
+    breach,
 )
 from holdfast.job.job import ENDED, Content
+from holdfast.job.job_batch import JOB_BATCH_STATES
 from holdfast.job.operation import hidden as hidden_operation
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
 from holdfast.messages.frame import A, Answer, Query
+from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.operations import ListOperations, OperationAnswer, OperationPage
 from holdfast.messages.queries import (
@@ -156,6 +159,23 @@ class Reader:
         self._check_filter(query)
         return self._shown_page(await self._ask(query))
 
+    async def job_batch(self, number: int) -> JobBatchInfo:
+        """One batch of jobs."""
+        checks.number("batch", number, 1, limits.ID_MAX)
+        return await self._ask(GetJobBatch(number))
+
+    async def job_batches(self, limit: int, before: int | None = None, state: str | None = None) -> JobBatchPage:
+        """A page of batches, the newest first."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        checks.number("cursor", before, 1, limits.ID_MAX)
+        if state not in (None, *JOB_BATCH_STATES):
+            raise breach("state", f"must be one of {', '.join(JOB_BATCH_STATES)}")
+        return await self._ask(ListJobBatches(limit, before, state))
+
+    async def members(self, query: ListMembers) -> MemberPage:
+        """Unfinished members of a batch."""
+        return await self._ask(query)
+
     async def counts(self, query: CountJobs) -> JobCounts:
         """How many jobs match a filter, by state, counted up to a bound."""
         self._check_filter(query)
@@ -234,6 +254,7 @@ class Reader:
         return replace(
             store,
             schedules_aside=0,
+            job_batches={},
             jobs_aside=0,
             operations={},
             unreadable={},
@@ -375,6 +396,8 @@ class Reader:
         checks.text("type", query.type, limits.TYPE_CHARS)
         checks.text("tag", query.tag, limits.TAG_CHARS)
         checks.meta("meta", query.meta)
+        if isinstance(query, ListJobs):
+            checks.number("batch", query.batch, 1, limits.ID_MAX)
         if query.queue is not None:
             checks.name_of_queue("queue", query.queue)
         checks.text("error", query.error, limits.REASON_CHARS)

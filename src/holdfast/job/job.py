@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from holdfast import limits
+from holdfast.job.closing import Closes
 from holdfast.job.meta import Meta
 from holdfast.job.retry import RetryPolicy
 
@@ -75,7 +76,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
 
     `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
     whose conclude enqueued it. `expires_at` is the job's deadline: it ends if no worker has it by then. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
-    set aside or repaired.
+    set aside or repaired. `batch` is the batch of which the job is a member, `closes` the one that it closes.
     """
 
     lease_ms: int | None = None
@@ -91,6 +92,8 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     unreadable: str | None = None
     meta: Meta = ()
     expires_at: int | None = None
+    batch: int | None = None
+    closes: Closes | None = None
 
 
 NO_EXTRAS = Extras()

@@ -304,7 +304,7 @@ def edit(
 
 def overwrite(job: Job, new: NewJob, now: int, max_attempts: int, expires_in_ms: int | None = None) -> Job:
     """A waiting job whose unique key a new one wants: it gets the new one's options and size, with none of its tries used, and keeps its id,
-    its group and its place in the line. Debounced, it also begins its delay again. Its deadline is the new one's.
+    its group, its batch and its place in the line. Debounced, it also begins its delay again. Its deadline is the new one's.
     """
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be replaced", "scheduled or ready")
@@ -316,6 +316,8 @@ def overwrite(job: Job, new: NewJob, now: int, max_attempts: int, expires_in_ms:
         worker=was.worker,
         follows=was.follows,
         beanstalk=was.beanstalk,
+        batch=was.batch,
+        closes=was.closes,
     )
     changed = replace(
         job,

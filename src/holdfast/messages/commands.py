@@ -23,7 +23,8 @@ class Enqueue(Command[Enqueued], frozen=True, tag=1):
     """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were.
 
     `to_workers`: each job is enqueued once for every running worker registered on its queue, and only that worker can lease it.
-    `skip_held`: a job whose unique key is taken is left out, instead of a refusal of all.
+    `skip_held`: a job whose unique key is taken is left out, instead of a refusal of all. `member`: the lease of a running job, which adds to its
+    own batch.
     """
 
     phase: ClassVar[Phase] = Phase.ENQUEUE
@@ -33,6 +34,7 @@ class Enqueue(Command[Enqueued], frozen=True, tag=1):
     interests: int | None = None
     to_workers: bool = False
     skip_held: bool = False
+    member: LeaseRef | None = None
 
 
 class LeaseJobs(Command[Granted], frozen=True, tag=2):

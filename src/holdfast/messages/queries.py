@@ -35,7 +35,7 @@ class GetJob(Query[JobDetail], frozen=True, tag=40):
 class ListJobs(Query[JobPage], frozen=True, tag=41):
     """A page of jobs that match all filters. See `stores/reader.py` for the order.
 
-    `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound. `before`: only those that ended, or
+    `batch`: only its members, by their ids. `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound. `before`: only those that ended, or
     were enqueued where they have not, at or before this time. `error`: with this in the last error.
     """
 
@@ -51,6 +51,7 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     meta: Meta = ()
     before: int | None = None
     error: str | None = None
+    batch: int | None = None
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from holdfast.job.schedule import Schedule, next_after
-from holdfast.stores.formats import UNREADABLE, extras_of, match_of, operation_fields, queues_of, receipts_of, settings_of
+from holdfast.stores.formats import UNREADABLE, extras_of, match_of, queues_of, receipts_of, settings_of
+from holdfast.stores.operation_formats import operation_fields
 from holdfast.stores.rows import Row, json_strictly, payload_strictly
 from holdfast.stores.unreadable import shown
 

@@ -3,6 +3,7 @@
     {"export": …}      first: which format, and the last numbers that the store has given
     {"queue": …}       a queue with its settings, its pause and its subscription
     {"schedule": …}    a schedule
+    {"batch": …}       a batch of jobs; before its jobs
     {"answer": …}      the kept answer to an idempotency key; before the jobs, so that each job that it names is in them
     {"job": …}         a job, in the order of their ids
     {"end": …}         last, if nothing is missing
@@ -19,10 +20,12 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from holdfast import error_text
+from holdfast.job.closing import Closing
 from holdfast.job.job import ENDED, LEASED, NO_EXTRAS, Content, Job, JobError, Lease, Raised, Receipt, State
+from holdfast.job.job_batch import NEVER, OWED, WAITS, ClosingJob, JobBatch
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule
-from holdfast.limits import BULK_JOBS, ERRORS_KEPT, ID_MAX, NUMBERS_AHEAD, WORKER_CHARS
+from holdfast.limits import BULK_JOBS, ERRORS_KEPT, ID_MAX, JOB_BATCH_LEVELS, NUMBERS_AHEAD, WORKER_CHARS
 from holdfast.stores import formats
 from holdfast.stores.formats import Number
 
@@ -83,6 +86,31 @@ class AnswerLine(_Line):
     digest: bytes
     receipts: Raw
     at: Moment
+
+
+class ClosingLine(_Line):
+    """A closing job that is not put yet; `job` as it is stored (`formats.py`)."""
+
+    on: Closing
+    job: Raw
+
+
+class BatchLine(_Line):
+    """A batch of jobs. `pending` and `dead` are not in it: its jobs tell. Of a closing job, `closing` has what is still to be put, and otherwise `marks`
+    what became of it (`job_batch.py`).
+    """
+
+    id: Id
+    name: str
+    created_at: Moment
+    queues: list[str]
+    closed: bool
+    concluded: Number
+    cancelled: Number
+    level: Annotated[int, Meta(ge=1, le=JOB_BATCH_LEVELS)] = 1
+    ended_at: Moment | None = None
+    marks: dict[Closing, Annotated[int, Meta(ge=NEVER, le=ID_MAX)]] = {}
+    closing: Annotated[list[ClosingLine], Meta(max_length=len(Closing))] = []
 
 
 class ErrorLine(_Line):
@@ -151,6 +179,7 @@ class Line(_Line):
     head: Head | None = msgspec.field(default=None, name="export")
     queue: QueueLine | None = None
     schedule: ScheduleLine | None = None
+    batch: BatchLine | None = None
     answer: AnswerLine | None = None
     job: JobLine | None = None
     end: End | None = None
@@ -192,6 +221,29 @@ def line_of_schedule(schedule: Schedule) -> ScheduleLine:
 def schedule_of(line: ScheduleLine) -> Schedule:
     """A schedule that was read; raises one of `formats.UNREADABLE`."""
     return formats.schedule_of(line.name, bytes(line.state), line.try_at, line.paused)
+
+
+def line_of_batch(batch: JobBatch, closing: dict[Closing, ClosingJob]) -> BatchLine:
+    """A batch to be written, with those of its closing jobs that are not put yet."""
+    return BatchLine(
+        batch.id, batch.name, batch.created_at, list(batch.queues), batch.closed, batch.concluded, batch.cancelled, batch.level, batch.ended_at,
+        {on: mark for on in Closing if (mark := batch.mark(on)) is not None},
+        [ClosingLine(on, Raw(formats.closing_job_text(one.job).encode())) for on, one in closing.items()],
+    )  # fmt: skip
+
+
+def batch_of(line: BatchLine) -> tuple[JobBatch, list[ClosingJob]]:
+    """A batch that was read, without the members that are still to come, and its closing jobs; raises one of `formats.UNREADABLE`."""
+    batch = JobBatch(
+        line.id, line.name, line.created_at, tuple(line.queues), line.closed, 0, line.concluded, 0, line.cancelled, ended_at=line.ended_at,
+        level=line.level,
+    )  # fmt: skip
+    closing = [ClosingJob(one.on, formats.closing_job_of(bytes(one.job))) for one in line.closing]
+    for on, mark in line.marks.items():
+        batch.set_mark(on, mark)
+    if {one.on for one in closing} != {on for on, mark in line.marks.items() if mark in (WAITS, OWED)}:
+        raise ValueError("batch.closing must have the jobs that are not put yet")
+    return batch, closing
 
 
 def line_of_job(whole: Whole) -> JobLine:

@@ -16,7 +16,7 @@ from msgspec import Raw
 from holdfast import __version__
 from holdfast.job.job import Content, Job, JobError, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.limits import EXPORT_PAGE_BYTES, EXPORT_PAGE_JOBS, QUEUES, SCHEDULES
+from holdfast.limits import EXPORT_PAGE_BYTES, EXPORT_PAGE_JOBS, ID_MAX, QUEUES, SCHEDULES
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.stores import exported, formats, rows
 from holdfast.stores.exported import AnswerLine, End, Head, Line, QueueLine, Whole
@@ -62,6 +62,9 @@ async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> Asy
     yield exported.written(Line(head=await _head(source, wanted, progress.after)))
     async for line in _around(source, wanted, progress):
         yield exported.written(line)
+    if not (progress.after or wanted.states or wanted.queues):
+        async for line in _batches(source):
+            yield exported.written(line)
     if not (progress.after or wanted.states):
         async for line in _answers(source, wanted, progress):
             yield exported.written(line)
@@ -128,6 +131,25 @@ async def _answers(source: ExportSource, wanted: Wanted, progress: Progress) -> 
         if len(found) < EXPORT_PAGE_JOBS:
             return
         after = (found[-1][0], found[-1][1])
+
+
+async def _batches(source: ExportSource) -> AsyncIterator[Line]:
+    """Batches of jobs: of a whole store alone, as they count all of their members. The oldest first: one whose closing job joins another comes
+    after that.
+    """
+    before, ids = ID_MAX + 1, list[int]()
+    while True:
+        async with source.reading() as snapshot:
+            found = await snapshot.fetch("job_batches_before", before, None, _PAGE)
+        ids += [row[0] for row in found]
+        if len(found) < _PAGE:
+            break
+        before = found[-1][0]
+    for number in reversed(ids):
+        async with source.reading() as snapshot:
+            for row in await snapshot.fetch("job_batch_one", number):
+                closing = rows.closing_jobs_of(await snapshot.fetch("closing_jobs", number), number)
+                yield Line(batch=exported.line_of_batch(rows.job_batch_of(row), closing))
 
 
 async def _page(source: ExportSource, wanted: Wanted, progress: Progress) -> tuple[int, list[Whole]] | None:

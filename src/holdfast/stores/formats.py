@@ -1,6 +1,6 @@
 """The formats on disk beyond plain columns, for every SQL store: JSON, by name, written and read here and nowhere else.
 
-The types of `job/` define a value in memory, and those of this file define it on disk: a field of one may move or be renamed
+An operation's is in `operation_formats.py`. The types of `job/` define a value in memory, and those of this file define it on disk: a field of one may move or be renamed
 while the other stays. Defaults are left out, so that ordinary jobs stay small. An unknown name is an error, as is a value of
 another type: the caller decides what to do then (`rows.py`).
 
@@ -9,7 +9,9 @@ is a step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. 
 PostgreSQL's step 4 are read by those steps only (`positional.py`).
 
     column                        what it holds                            read by SQL
-    job.extras                    Extras; NULL for most jobs               tags, meta, group and unique key: listings, checks, any_job
+    job_batch.queues              names                                    -
+    job_batch_closing.job         a closing job                            -
+    job.extras                    Extras; NULL for most jobs               tags, meta, group, unique key, batch: listings, checks
     queue.settings                what was set of QueueSettings            capacity and attempts: `holdfast.enqueue`
     queue.ready_floors            priority → number (PostgreSQL)           written by `holdfast.enqueue`
     interest.match                "*" or an object of patterns             -
@@ -27,12 +29,10 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from holdfast.auth.actor import NOBODY, Actor
-from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest
 from holdfast.job.by_type import Typed
+from holdfast.job.closing import Closes, Closing
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
-from holdfast.job.operation import Do, Doing, JobFilter, Operation, Skipped
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
@@ -53,11 +53,11 @@ _LEASE_MS_MAX = 4_294_967_295_000  # of a beanstalkd client, whose time to run i
 Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
 
 
-class _Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+class Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """By name, without defaults."""
 
 
-class _Counters(_Kept):
+class _Counters(Kept):
     delay_s: Number = 0
     timeouts: Number = 0
     releases: Number = 0
@@ -65,7 +65,17 @@ class _Counters(_Kept):
     kicks: Number = 0
 
 
-class _Extras(_Kept):
+class _Closes(Kept):
+    batch: Number
+    on: Closing
+    name: str = ""
+    pending: Number = 0
+    concluded: Number = 0
+    dead: Number = 0
+    cancelled: Number = 0
+
+
+class _Extras(Kept):
     lease_ms: Annotated[int, msgspec.Meta(ge=1, le=_LEASE_MS_MAX)] | None = None
     retry: RetryPolicy | None = None
     unique_key: str | None = None
@@ -78,9 +88,11 @@ class _Extras(_Kept):
     follows: Number | None = None
     meta: dict[str, str] = {}
     expires_at: Number | None = None
+    batch: Number | None = None
+    closes: _Closes | None = None
 
 
-class _Receipt(_Kept):
+class _Receipt(Kept):
     """`count` receipts of jobs that were enqueued together: alike but for their ids, which are consecutive from `id` on.
     `ready_at` is left out if the jobs were ready when they were enqueued.
     """
@@ -95,7 +107,7 @@ class _Receipt(_Kept):
     count: Annotated[int, msgspec.Meta(ge=1, le=_TOGETHER)] = 1
 
 
-class _NewJob(_Kept):
+class _NewJob(Kept):
     """`payload` is in base64, as a schedule's JSON is one text."""
 
     queue: str
@@ -110,42 +122,7 @@ class _NewJob(_Kept):
     expires_in_ms: Number | None = None
 
 
-class _Scope(_Kept):
-    names: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
-
-
-class _Actor(_Kept):
-    name: str = ""
-    address: str = ""
-    door: str = ""
-
-
-class _Operation(_Kept):
-    do: Do
-    filter: JobFilter
-    states: tuple[State, ...]
-    began_at: Number
-    to: str = ""
-    per_s: float | None = None
-    limit: int | None = None
-    scope: _Scope | None = None
-    key: str = ""
-    actor: _Actor | None = None
-    total: Number = 0
-    at_least: bool = False
-    cursor: Number = 0
-    done: Number = 0
-    skipped: tuple[Skipped, ...] = ()
-    waits: str = ""
-    waits_why: str = ""
-    next_us: int = 0
-    worker: str = ""
-    claimed_until: Number = 0
-    reason: str = ""
-
-
-class _Schedule(_Kept):
+class _Schedule(Kept):
     job: _NewJob
     created_at: int
     next_at: int
@@ -173,7 +150,7 @@ _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _queues_decoder = msgspec.json.Decoder(list[str])
 _typed_decoder = msgspec.json.Decoder(Typed)
 _schedule_decoder = msgspec.json.Decoder(_Schedule)
-_operation_decoder = msgspec.json.Decoder(_Operation)
+_new_job_decoder = msgspec.json.Decoder(_NewJob)
 _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 
 
@@ -226,6 +203,8 @@ def _extras_from(kept: _Extras) -> Extras:
         None,
         tuple(kept.meta.items()),
         kept.expires_at,
+        kept.batch,
+        None if kept.closes is None else Closes(*msgspec.structs.astuple(kept.closes)),
     )
 
 
@@ -253,6 +232,8 @@ def _kept_extras(extras: Extras) -> _Extras:
         extras.follows,
         dict(extras.meta),
         extras.expires_at,
+        extras.batch,
+        None if extras.closes is None else _Closes(*msgspec.structs.astuple(extras.closes)),
     )
 
 
@@ -389,12 +370,9 @@ def typed_text(typed: Typed | None) -> str | None:
 def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
     """A schedule out of its columns."""
     kept = _schedule_decoder.decode(state)
-    job = kept.job
-    new = NewJob(
-        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
-        NO_EXTRAS if job.extras is None else _extras_from(job.extras), expires_in_ms=job.expires_in_ms,
-    )  # fmt: skip
-    spec = ScheduleSpec(new, kept.publish, kept.cron, kept.timezone, kept.interval_ms, kept.missed, kept.overlap)
+    spec = ScheduleSpec(
+        _new_job_from(kept.job), kept.publish, kept.cron, kept.timezone, kept.interval_ms, kept.missed, kept.overlap
+    )
     return Schedule(
         name, spec, bool(paused), kept.created_at, kept.next_at, try_at, kept.last_at, kept.last_jobs, kept.last_error, kept.fired,
         kept.skipped, kept.owed_at, kept.refusals, kept.aside,
@@ -403,43 +381,38 @@ def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
 
 def schedule_json(schedule: Schedule) -> bytes:
     """The column for the fields of a schedule without a column of their own: not its name, `try_at` and `paused`."""
-    spec, job = schedule.spec, schedule.spec.job
-    new = _NewJob(
-        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
-        None if job.extras == NO_EXTRAS else _kept_extras(job.extras), job.expires_in_ms,
-    )  # fmt: skip
+    spec = schedule.spec
     return _json.encode(
         _Schedule(
-            new, schedule.created_at, schedule.next_at, spec.publish, spec.cron, spec.timezone, spec.interval_ms, spec.missed,
+            _kept_new_job(spec.job), schedule.created_at, schedule.next_at, spec.publish, spec.cron, spec.timezone, spec.interval_ms, spec.missed,
             spec.overlap, schedule.last_at, schedule.last_jobs, schedule.last_error, schedule.fired, schedule.skipped, schedule.owed_at,
             schedule.refusals, schedule.aside,
         )
     )  # fmt: skip
 
 
-# Operations
-
-_OF_OPERATION = tuple(name for name in _Operation.__struct_fields__ if name not in ("scope", "actor"))
+# Batches
 
 
-def operation_fields(value: Any) -> _Operation:
-    """The column with most of its fields."""
-    return _operation_decoder.decode(value)
+def closing_job_text(job: NewJob) -> str:
+    """The column for a closing job of a batch."""
+    return _json.encode(_kept_new_job(job)).decode()
 
 
-def operation_of(number: int, state: Any, ended_at: int | None, value: Any) -> Operation:
-    """An operation out of its columns."""
-    kept = operation_fields(value)
-    scope = None if kept.scope is None else Scope(kept.scope.names, kept.scope.prefixes)
-    actor = NOBODY if kept.actor is None else Actor(kept.actor.name, kept.actor.address, kept.actor.door)
-    fields = {name: getattr(kept, name) for name in _OF_OPERATION}
-    return Operation(id=number, state=Doing(state), ended_at=ended_at, scope=scope, actor=actor, **fields)
+def closing_job_of(text: Any) -> NewJob:
+    """A closing job out of its column."""
+    return _new_job_from(_new_job_decoder.decode(text))
 
 
-def operation_text(operation: Operation) -> str:
-    """The column for the fields of an operation without a column of their own: not its id, `state` and `ended_at`."""
-    own, by = operation.scope, operation.actor
-    scope = None if own is None else _Scope(own.names, own.prefixes)
-    fields = {name: getattr(operation, name) for name in _OF_OPERATION}
-    actor = None if by == NOBODY else _Actor(by.name, by.address, by.door)
-    return _json.encode(_Operation(scope=scope, actor=actor, **fields)).decode()
+def _new_job_from(job: _NewJob) -> NewJob:
+    return NewJob(
+        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
+        NO_EXTRAS if job.extras is None else _extras_from(job.extras), expires_in_ms=job.expires_in_ms,
+    )  # fmt: skip
+
+
+def _kept_new_job(job: NewJob) -> _NewJob:
+    return _NewJob(
+        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
+        None if job.extras == NO_EXTRAS else _kept_extras(job.extras), job.expires_in_ms,
+    )  # fmt: skip

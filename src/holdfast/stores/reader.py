@@ -1,37 +1,26 @@
-"""The read side of an SQL store: short reads, each on one snapshot. No decision depends on them.
+"""The read side of an SQL store: short reads, each on one snapshot. No decision depends on them."""
 
-A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they will run, scheduled
-by due time, ended newest first. The cursor has the state and the key of the last row, so a page costs the same wherever it starts. With a filter
-that no index serves, a page scans a bounded number of rows and may be short, with a cursor.
-"""
-
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
+from holdfast.errors import JobNotFound, QueueNotFound
 from holdfast.job import registry
 from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
 from holdfast.job.operation import is_visible
-from holdfast.job.queue import QueuePolicy
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
-    COUNT_SCANNED,
     FAILURE_CHARS,
     ID_MAX,
-    LIST_SCANNED,
     LOAD_SAMPLE,
-    PAGE_BYTES,
     POSITION_COUNTED,
-    QUEUES,
-    READ_STRETCH_S,
     TAKERS_COUNTED,
     URGENT_BELOW,
     URGENT_COUNTED,
 )
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.frame import A, Query
+from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.operations import FindJobs, FoundJobs, ListOperations, OperationPage
 from holdfast.messages.queries import (
@@ -49,13 +38,11 @@ from holdfast.messages.queries import (
     OldestDead,
     OldestReady,
     RecentFailures,
-    is_narrowed,
 )
 from holdfast.messages.views import (
     FailedJob,
     Failures,
     InterestList,
-    JobCounts,
     JobDetail,
     JobFacts,
     JobPage,
@@ -68,12 +55,10 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import audit_rows, formats, matching, rows
-from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
-from holdfast.stores.snapshot import Snapshot
+from holdfast.stores import audit_rows, matching, read_batches, rows
+from holdfast.stores.listings import Listings
 from holdfast.stores.visible import (
     count_seen_workers,
-    is_scoped,
     later,
     scope_values,
     seen_page,
@@ -83,17 +68,10 @@ from holdfast.stores.visible import (
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that exists in the snapshot
 _HOLDERS = 20
-_FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
-class Reader:
-    """Answers queries on one snapshot; `names` are the names of queues by id, as far as known."""
-
-    def __init__(self, snapshot: Snapshot, defaults: QueuePolicy, names: dict[int, str]) -> None:
-        self._snapshot = snapshot
-        self._fetch = snapshot.fetch
-        self._defaults = defaults
-        self._known_names = names
+class Reader(Listings):
+    """Answers queries on one snapshot."""
 
     async def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` if there is none."""
@@ -125,23 +103,6 @@ class Reader:
     async def _keys(self, query: ListKeys, _: int) -> KeyList:
         version = (await self._fetch("keys_version"))[0][0]
         return KeyList(version, None if version == query.known else list(map(rows.key_of, await self._fetch("keys"))))
-
-    async def _row(self, statement: str, *values: Any) -> Any:
-        found = await self._fetch(statement, *values)
-        return found[0] if found else None
-
-    async def _names(self, found: Sequence[Any]) -> dict[int, str]:
-        missing = {row[1] for row in found} - self._known_names.keys()
-        if missing:
-            self._known_names.update((row[0], row[1]) for row in await self._fetch("queue_names_of", list(missing)))
-        return self._known_names
-
-    async def _jobs(self, found: Sequence[Any]) -> list[Job]:
-        names = await self._names(found)
-        try:
-            return [rows.job_of(row, names[row[1]]) for row in found]
-        except formats.UNREADABLE:
-            return [rows.job_to_show(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
@@ -190,19 +151,6 @@ class Reader:
         if row is None:
             raise QueueNotFound(f"There is no queue {query.name}.", queue=query.name)
         return self._info(row)
-
-    def _info(self, row: Sequence[Any]) -> QueueInfo:
-        queue = rows.queue_of(row, self._defaults)
-        return QueueInfo(
-            queue.name,
-            queue.settings,
-            queue.policy,
-            queue.paused,
-            queue.created_at,
-            queue.tally,
-            queue.paused_until,
-            queue.paused_types,
-        )
 
     async def _interests(self, query: GetInterests, _: int) -> InterestList:
         version = (await self._fetch("interests_version"))[0][0]
@@ -288,71 +236,6 @@ class Reader:
         named = [(row[0], row[1]) for row in takers]
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers, named, type=kind, workers_on_type=on_type)
 
-    async def _queue_id(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        row = await self._row("queue_by_name", name)
-        if row is None:
-            raise QueueNotFound(f"There is no queue {name}.", queue=name)
-        found: int = row[0]
-        return found
-
-    async def _counts(self, query: CountJobs, _: int) -> JobCounts:
-        queue_id = await self._queue_id(query.queue)
-        wanted = set(State) if query.state is None else {query.state}
-        if not is_narrowed(query):
-            tallies = await self._tallies(queue_id, query.scope)
-            return JobCounts({state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted})
-        counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
-        scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
-        values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
-        values |= _filter_values(query)
-        one, scoped = queue_id is not None, is_scoped(query)
-        for section in SECTIONS:
-            if section.state in wanted:
-                counted: list[int] = []
-
-                async def count(key: Key, rows: int, section: Section = section, counted: list[int] = counted) -> Key | None:
-                    some = values | {"scanned": rows} | named("k", key)
-                    bound = await self._bound(section, one, bool(key), some)
-                    counting = count_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), scoped)
-                    ((number,),) = await self._snapshot.listed(counting, some | named("b", bound))
-                    counted.append(number)
-                    return bound or None
-
-                if await self._in_stretches(count, (), scanned) is not None:
-                    at_least.append(section.state.value)
-                counts[section.state.value] += sum(counted)
-        return JobCounts(counts, sorted(set(at_least)))
-
-    async def _tallies(self, queue_id: int | None, scope: Scope | None) -> Sequence[int]:
-        """How many jobs there are by state, in one queue or in all visible ones."""
-        if queue_id is not None or scope is None:
-            found: Sequence[int] = await self._row("tallies", queue_id)
-            return found
-        infos = [self._info(row) for row in await seen_queues(self._fetch, scope, "", QUEUES)]
-        return [sum([getattr(info.tally, state.value) for info in infos]) for state in State]
-
-    async def _in_stretches(self, part: "Callable[[Key, int], Awaitable[Key | None]]", key: Key, most: int) -> Key | None:
-        """Scan up to `most` rows from `key` on, by calls of `part` with the key and a number of rows; returns the key to
-        continue from, if there is more.
-
-        In one go, unless that would block others: then in stretches that are short whatever the rows are like.
-        """
-        if not await self._snapshot.pause():
-            return await part(key, most)
-        rows = _FIRST_STRETCH
-        while True:
-            rows = min(rows, most)
-            began = time.thread_time()
-            go_on = await part(key, rows)
-            most -= rows
-            if go_on is None or go_on == key or most <= 0:
-                return go_on
-            key = go_on
-            rows = max(1, min(2 * rows, int(rows * READ_STRETCH_S / max(1e-6, time.thread_time() - began))))
-            await self._snapshot.pause()
-
     async def _failures(self, query: RecentFailures, now: int) -> Failures:
         queue_id = await self._queue_id(query.queue)
         found: dict[int, FailedJob] = {}
@@ -368,88 +251,18 @@ class Reader:
                 found[row[0]] = FailedJob(row[0], names.get(row[1], f"{row[1]}"), *row[2:])
         return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)
 
-    async def _page(self, query: ListJobs, now: int) -> JobPage:
-        queue_id = await self._queue_id(query.queue)
-        start, key = query.cursor or (0, ())
-        if query.cursor is not None and not (
-            0 <= start < len(SECTIONS)
-            and SECTIONS[start].may_be_key(queue_id is not None, key)
-            and all(isinstance(part, str) or abs(part) <= ID_MAX for part in key)
-        ):
-            raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
-        found: list[JobDetail] = []
-        for number, section in enumerate(SECTIONS):
-            if number < start or (query.state is not None and section.state is not query.state):
-                continue
-            last = await self._section(section, query, queue_id, key if number == start else (), found, now)
-            key = ()
-            if last is not None:
-                return JobPage(found, (number, last))
-        return JobPage(found)
+    async def _job_batch(self, query: GetJobBatch, _: int) -> JobBatchInfo:
+        return await read_batches.one(self._snapshot, query)
 
-    async def _section(
-        self,
-        section: Section,
-        query: ListJobs,
-        queue_id: int | None,
-        key: Key,
-        found: list[JobDetail],
-        now: int,
-    ) -> Key | None:
-        """Add what one state has to the page; the key to go on from when there may be more of it."""
-        if not _filtered(query):
-            return await self._part(section, query, queue_id, key, found, now, LIST_SCANNED)
+    async def _job_batches(self, query: ListJobBatches, _: int) -> JobBatchPage:
+        return await read_batches.page(self._snapshot, query)
 
-        async def part(key: Key, rows: int) -> Key | None:
-            if len(found) >= query.limit:
-                return key
-            return await self._part(section, query, queue_id, key, found, now, rows)
-
-        return await self._in_stretches(part, key, LIST_SCANNED)
-
-    async def _part(
-        self,
-        section: Section,
-        query: ListJobs,
-        queue_id: int | None,
-        key: Key,
-        found: list[JobDetail],
-        now: int,
-        scanned: int,
-    ) -> Key | None:
-        """The same, for a number of rows."""
-        left = PAGE_BYTES - sum([len(detail.content.payload) for detail in found])
-        limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
-        filtered = _filtered(query)
-        values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": scanned}
-        values |= _filter_values(query)
-        values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
-        bound = await self._bound(section, one, bool(key), values) if filtered else ()
-        paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered, is_scoped(query))
-        page, cut = await self._snapshot.within(left, (paging, values | named("b", bound)))
-        if cut:
-            limit = min(limit, len(page))
-        width = len(section.key_of(one))
-        jobs = await self._jobs(page[:limit])
-        if query.scope is not None:
-            jobs = list(map(without_parent, jobs))
-        for row, job in zip(page[:limit], jobs, strict=True):
-            content = rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3])
-            if query.payload_up_to is None:
-                content = rows.shown_content(content, job.id)
-            found.append(JobDetail(job, content, now))
-        if cut or len(page) > limit:
-            return tuple(page[limit - 1][-width:]) if limit > 0 else key  # (): from its beginning
-        return bound or None
-
-    async def _bound(self, section: Section, one_queue: bool, after: bool, values: Mapping[str, Any]) -> Key:
-        """The key up to which a filter scans; () if fewer rows are left."""
-        found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
-        return tuple(found[0]) if found else ()
+    async def _members(self, query: ListMembers, _: int) -> MemberPage:
+        return await read_batches.unfinished(self._snapshot, query, self._jobs)
 
     _answers: ClassVar[dict[type, Callable[["Reader", Any, int], Awaitable[Any]]]] = {  # bound methods would be a cycle
         GetJob: _detail,
-        ListJobs: _page,
+        ListJobs: Listings.page,
         GetQueue: _queue,
         ListQueues: _queues,
         ExplainJob: _facts,
@@ -460,27 +273,13 @@ class Reader:
         OldestDead: _oldest_dead,
         CountUrgent: _urgent,
         GetLoad: _load,
-        CountJobs: _counts,
+        CountJobs: Listings.counts,
         RecentFailures: _failures,
         ListAudit: _audit,
         FindJobs: _find,
         ListOperations: _operations,
         ListKeys: _keys,
+        GetJobBatch: _job_batch,
+        ListJobBatches: _job_batches,
+        ListMembers: _members,
     }
-
-
-def _filtered(query: ListJobs) -> bool:
-    return is_narrowed(query) or is_scoped(query)
-
-
-def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
-    meta = rows.json_text(dict(query.meta)) if query.meta else None
-    values = {
-        "type": query.type,
-        "tag": query.tag,
-        "text": query.text,
-        "meta": meta,
-        "before": query.before,
-        "error": query.error,
-    }
-    return values | scope_values(query)

@@ -12,14 +12,16 @@ from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
 from holdfast.job.by_type import NOTHING_YET
+from holdfast.job.closing import Closing
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Raised, Receipt, State
+from holdfast.job.job_batch import ANY_QUEUE, ClosingJob, JobBatch
 from holdfast.job.operation import Operation
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
 from holdfast.job.schedule import fault as schedule_fault
 from holdfast.limits import ID_MAX
-from holdfast.stores import formats
+from holdfast.stores import formats, operation_formats
 from holdfast.stores.formats import UNREADABLE, ReadyFloors, extras_of
 from holdfast.stores.unreadable import FOUND, shown
 
@@ -135,8 +137,8 @@ def error_of(row: Row) -> JobError:
 
 
 def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Job:
-    """A job whose row can't be read, as far as it can be: its ids, so that its row can be found, and the unique key, group and
-    worker (`keys`) that other tables have for it. Its extras give the reason.
+    """A job whose row can't be read, as far as it can be: its ids, so that its row can be found, and the unique key, group,
+    worker and batch (`keys`) that other tables have for it. Its extras give the reason.
     """
     raw = list(row[:JOB_COLUMNS])
     why = f"{shown(raw[EXTRAS_PLACE]) if raw[EXTRAS_PLACE] is not None else 'its row'}: {error}"
@@ -146,7 +148,7 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
     except UNREADABLE:
         extras = NO_EXTRAS
     if extras is NO_EXTRAS and keys is not None:
-        extras = Extras(unique_key=keys[0], group_key=keys[1], worker=keys[2])
+        extras = Extras(unique_key=keys[0], group_key=keys[1], worker=keys[2], batch=keys[3])
     job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at = raw[:EXTRAS_PLACE]
     held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason, result_size = raw[EXTRAS_PLACE + 1 :]
     lease = None if fence is None else Lease(fence, secret, worker or "", leased_at, until or 0, request, bool(cancel))
@@ -197,7 +199,7 @@ def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:
 def operation_of(row: Row) -> Operation | None:
     """An operation; None for one that can't be read, which goes on for nobody."""
     try:
-        return formats.operation_of(*row)
+        return operation_formats.operation_of(*row)
     except formats.UNREADABLE as error:
         FOUND.note("operation", row[0], f"{shown(row[3])}: {error}")
         return None
@@ -205,7 +207,7 @@ def operation_of(row: Row) -> Operation | None:
 
 def operation_row(operation: Operation) -> tuple[int, str, int | None, str]:
     """The columns of an operation."""
-    return operation.id, operation.state.value, operation.ended_at, formats.operation_text(operation)
+    return operation.id, operation.state.value, operation.ended_at, operation_formats.operation_text(operation)
 
 
 def schedule_of(name: str, state: Any, try_at: Any, paused: Any) -> Schedule:
@@ -216,6 +218,53 @@ def schedule_of(name: str, state: Any, try_at: Any, paused: Any) -> Schedule:
     except UNREADABLE as error:
         why = str(error)
     return schedule if why is None else stand_in(name, why)
+
+
+def job_batch_of(row: Row) -> JobBatch:
+    """A batch of jobs. One with unreadable queues is seen by those who see all queues."""
+    number, name, created_at, queues, closed, *rest = row
+    try:
+        seen_by = tuple(formats.queues_of(queues))
+    except UNREADABLE as error:
+        FOUND.note("job_batch", number, f"{shown(queues)}: {error}")
+        seen_by = (ANY_QUEUE,)
+    return JobBatch(number, name, created_at, seen_by, bool(closed), *rest)
+
+
+def job_batch_row(batch: JobBatch) -> Row:
+    """The row of a new batch."""
+    return (
+        batch.id, batch.name, batch.created_at, formats.queues_text(batch.queues), batch.closed, batch.pending, batch.concluded, batch.dead,
+        batch.cancelled, batch.success, batch.finish, batch.failure, batch.ended_at, batch.level,
+    )  # fmt: skip
+
+
+def job_batch_changes(batch: JobBatch) -> Row:
+    """What of its row changes, behind its id."""
+    return (
+        batch.id, batch.closed, batch.pending, batch.concluded, batch.dead, batch.cancelled, batch.success, batch.finish, batch.failure,
+        batch.ended_at,
+    )  # fmt: skip
+
+
+def closing_rows(batch: JobBatch, closing: Iterable[ClosingJob]) -> list[Row]:
+    """The rows of the closing jobs of a new batch."""
+    return [
+        (batch.id, one.on.value, one.job.queue, one.job.extras.batch, False, "", formats.closing_job_text(one.job))
+        for one in closing
+    ]
+
+
+def closing_jobs_of(found: Iterable[Row], batch: int) -> dict[Closing, ClosingJob]:
+    """The closing jobs of a batch. One that can't be read stays owed."""
+    jobs = {}
+    for due, text, refusal, _, _ in found:
+        try:
+            on = Closing(due)
+            jobs[on] = ClosingJob(on, formats.closing_job_of(text), refusal)
+        except UNREADABLE as error:
+            FOUND.note("job_batch_closing", f"{batch} {due}", f"{shown(text)}: {error}")
+    return jobs
 
 
 def json_text(value: object) -> str:

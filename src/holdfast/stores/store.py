@@ -20,7 +20,6 @@ from typing import Protocol
 
 import msgspec
 
-from holdfast.auth.keys import Key
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
@@ -30,8 +29,10 @@ from holdfast.limits import AUDIT_ROW_BYTES
 from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
+from holdfast.stores.access_keys import KeyTransaction
 from holdfast.stores.by_type import OrderedJobs, RowsByType
 from holdfast.stores.health import Health
+from holdfast.stores.job_batches import JobBatchTransaction
 from holdfast.stores.operation_store import OperationTransaction
 
 
@@ -44,11 +45,12 @@ class OutcomeLost(Exception):
 
 
 class TryAgain(Exception):
-    """A conflict with others; nothing was changed. `queues` are to be locked from the beginning next time."""
+    """A conflict with others; nothing was changed. `queues` and `job_batches` are to be locked from the beginning next time."""
 
-    def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
+    def __init__(self, reason: str, queues: Iterable[str] = (), job_batches: Iterable[int] = ()) -> None:
         super().__init__(reason)
         self.queues = frozenset(queues)
+        self.job_batches = frozenset(job_batches)
 
 
 class RowHeld(Exception):
@@ -71,7 +73,7 @@ class Prefetch(msgspec.Struct):
     one order, and reads what belongs together in one query. What is left out costs time, or a `TryAgain`; it is never wrong.
 
     `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `overdue`, `orphans`, `fire`: how many at most; `forget`: a page
-    of queues. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
+    of queues; `owed`: a page of batches whose closing jobs are owed; `job_batches`: batches that turned out to be needed. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
     wrote nothing need not be proven.
     """
 
@@ -90,6 +92,8 @@ class Prefetch(msgspec.Struct):
     orphans: int = 0
     fire: int = 0
     forget: tuple[str, int] | None = None
+    owed: tuple[int, int] | None = None
+    job_batches: set[int] = msgspec.field(default_factory=set)
     open_ended: bool = False
     unheard: bool = False
 
@@ -135,7 +139,7 @@ class AuditTally(msgspec.Struct, frozen=True):
         return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
-class Transaction(RowsByType, OperationTransaction, Protocol):
+class Transaction(RowsByType, JobBatchTransaction, KeyTransaction, OperationTransaction, Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -209,30 +213,6 @@ class Transaction(RowsByType, OperationTransaction, Protocol):
 
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule."""
-        ...
-
-    async def key(self, name: str) -> Key | None:
-        """One access key by its id or its name."""
-        ...
-
-    async def key_count(self) -> int:
-        """How many access keys there are."""
-        ...
-
-    async def bump_keys(self) -> int:
-        """Increase the version of the key set; returns the new one. To be called before a key is read for a change."""
-        ...
-
-    async def save_key(self, key: Key) -> None:
-        """Write an access key, new or changed."""
-        ...
-
-    async def delete_key(self, key_id: str) -> None:
-        """Remove an access key."""
-        ...
-
-    async def note_key_use(self, used: Mapping[str, int]) -> None:
-        """Write when access keys were last used, by their ids; the version does not grow."""
         ...
 
     async def workers(self) -> Roster:

@@ -77,6 +77,16 @@ TABLES = (
     Table("operation", ("id", "state", "ended_at", "value")),
     Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),
     Table(
+        "job_batch",
+        (
+            "id", "name", "created_at", "queues", "level", "closed", "pending", "concluded", "dead", "cancelled", "success", "finish", "failure",
+            "ended_at",
+        ),
+        truths=("closed",),
+    ),
+    Table("job_batch_closing", ("job_batch", "due", "queue", "member_of", "owed", "refusal", "job"), key=2, truths=("owed",)),
+    Table("job_batch_member", ("job_batch", "job"), key=2),
+    Table(
         "audit",
         (
             "id", "at", "action", "queue", "target", "note", "outcome", "done", "refused", "who", "address", "door", "run", "size",

@@ -11,8 +11,8 @@ from holdfast.stores import formats
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change
 
-LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress", "delete_job_expiry"))
-"""Statements that may find nothing: most jobs have no errors and no progress, and a deadline that is lost must not hold a job back."""
+LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress", "delete_job_expiry", "delete_job_batch_member"))
+"""Statements that may find nothing: most jobs have no errors and no progress, and a lost deadline or place in a batch must not hold a job back."""
 
 ANYHOW = {
     "delete_ready": (0, 2),
@@ -196,6 +196,13 @@ class Writer:
             self._add("delete_group_place", (queue, before.extras.group_key, before.id))
         elif has and not had and after is not None:
             self._add("insert_group_place", (queue, after.extras.group_key, after.id))
+        self._member(before, after)
+
+    def _member(self, before: Job | None, after: Job | None) -> None:
+        if before is None and after is not None and after.extras.batch is not None:
+            self._add("insert_job_batch_member", (after.extras.batch, after.id))
+        elif after is None and before is not None and before.extras.batch is not None:
+            self._add("delete_job_batch_member", (before.extras.batch, before.id))
 
     def _notes(self, change: Change, job_id: int) -> None:
         for error in change.errors if change.error is None else (*change.errors, change.error):
@@ -241,11 +248,13 @@ ORDER = (
     "insert_unique",
     "insert_group_place",
     "insert_job_expiry",
+    "insert_job_batch_member",
     "insert_error",
     "save_progress",
     "delete_job",
     "delete_errors",
     "delete_progress",
+    "delete_job_batch_member",
 )
 PLACES = {name: place for place, name in enumerate(ORDER)}
 

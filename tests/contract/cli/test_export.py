@@ -108,7 +108,7 @@ def test_everything_comes_back_as_it_was_but_for_leases(exported, place):
     assert said.exit_code == 0, said.output
     is_sound(place)
     before, after = exported.read_bytes(), export(place).stdout_bytes
-    for kind in ("queue", "schedule", "answer"):
+    for kind in ("queue", "schedule", "batch", "answer"):
         assert things(before, kind) == things(after, kind)
         assert things(before, kind)
     there = {one["id"]: one for one in things(after, "job")}
@@ -143,6 +143,24 @@ def test_a_server_goes_on_with_what_was_imported(exported, filled_store, place, 
         (failed,) = client.get("/v1/jobs", params={"state": "dead"}).json()["jobs"]
         assert [error["reason"] for error in client.get(f"/v1/jobs/{failed['id']}").json()["errors"]] == ["no"]
         assert lease(client, "many") == [], "it is paused"
+
+
+def test_batches_go_on_where_they_were(exported, place, serve, tmp_path):
+    assert take(exported, place).exit_code == 0
+    outer, inner, over = things(exported.read_bytes(), "batch")
+    with serve("--store", place, at=tmp_path / "home").client() as client:
+        before = [client.get(f"/v1/batches/{one['id']}").json() for one in (outer, inner, over)]
+        counts = [(one["state"], one["pending"], one["concluded"]) for one in before]
+        assert counts == [("open", 2, 1), ("closed", 1, 0), ("finished", 0, 0)]
+        assert before[2]["on_finish"]["state"] == "put"
+        client.post(f"/v1/batches/{outer['id']}/close")
+        for job in lease(client, "b", max=5):
+            conclude(client, job)
+        (job,) = [one for one in lease(client, "next", max=9) if one.get("batch") == outer["id"]]
+        assert (job["closes"]["batch"], job["closes"]["concluded"]) == (inner["id"], 1)
+        conclude(client, job)
+        (job,) = [one for one in lease(client, "next", max=9) if "closes" in one]
+        assert (job["payload"], job["closes"]["batch"], job["closes"]["concluded"]) == ([1], outer["id"], 3)
 
 
 def test_the_same_file_twice_and_a_file_of_two_pieces_bring_each_job_once(exported, filled_store, place, tmp_path):

@@ -76,6 +76,17 @@ def filled_store(tmp_path_factory):
         worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"], "types": ["mail", ""]})
         assert client.post("/v1/operations", json={"do": "promote", "filter": {"queue": "next"}}).status_code == 202
         assert worker.status_code in (200, 201), worker.text
+        outer = {"name": "outer", "jobs": [{"queue": "b"}] * 2, "on_finish": {"queue": "next", "payload": [1]}}
+        outer = client.post("/v1/batches", json=outer).json()["id"]
+        inner = {
+            "jobs": [{"queue": "b"}],
+            "closed": True,
+            "on_success": {"queue": "next", "batch": outer},
+            "on_failure": {"queue": "next"},
+        }
+        assert client.post("/v1/batches", json=inner, headers={"Idempotency-Key": "inner"}).status_code == 201
+        conclude(client, lease(client, "b")[0])
+        assert client.post("/v1/batches", json={"closed": True, "on_finish": {"queue": "next"}}).status_code == 201
     server.send(15)
     assert server.ended() == 0
     server.destroy()

@@ -3,8 +3,8 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any
 
 import uvloop
@@ -51,9 +51,22 @@ class Blocking:
                 return Blocking(self._loop, got)
             if isinstance(got, AbstractContextManager):
                 return got
+            if isinstance(got, AbstractAsyncContextManager):
+                return self._entered(got)
             return self._loop.run(got if inspect.iscoroutine(got) else _listed(got))
 
         return wait
+
+    @contextmanager
+    def _entered(self, manager: AbstractAsyncContextManager[Any]) -> Iterator[Any]:
+        """What is within a block of `async with`; it is left as the block is left."""
+        got = self._loop.run(manager.__aenter__())
+        try:
+            yield got
+        except BaseException as error:
+            self._loop.run(manager.__aexit__(type(error), error, error.__traceback__))
+            raise
+        self._loop.run(manager.__aexit__(None, None, None))
 
 
 async def _listed(several: Any) -> list[Any]:

@@ -31,7 +31,12 @@ def generate(target: Path) -> list[Path]:
     unasync.unasync_files([str(path) for path in sources], [rule])
     made = [target / path.name for path in sources]
     for path in made:
-        text = path.read_text().replace("async with AsyncClient", "with Client").replace("await client.", "client.")
+        text = (
+            path.read_text()
+            .replace("async with AsyncClient", "with Client")
+            .replace("async with client.", "with client.")
+            .replace("await client.", "client.")
+        )
         path.write_text(f"# Generated from client/aio/{path.name} by `make client`. Change that one.\n{text}")
     ruff = Path(sys.executable).with_name("ruff")
     settings = ["--config", str(ROOT / "pyproject.toml")]

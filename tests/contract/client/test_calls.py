@@ -7,7 +7,17 @@ import pytest
 
 from holdfast import NewJob
 from holdfast.client import Conclude, Extend, Fail, NotConcluded, Release, Retry
-from holdfast.errors import InvalidRequest, JobNotFound, LeaseLost, QueueFull, QueueNotFound, ScheduleNotFound, WrongState
+from holdfast.errors import (
+    BatchClosed,
+    BatchNotFound,
+    InvalidRequest,
+    JobNotFound,
+    LeaseLost,
+    QueueFull,
+    QueueNotFound,
+    ScheduleNotFound,
+    WrongState,
+)
 
 
 def test_a_job_is_put_with_all_of_its_options_and_found_again(client, queue):
@@ -275,3 +285,64 @@ def test_the_audit_log_is_read_by_filters_page_after_page(client, queue):
         "job.cancel"
     ]
     assert list(client.audit(queue=queue, until=begin)) == []
+
+
+def test_a_batch_is_collected_and_made_at_the_end_of_its_block(client, queue):
+    done = f"{queue}-done"
+    with client.new_batch("report", on_success=NewJob(queue=done, payload="all"), on_failure=NewJob(queue=done)) as batch:
+        for page in range(2):
+            batch.add(queue, {"page": page}, priority=5)
+        assert batch.id is None
+    assert [job.id for job in client.jobs(batch=batch.id)] == batch.jobs
+    shown = client.batch_status(batch.id)
+    assert (shown.name, shown.state, shown.pending, shown.total) == ("report", "closed", 2, 2)
+    assert (shown.on_success.state, shown.on_success.queue, shown.on_finish) == ("waits", done, None)
+    for job in client.lease(queue, max=2):
+        assert (job.batch, job.priority) == (batch.id, 5)
+        client.conclude(job.lease.token)
+    (job,) = client.lease(done)
+    assert (job.payload, job.closes.batch, job.closes.on, job.closes.concluded) == ("all", batch.id, "on_success", 2)
+    shown = client.batch_status(batch.id)
+    assert (shown.state, shown.on_success.state, shown.on_success.job, shown.on_failure.state) == (
+        "finished",
+        "put",
+        job.id,
+        "never",
+    )
+    assert shown.finished_at is not None
+
+
+def test_of_a_batch_whose_block_raises_nothing_is_enqueued(client, queue):
+    def give_up():
+        with client.new_batch() as batch:
+            batch.add(queue)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        give_up()
+    client.set_queue(queue)
+    assert client.queue(queue).jobs.ready == 0
+
+
+def test_a_batch_of_thousands_is_closed_when_all_of_its_jobs_are_in(client, queue):
+    made = client.make_batch((NewJob(queue=queue, payload=n) for n in range(2_345)), name="many")
+    assert len(made.jobs) == 2_345
+    shown = client.batch_status(made.id)
+    assert (shown.state, shown.pending) == ("closed", 2_345)
+    assert client.cancel_batch(made.id) == 2_345
+    assert client.batch_status(made.id).state == "finished"
+    assert next(iter(client.batches(state="finished"))).id == made.id
+
+
+def test_a_running_job_adds_to_its_own_closed_batch(client, queue):
+    made = client.make_batch(closed=False)
+    client.enqueue(queue, 1, batch=made.id)
+    client.close_batch(made.id)
+    (job,) = client.lease(queue)
+    with pytest.raises(BatchClosed):
+        client.enqueue(queue, 2, batch=made.id)
+    client.enqueue(queue, 2, batch=made.id, lease=job.lease.token)
+    client.enqueue_many([NewJob(queue=queue, payload=3, batch=made.id)], lease=job.lease.token)
+    assert client.batch_status(made.id).pending == 3
+    with pytest.raises(BatchNotFound):
+        client.batch_status(987_654)

@@ -9,6 +9,7 @@ import pytest
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.messages.beanstalk_commands import PauseFor
 from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, PauseQueue
+from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.stores import check
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import copies, maintenance
@@ -92,6 +93,29 @@ ROWS = {
     "a job with errors": ("DELETE FROM job WHERE id = 3", "every note has its job: an error of job 3 has no row in job"),
     "a job": ("DELETE FROM job WHERE id = 5", "every state has its job: ready job 5 has no row in job"),
 }
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        (
+            "UPDATE job_batch SET pending = 5",
+            "batches agree: batch 1 counts 5 0 0 0 but has 1 0 0 0",
+        ),
+        ("DELETE FROM job_batch_member", "batches agree: batch 1 counts 1 0 0 0 but has 0 0 0 0"),
+        (
+            "INSERT INTO job_batch_member(job_batch, job) VALUES (1, 77)",
+            "every member has its job: batch 1 has the member 77 which is not there",
+        ),
+    ],
+)
+async def test_a_batch_that_counts_other_members_than_it_has_is_named(place, statement, says):
+    client = place.open()
+    await client.do(MakeJobBatch([new()]))
+    await client.close()
+    assert await place.check() == []
+    place.change(statement)
+    assert says in await place.check()
 
 
 @pytest.mark.parametrize("what", ROWS)

@@ -13,8 +13,10 @@ from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
+from holdfast.messages import job_batches as b
 from holdfast.messages.frame import Command
 from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, PromoteDue, ReapWorkers
+from tests.unit.engine.model_batches import Batches
 from tests.unit.engine.model_routing import Late, No, Publish, Routing
 from tests.unit.engine.model_tubes import Tubes
 
@@ -43,6 +45,7 @@ class Row:
     limit: int
     worker: str | None
     state: str = "ready"
+    batch: int | None = None
     held: bool = False
     attempt: int = 0
     failures: int = 0
@@ -69,7 +72,7 @@ class Row:
         return self.key is not None and self.state in (WAITING if self.key_while_queued else UNFINISHED)
 
 
-class Model(Tubes, Routing):
+class Model(Batches, Tubes, Routing):
     """All queues and all jobs. `apply` decides a transaction; `policies` name the queues that there are."""
 
     def __init__(self, policies: dict[str, QueuePolicy]) -> None:
@@ -105,6 +108,7 @@ class Model(Tubes, Routing):
                     if phase is _TIME:
                         self.settle()
             if phase is _PUTS:
+                self.settle_batches()
                 self.settle()
         if late:
             answers.update(zip(late, self.apply([*late.values()], now), strict=True))
@@ -125,6 +129,7 @@ class Model(Tubes, Routing):
                     waits = str(refusal)
                     break
                 skipped += 1
+        self.settle_batches()
         self.settle()
         return done, skipped, waits
 
@@ -181,6 +186,8 @@ class Model(Tubes, Routing):
 
     def end(self, row: Row, state: str, reason: str | None) -> None:
         row.state, row.held, row.reason, row.ended_at = state, False, reason, self.now
+        if state == "dead" and row.batch is not None:
+            self.batches[row.batch].somebody_died = True
 
     def after_attempt(self, row: Row, ready_at: int, for_good: str | None) -> None:
         if row.cancel:
@@ -238,9 +245,12 @@ class Model(Tubes, Routing):
             if known is None or known.concluded_by != command.ref:
                 raise No("lease_lost")
             return self.outcome(known)
+        is_last = self.need_room_for_last(row)
         row.concluded_by = row.ref
         row.result_size = len(command.result or b"")
         self.end(row, "concluded", None)
+        if is_last:
+            self.settle_batches()
         return self.outcome(row)
 
     def FailLease(self, command: c.FailLease) -> object:  # noqa: N802
@@ -321,7 +331,9 @@ class Model(Tubes, Routing):
         return row.id
 
     def DeleteJob(self, command: c.DeleteJob) -> object:  # noqa: N802
-        return self.jobs.pop(self.job(command.id, *(state.value for state in State if state is not State.LEASED)).id).id
+        row = self.jobs.pop(self.job(command.id, *(state.value for state in State if state is not State.LEASED)).id)
+        self.remove_member(row)
+        return row.id
 
     def EditJob(self, command: c.EditJob) -> object:  # noqa: N802
         row = self.job(command.id, *WAITING)
@@ -353,7 +365,7 @@ class Model(Tubes, Routing):
         self.settle()
         gone = [row.id for row in self.jobs.values() if row.queue == command.name and row.state in command.states]
         for job_id in gone:
-            del self.jobs[job_id]
+            self.remove_member(self.jobs.pop(job_id))
         return len(gone)
 
     def Enqueue(self, command: c.Enqueue) -> object:  # noqa: N802
@@ -373,9 +385,11 @@ class Model(Tubes, Routing):
             raise No("idempotency_mismatch")
         return kept[1], True, []
 
-    def _put_all(self, command: Put, jobs: list[NewJob], skip_held: bool = False) -> object:
+    def _put_all(self, command: Put, jobs: list[NewJob], skip_held: bool = False, batch: int | None = None) -> object:
         free = [new for new in jobs if not skip_held or self.holder(new.queue, new.extras.unique_key) is None]
         held = [self._taken(new, free[:place]) for place, new in enumerate(free)]
+        if batch is None:
+            self.admit(free)
         for queue in dict.fromkeys(new.queue for new in free):
             mine = [(new, row) for new, row in zip(free, held, strict=True) if new.queue == queue]
             count = sum(row is None for _, row in mine)
@@ -387,7 +401,7 @@ class Model(Tubes, Routing):
             self.need_room(queue, count, size, max(len(new.payload) for new, _ in mine))
         ids: list[int] = []
         for new, row in zip(free, held, strict=True):
-            ids.append(self._put(new) if row is None else self._give_way(new, row, ids))
+            ids.append(self._put(new, batch) if row is None else self._give_way(new, row, ids))
         if command.key is not None:
             self.answers[command.key.scope, command.key.key] = (command.key.digest, ids)
         return ids, False, sorted({new.queue for new in jobs} - {new.queue for new in free})
@@ -433,7 +447,7 @@ class Model(Tubes, Routing):
         lasts = self.policies[new.queue].expires_in_ms if new.expires_in_ms is None else new.expires_in_ms
         return None if lasts is None else due + lasts
 
-    def _put(self, new: NewJob) -> int:
+    def _put(self, new: NewJob, batch: int | None = None) -> int:
         self.last_id += 1
         extras = new.extras
         attempts = new.max_attempts or self.policies[new.queue].max_attempts
@@ -442,7 +456,7 @@ class Model(Tubes, Routing):
         key, group = extras.unique_key, extras.group_key
         size, limit = len(new.payload), extras.group_limit
         row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
-        row.created_at, row.type = self.now, new.type
+        row.created_at, row.type, row.batch = self.now, new.type, batch or extras.batch
         self.wait(row, self.now + (new.delay_ms or 0))
         row.expires_at = self.deadline(new, row.ready_at)
         self.jobs[row.id] = row
@@ -484,7 +498,7 @@ class Model(Tubes, Routing):
         return heads[0][1] if heads else None
 
 
-_TIME = (EndOverdue, ExpireLeases, PromoteDue, BuryOrphans)
+_TIME = (EndOverdue, ExpireLeases, PromoteDue, BuryOrphans, b.PutClosingJobs)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
 _JOBS = (
     c.SettleJob,
@@ -500,5 +514,5 @@ _JOBS = (
 )
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
-_HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)
-_PUTS = (c.Enqueue, t.PutJobs, Publish)
+_HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest, b.CancelJobBatch)
+_PUTS = (c.Enqueue, t.PutJobs, Publish, b.MakeJobBatch, b.CloseJobBatch)

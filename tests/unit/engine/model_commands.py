@@ -4,10 +4,13 @@ import random
 
 from msgspec.structs import replace
 
+from holdfast.job.closing import Closing
 from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, State, UniqueWhile
+from holdfast.job.job_batch import ClosingJob
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
+from holdfast.messages import job_batches as b
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue
 from tests.unit.engine.model_routing import Publish
 
@@ -36,10 +39,31 @@ class CommandMaker:
     def command(self):
         kinds = [self.put] * 3 + [self.lease] * 3 + [self.end] * 4 + [self.manage] * 3 + [self.over_a_queue, self.tick]
         kinds += [self.publish] * 2 + [self.interest] + [self.attend] * 2 + [self.by_tube] * 3
+        kinds += [self.batch] * 4
         return self.dice.choice(kinds)()
 
     def put(self):
-        return c.Enqueue([self.new() for _ in range(self.dice.randint(1, 3))], self.key())
+        jobs = [self.new() for _ in range(self.dice.randint(1, 3))]
+        for job in jobs if self.dice.random() < 0.4 else ():
+            job.extras = replace(job.extras, batch=self.batch_id())
+        return c.Enqueue(jobs, self.key())
+
+    def batch_id(self):
+        """Mostly one of those that are there."""
+        return self.dice.choice([*self.model.batches, *self.model.batches, self.model.last_id + 1])
+
+    def batch(self):
+        chance, pick = self.dice.random(), self.dice.choice
+        if chance < 0.5 and len(self.model.batches) < 8:
+            kinds = [on for on in Closing if self.dice.random() < 0.6]
+            closing = [ClosingJob(on, NewJob(pick(QUEUES), self.payload())) for on in kinds]
+            jobs = [self.new() for _ in range(self.dice.randint(0, 3))]
+            return b.MakeJobBatch(jobs, closed=self.dice.random() < 0.5, closing=closing)
+        if chance < 0.8:
+            return b.CloseJobBatch(self.batch_id())
+        number = self.batch_id()
+        members = [row.id for row in self.model.jobs.values() if row.batch == number]
+        return b.CancelJobBatch(number, self.dice.sample(members, min(2, len(members))))
 
     def key(self):
         key = IdempotencyKey("s", self.dice.choice("1234"), self.dice.choice((b"a", b"a", b"b")))
@@ -180,4 +204,4 @@ class CommandMaker:
         return self.dice.choice((c.PauseQueue(name, pauses), c.PurgeQueue(name, states, 0, 1_000), by_type))
 
     def tick(self):
-        return self.dice.choice((ExpireLeases(1_000), PromoteDue(1_000), BuryOrphans(1_000)))
+        return self.dice.choice((ExpireLeases(1_000), PromoteDue(1_000), BuryOrphans(1_000), b.PutClosingJobs(1_000)))

@@ -397,7 +397,7 @@ async def test_problems_of_the_store_are_shown_in_full_only_to_keys_that_see_all
     found = await opened.reading.store()
     told = replace(
         found, schedules_aside=1, jobs_aside=2, jobs_why=["job 7 of s.a: why"], set_aside=["a row"], unreadable={"job": 1},
-        audit={"done": 3}, held_queues=[HeldQueue("s.a", "psql"), HeldQueue("r.a", "psql")],
+        audit={"done": 3}, job_batches={"made": 4}, held_queues=[HeldQueue("s.a", "psql"), HeldQueue("r.a", "psql")],
     )  # fmt: skip
 
     async def read(_):
@@ -406,7 +406,15 @@ async def test_problems_of_the_store_are_shown_in_full_only_to_keys_that_see_all
     monkeypatch.setattr(opened.reading, "_read", read)
     assert await opened.reading.store() == told
     as_(Ability.READ)
-    nothing = {"schedules_aside": 0, "jobs_aside": 0, "jobs_why": [], "set_aside": [], "unreadable": {}, "audit": {}}
+    nothing = {
+        "job_batches": {},
+        "schedules_aside": 0,
+        "jobs_aside": 0,
+        "jobs_why": [],
+        "set_aside": [],
+        "unreadable": {},
+        "audit": {},
+    }
     assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], **nothing)
 
 

@@ -20,6 +20,7 @@ from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.job.by_type import NOTHING_YET
+from holdfast.job.closing import Closing
 from holdfast.job.job import State
 from holdfast.job.operation import STATES, Do, JobFilter
 from holdfast.job.queue import QueuePolicy
@@ -27,6 +28,7 @@ from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import commands as c
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, PutIds, WorkerAnswer
 from holdfast.messages.frame import Refused
+from holdfast.messages.job_batches import JobBatchInfo, JobBatchMade, ListJobBatches
 from holdfast.messages.operations import CancelOperation, ListOperations, StartOperation
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
 from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, FillTypes, PromoteDue, ReapWorkers
@@ -102,7 +104,7 @@ class Story(RuleBasedStateMachine):
             self.refs.append(ref)
 
     @staticmethod
-    def brief(result):  # noqa: PLR0911  (a table)
+    def brief(result):  # noqa: C901, PLR0911, PLR0912  (a table)
         """What the model says of the same command."""
         match result:
             case Refused():
@@ -121,6 +123,10 @@ class Story(RuleBasedStateMachine):
                 return result.worker.id, result.worker.state.value
             case Counted():
                 return result.count
+            case JobBatchMade():
+                return result.id, [receipt.id for receipt in result.jobs]
+            case JobBatchInfo():
+                return result.batch.id, result.batch.closed
             case PutIds():
                 return result.ids, result.refused
         return result.paused
@@ -188,14 +194,20 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def both_agree(self):
-        page, there, wanted, *queues, due = self.ask(
-            ListJobs(1_000), ListWorkers(), GetInterests(), *(GetQueue(name) for name in QUEUES), next_due=True
+        page, there, wanted, batches, *queues, due = self.ask(
+            ListJobs(1_000),
+            ListWorkers(),
+            GetInterests(),
+            ListJobBatches(),
+            *(GetQueue(name) for name in QUEUES),
+            next_due=True,
         )
         assert page.cursor is None
         self.every_job_is_what_the_model_says([detail.job for detail in page.jobs])
         self.every_tally_is_exact_and_within_its_bounds(queues)
         self.every_worker_is_what_the_model_says(there.workers)
         assert wanted.interests == self.model.interests
+        self.every_batch_is_what_the_model_says(batches.batches)
         self.the_store_is_sound_and_every_key_and_place_is_with_the_job_that_has_it()
         moments = [row.until for row in self.model.jobs.values() if row.state == "leased"]
         moments += [row.ready_at for row in self.model.jobs.values() if row.state == "scheduled"]
@@ -209,6 +221,20 @@ class Story(RuleBasedStateMachine):
             assert (job.lease is not None) == (job.state is State.LEASED)
             if job.lease is not None:
                 assert (job.ref(), job.lease.until, job.lease.cancel_requested) == (row.ref, row.until, row.cancel)
+
+    def every_batch_is_what_the_model_says(self, batches):
+        seen = {
+            one.id: (
+                (one.pending, one.concluded, one.dead, one.cancelled),
+                one.closed,
+                {on: mark for on in Closing if (mark := one.mark(on)) is not None},
+            )
+            for one in batches
+        }
+        told = self.model.batches
+        for number, batch in told.items():
+            assert seen.pop(number) == (self.model.counts(number), batch.closed, batch.marks), number
+        assert not seen
 
     def every_worker_is_what_the_model_says(self, workers):
         seen = {one.worker.id: (one.worker.queues, one.beat_at, one.worker.state.value == "running") for one in workers}
@@ -253,6 +279,7 @@ def _seen(job):
         job.reason,
         job.extras.worker,
         job.extras.expires_at,
+        job.extras.batch,
     )
 
 
@@ -270,6 +297,7 @@ def _told(row):
         row.reason,
         row.worker,
         row.expires_at,
+        row.batch,
     )
 
 

@@ -12,17 +12,18 @@ from msgspec.structs import astuple
 
 from holdfast.auth.actor import Actor
 from holdfast.auth.scope import Scope
+from holdfast.job.closing import Closes, Closing
 from holdfast.job.job import NO_EXTRAS, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.operation import Do, Doing, JobFilter, Operation, Skipped
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
 from holdfast.limits import ID_MAX
-from holdfast.stores import formats, positional
+from holdfast.stores import formats, operation_formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (14, 12)
+SCHEMAS = (15, 13)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -40,6 +41,11 @@ EXTRAS: dict[str | None, Extras] = {
     '{"beanstalk":{}}': Extras(beanstalk=BeanstalkCounters()),
     '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(beanstalk=BeanstalkCounters(1, 2, 3, 4, 5)),
     '{"follows":7}': Extras(follows=7),
+    '{"batch":9}': Extras(batch=9),
+    '{"closes":{"batch":8,"on":"on_finish"}}': Extras(closes=Closes(8, Closing.FINISH)),
+    (
+        '{"batch":9007199254740991,"closes":{"batch":8,"on":"on_success","name":"n","pending":1,"concluded":2,"dead":3,"cancelled":4}}'
+    ): Extras(batch=ID_MAX, closes=Closes(8, Closing.SUCCESS, "n", 1, 2, 3, 4)),
     '{"meta":{"tenant":"7","b":"grün \\"x\\""}}': Extras(meta=(("tenant", "7"), ("b", 'grün "x"'))),
     '{"expires_at":1800000000000}': Extras(expires_at=NOW),
     (
@@ -158,8 +164,15 @@ OPERATIONS = {
 
 @pytest.mark.parametrize(("column", "operation"), OPERATIONS.items())
 def test_operations(column, operation):
-    assert formats.operation_text(operation) == column
-    assert formats.operation_of(7, "running", None, column) == operation
+    assert operation_formats.operation_text(operation) == column
+    assert operation_formats.operation_of(7, "running", None, column) == operation
+
+
+def test_closing_jobs():
+    job = NewJob("q", b"\x00", "t", "text/plain", 1, 2, 3, 4, Extras(batch=7))
+    text = '{"queue":"q","payload":"AA==","type":"t","content_type":"text/plain","priority":1,"delay_ms":2,"run_at":3,"max_attempts":4,"extras":{"batch":7}}'
+    assert formats.closing_job_text(job) == text
+    assert formats.closing_job_of(text) == job
 
 
 def test_the_table_has_every_field_away_from_its_default():

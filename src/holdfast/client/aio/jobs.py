@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import UNSET
 
 from holdfast.client.aio.caller import AsyncCaller
+from holdfast.client.failures import Failures
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
-from holdfast.client.types import Enqueued, Failures, Job, JobPage, Why
+from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
@@ -37,6 +38,7 @@ class Jobs(AsyncCaller):
         meta: dict[str, str] | None = None,
         before: datetime | None = None,
         error: str | None = None,
+        batch: int | None = None,
         payload: bool = True,
         page: int = 200,
     ) -> AsyncIterator[Job]:
@@ -54,6 +56,7 @@ class Jobs(AsyncCaller):
                 meta=meta,
                 before=before,
                 error=error,
+                batch=batch,
                 payload=payload,
                 limit=page,
                 cursor=cursor,
@@ -75,12 +78,13 @@ class Jobs(AsyncCaller):
         meta: dict[str, str] | None = None,
         before: datetime | None = None,
         error: str | None = None,
+        batch: int | None = None,
         payload: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
-        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error}
+        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error, "batch": batch}
         filters |= {"before": None if before is None else before.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)

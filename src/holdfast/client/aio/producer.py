@@ -21,23 +21,30 @@ class Producer(AsyncCaller):
         content_type: str | None = None,
         idempotency_key: str | None = None,
         wait_ms: int | None = None,
+        lease: str | None = None,
         **options: Unpack[PutOptions],
     ) -> Enqueued:
         """Enqueue one job. When this returns, the job is stored as `durability` of the result says.
 
         `payload` is anything that JSON can represent (also dataclasses, `msgspec.Struct`s and datetimes), or bytes, which are stored unchanged
         with their `content_type`. `wait_ms`: how long to wait for capacity in a full queue, before it raises `QueueFull`.
+        `lease`: the token of a running job, which adds to its own batch even if that is closed.
         """
         if content_type is None and not isinstance(payload, bytes | bytearray | memoryview):
             where = jobs_path(queue) if wait_ms is None else path("/v1/queues/{}/jobs", queue, wait_ms=wait_ms)
-            return await self._create(Enqueued, where, job_body(payload, options), idempotency_key, wait_ms or 0)
+            return await self._create(Enqueued, where, job_body(payload, options), idempotency_key, wait_ms or 0, lease=lease)
         body = payload.encode() if isinstance(payload, str) else bytes(payload)
         where = path("/v1/queues/{}/jobs", queue, wait_ms=wait_ms, **raw_query(options))
         kind = content_type or "application/octet-stream"
-        return await self._create(Enqueued, where, body, idempotency_key, wait_ms or 0, kind)
+        return await self._create(Enqueued, where, body, idempotency_key, wait_ms or 0, kind, lease=lease)
 
     async def enqueue_many(
-        self, jobs: Iterable[NewJob], *, idempotency_key: str | None = None, wait_ms: int | None = None
+        self,
+        jobs: Iterable[NewJob],
+        *,
+        idempotency_key: str | None = None,
+        wait_ms: int | None = None,
+        lease: str | None = None,
     ) -> list[Receipt]:
         """Enqueue jobs to any queues in chunks of up to 1,000. Each chunk is enqueued as a whole or not at all, **but not all chunks together**.
 
@@ -49,7 +56,7 @@ class Producer(AsyncCaller):
             try:
                 where = path("/v1/jobs", wait_ms=wait_ms)
                 done = await self._create(
-                    EnqueuedMany, where, body, f"{key}.{number}", wait_ms or 0, deadline_s=LONG_DEADLINE_S
+                    EnqueuedMany, where, body, f"{key}.{number}", wait_ms or 0, deadline_s=LONG_DEADLINE_S, lease=lease
                 )
             except HoldfastError as error:
                 error.fields["enqueued"] = receipts

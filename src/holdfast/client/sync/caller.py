@@ -133,9 +133,12 @@ class Caller:
         wait_ms: int = 0,
         content_type: str | None = None,
         deadline_s: float = DEADLINE_S,
+        lease: str | None = None,
     ) -> T:
         """A call that creates: its key is made once, so that repeating it never creates twice."""
         headers = _JSON if content_type is None else header_line("Content-Type", content_type)
+        if lease is not None:
+            headers += header_line("Lease-Token", lease)
         if key:
             headers += header_line("Idempotency-Key", key)
         else:

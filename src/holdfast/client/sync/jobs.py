@@ -9,10 +9,11 @@ from typing import Any
 
 from msgspec import UNSET
 
+from holdfast.client.failures import Failures
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import Enqueued, Failures, Job, JobPage, Why
+from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
@@ -38,6 +39,7 @@ class Jobs(Caller):
         meta: dict[str, str] | None = None,
         before: datetime | None = None,
         error: str | None = None,
+        batch: int | None = None,
         payload: bool = True,
         page: int = 200,
     ) -> Iterator[Job]:
@@ -55,6 +57,7 @@ class Jobs(Caller):
                 meta=meta,
                 before=before,
                 error=error,
+                batch=batch,
                 payload=payload,
                 limit=page,
                 cursor=cursor,
@@ -75,12 +78,13 @@ class Jobs(Caller):
         meta: dict[str, str] | None = None,
         before: datetime | None = None,
         error: str | None = None,
+        batch: int | None = None,
         payload: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
-        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error}
+        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error, "batch": batch}
         filters |= {"before": None if before is None else before.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)

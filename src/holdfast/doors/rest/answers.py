@@ -222,6 +222,8 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     group_limit: of_a_job.GroupLimit | UnsetType = UNSET
     only_worker: of_a_job.OnlyWorker | UnsetType = UNSET
     follows: of_a_job.Follows | UnsetType = UNSET
+    batch: of_a_job.Batch | UnsetType = UNSET
+    closes: of_a_job.ClosesOut | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     meta: of_a_job.Named | UnsetType = UNSET
     expires_at: of_a_job.ExpiresAt | UnsetType = UNSET

@@ -12,12 +12,24 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import error_text
-from holdfast.doors.rest.types import FailIn, JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
+from holdfast.doors.rest.types import (
+    BatchIn,
+    ClosingIn,
+    FailIn,
+    JobIn,
+    JobOptions,
+    PublishIn,
+    PutOptions,
+    QueuedJobIn,
+    ScheduleIn,
+)
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
+from holdfast.job.closing import Closing
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, Raised, UniqueWhile
+from holdfast.job.job_batch import ClosingJob
 from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
@@ -263,6 +275,19 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
     return _new(given.queue or NO_QUEUE, raw("payload", given.payload) or b"null", None, given)
 
 
+def closing_jobs(given: BatchIn) -> list[ClosingJob]:
+    """The closing jobs of a batch."""
+    found = []
+    for on in Closing:
+        job: ClosingIn | None = getattr(given, on.value)
+        if job is not None:
+            new = _new(job.queue, raw(f"{on.value}.payload", job.payload) or b"null", None, job)
+            if job.batch is not None:
+                new.extras = msgspec.structs.replace(new.extras, batch=job.batch)
+            found.append(ClosingJob(on, new))
+    return found
+
+
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
     """A job from a body that is not JSON, with its options in the query."""
     for name in query:
@@ -300,9 +325,11 @@ def _tags(text: str) -> list[str]:
 
 
 def _conflicting(new: NewJob, given: PutOptions) -> NewJob:
-    """The same with what is to be done if its unique key is taken."""
+    """The same with what is to be done if its unique key is taken, and the batch that it joins."""
     if given.on_conflict is not _REFUSE or given.debounce_max_ms is not None:
         new.on_conflict, new.debounce_max_ms = given.on_conflict, given.debounce_max_ms
+    if given.batch is not None:
+        new.extras = msgspec.structs.replace(new.extras, batch=given.batch)
     return new
 
 

@@ -40,6 +40,7 @@ _TAGS = {
     "routing": "Publish events to the queues that subscribe to them, and manage these interests (subscriptions).",
     "workers": "Who works.",
     "operations": "Bulk work by the server.",
+    "batches": "Jobs that are counted together, and what runs when they have ended.",
     "schedules": "Recurring jobs.",
     "keys": "Access keys: who may do what, on which queues.",
     "jobs": "List, inspect and manage jobs.",

@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.doors.rest import bodies, replies, surrogates
 from holdfast.doors.rest.answers import BulkOut, EnqueuedOut, ExtendedOut, LeaseBatchOut, LeasedOut, OutcomeOut
 from holdfast.doors.rest.batch import LeaseBatch, concluding, read_apart, shown
-from holdfast.doors.rest.parameters import KEY, QUEUE, TOKEN, WAIT_FOR_ROOM
+from holdfast.doors.rest.parameters import KEY, MEMBER, QUEUE, TOKEN, WAIT_FOR_ROOM
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine.waiters import Patience
@@ -38,7 +38,7 @@ _AGAIN = (
     summary="Enqueue one job",
     takes=JobIn,
     gives=EnqueuedOut,
-    more=[QUEUE, WAIT_FOR_ROOM, KEY],
+    more=[QUEUE, WAIT_FOR_ROOM, KEY, MEMBER],
     others={200: (EnqueuedOut, _AGAIN)},
 )
 async def enqueue(request: Request, state: AppState) -> Reply:
@@ -79,7 +79,7 @@ async def enqueue(request: Request, state: AppState) -> Reply:
     summary="Enqueue many jobs, all or none",
     takes=BulkIn,
     gives=BulkOut,
-    more=[WAIT_FOR_ROOM, KEY],
+    more=[WAIT_FOR_ROOM, KEY, MEMBER],
     others={200: (BulkOut, _AGAIN)},
 )
 async def bulk(request: Request, state: AppState) -> Reply:
@@ -111,10 +111,15 @@ def _enqueued(
     request.body = b""  # the jobs have what they need of it
     if HEADER in request.headers:
         bodies.trace(jobs, request.headers)
+    member = None
+    if (token := request.headers.get(b"lease-token")) is not None and (
+        member := LeaseRef.parse(token.decode("latin-1"))
+    ) is None:
+        raise LeaseLost("Lease-Token is not a lease token.")
     if not wait_ms:
-        return state.engine.enqueue(jobs, key, 0, at)
+        return state.engine.enqueue(jobs, key, 0, at, member=member)
     patience = Patience()
-    return request.let_wait(state.engine.enqueue(jobs, key, wait_ms, at, patience), patience)
+    return request.let_wait(state.engine.enqueue(jobs, key, wait_ms, at, patience, member), patience)
 
 
 @_end("/v1/leases", summary="Lease jobs to work on", takes=LeasesIn, gives=LeasedOut)

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Raw
 
 from holdfast import limits
-from holdfast.doors.rest.types import bounds
+from holdfast.doors.rest.types import Id, bounds
 
 HandlerType = Annotated[str, Meta(description="Names the handler that runs it; may be empty.")]
 StateName = Annotated[str, Meta(description="scheduled, ready, leased, concluded, dead or cancelled.")]
@@ -35,3 +36,17 @@ Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
 Named = Annotated[
     dict[str, str], Meta(description="Names and values that its producer gave it, and the traceparent of its trace.")
 ]
+Batch = Annotated[int, bounds("The batch of which it is a member.", minimum=1, maximum=limits.ID_MAX)]
+
+
+class ClosesOut(msgspec.Struct, kw_only=True, gc=False):
+    """The batch that a job closes, with its counts as they were when the job was enqueued. `on`: on_success, on_finish or on_failure."""
+
+    batch: Id
+    on: str
+    name: str
+    pending: int
+    concluded: int
+    dead: int
+    cancelled: int
+    total: int

@@ -20,8 +20,14 @@ _Key = Annotated[
 _WaitForRoomMs = Annotated[int, Meta(description="How long to wait for room in a full queue.", ge=0, le=limits.WAIT_MS_MAX)]
 _Token = Annotated[str, Meta(description="The lease's token.", max_length=100)]
 
+_Member = Annotated[
+    str,
+    Meta(description="The lease of a running job, which adds these to its own batch even if that is closed.", max_length=100),
+]
+
 QUEUE = Parameter("queue", "path", Queue)
 TOKEN = Parameter("token", "path", _Token)
 WAIT_FOR_ROOM = Parameter("wait_ms", "query", _WaitForRoomMs, 0)
 KEY = Parameter("Idempotency-Key", "header", Annotated[_Key, Meta(pattern="^[ -~]+$", min_length=1)], None)
 KEY_OR_NONE = Parameter("Idempotency-Key", "header", _Key, None)
+MEMBER = Parameter("Lease-Token", "header", _Member, None)

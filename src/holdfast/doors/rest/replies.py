@@ -24,6 +24,7 @@ from holdfast.doors.rest.answers import (
     RaisedOut,
     SettingsOut,
 )
+from holdfast.doors.rest.job_fields import ClosesOut
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, JobError, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
@@ -179,6 +180,19 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.follows = extras.follows
     if extras.expires_at is not None:
         shown.expires_at = instant(extras.expires_at)
+    if extras.batch is not None:
+        shown.batch = extras.batch
+    if (closes := extras.closes) is not None:
+        shown.closes = ClosesOut(
+            batch=closes.batch,
+            on=closes.on.value,
+            name=closes.name,
+            pending=closes.pending,
+            concluded=closes.concluded,
+            dead=closes.dead,
+            cancelled=closes.cancelled,
+            total=closes.total,
+        )
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:

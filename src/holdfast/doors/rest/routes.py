@@ -62,6 +62,7 @@ async def list_jobs(
     error: Annotated[
         str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
+    batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
@@ -81,6 +82,7 @@ async def list_jobs(
             meta=tuple((meta or {}).items()),
             before=None if before is None else bodies.moment("before", before),
             error=error,
+            batch=batch,
         )
     )
     jobs = []

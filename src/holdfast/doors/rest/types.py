@@ -110,6 +110,10 @@ class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False,
         | None
     ) = None
 
+    batch: Annotated[int, bounds("The batch that it joins, which must be open.", minimum=1, maximum=limits.ID_MAX)] | None = (
+        None
+    )
+
 
 class JobIn(PutOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """A job for the queue that the path names. Without a payload it is null."""
@@ -127,6 +131,25 @@ class BulkIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Jobs enqueued together: all of them, or none."""
 
     jobs: Annotated[list[QueuedJobIn], bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
+
+
+class ClosingIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A closing job of a batch, with its queue. `batch`: it is itself a member of another batch, which waits for it."""
+
+    queue: QueueName
+    payload: Json | UnsetType = UNSET
+    batch: Annotated[int, bounds("The batch that it joins.", minimum=1, maximum=limits.ID_MAX)] | None = None
+
+
+class BatchIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A batch with its first jobs: all of it, or nothing."""
+
+    name: Annotated[str, bounds("For people to read.", maxLength=limits.JOB_BATCH_NAME_CHARS)] = ""
+    jobs: Annotated[list[QueuedJobIn], bounds("Its first jobs, up to 1,000.", maxItems=limits.BULK_JOBS)] = []
+    closed: Annotated[bool, bounds("Whether these are all of its jobs. Else it is open for others until it is closed.")] = False
+    on_success: ClosingIn | None = None
+    on_finish: ClosingIn | None = None
+    on_failure: ClosingIn | None = None
 
 
 class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

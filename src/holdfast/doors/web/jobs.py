@@ -176,7 +176,7 @@ def again(detail: JobDetail) -> NewJob:
 
 def copied_extras(extras: Extras, **changes: Any) -> Extras:
     """The same for another job, but for what belongs to the one that had it."""
-    made = replace(extras, worker=None, follows=None, beanstalk=None, expires_at=None, **changes)
+    made = replace(extras, worker=None, follows=None, beanstalk=None, expires_at=None, batch=None, closes=None, **changes)
     return NO_EXTRAS if made == NO_EXTRAS else made
 
 

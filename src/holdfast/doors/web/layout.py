@@ -49,6 +49,7 @@ NAVIGATION = (
     ("interests", "/interests", "Subscriptions"),
     ("schedules", "/schedules", "Schedules"),
     ("operations", "/operations", "Operations"),
+    ("batches", "/batches", "Batches"),
     ("enqueue", "/enqueue", "Enqueue"),
     ("audit", "/audit", "Audit log"),
     ("keys", "/keys", "Access keys"),

@@ -7,6 +7,7 @@ from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import (
     assets,
     audit,
+    batches,
     bulk,
     enqueue,
     failures,
@@ -62,6 +63,7 @@ PAGE = Dialect(
         *workers.ROUTES,
         *interests.ROUTES,
         *schedules.ROUTES,
+        *batches.ROUTES,
         *store.ROUTES,
         *enqueue.ROUTES,
         *suggestions.ROUTES,

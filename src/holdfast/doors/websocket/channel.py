@@ -209,7 +209,10 @@ class Channel:
         if not given.jobs:
             raise breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", _key(asked.idempotency_key), b"bulk", body)
-        enqueueing = self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, asked.wait_ms, at="jobs")
+        member = None
+        if asked.lease_token is not None and (member := LeaseRef.parse(asked.lease_token)) is None:
+            raise LeaseLost("lease_token is not a lease token.")
+        enqueueing = self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, asked.wait_ms, at="jobs", member=member)
         if asked.wait_ms:
             self._begin(size)
             waiting = self._channels.keep(self._waited(asked.ref, enqueueing))

@@ -52,11 +52,12 @@ class Batch(LeaseBatchIn, tag_field="op", tag="batch", forbid_unknown_fields=Tru
 
 
 class Enqueue(msgspec.Struct, tag_field="op", tag="enqueue", forbid_unknown_fields=True, kw_only=True):
-    """Jobs, as in `POST /v1/jobs`."""
+    """Jobs, as in `POST /v1/jobs`. `lease_token`: the lease of a running job, which adds to its own batch."""
 
     body: Raw
     idempotency_key: str | None = None
     wait_ms: int = 0
+    lease_token: str | None = None
     ref: str | None = None
 
 

@@ -11,6 +11,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.job.registry import Roster
 from holdfast.limits import QUEUES
 from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.recent_count import RecentCount
 from holdfast.stores.unreadable import FOUND, Looks
 
 _SLACK_MS = 60_000
@@ -120,6 +121,7 @@ class Cache:
         self.jobs = Block()
         self.fences = Block()
         self.looks = Looks()
+        self.job_batch_count = RecentCount()
         self._lease_floor = 0
         self._due_floor = 0
         self._deadline_floor = 0

@@ -4,16 +4,18 @@ A queue's row is the lock of everything in it: a transaction that changes a job,
 the row of its queue until the commit. So a batch locks the queues that it names, and those of the jobs and leases that it
 names, all at once in the order of their ids. A queue that turns out to be needed later is waited for only if its id is the
 highest; otherwise it is locked if it is free, and if not, the batch restarts and locks it with the others. Queues that another
-transaction holds for long (`held_queues.py`) are left out: a command that needs one is refused alone.
+transaction holds for long (`held_queues.py`) are left out: a command that needs one is refused alone. Rows of batches of jobs are locked after
+all queues (`job_batches.py`): from then on a further queue is never waited for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from holdfast.job.by_type import Typed
+from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX, INSTANT_MAX
 from holdfast.stores import formats, rows
@@ -50,6 +52,7 @@ class Locks:
         self._saved_floors: dict[int, str | None] = {}
         self._saved_types: dict[int, tuple[tuple[str, ...], Typed | None]] = {}  # of queues that have something of that
         self._history: tuple[list[str], str] | None = None
+        self._job_batches: dict[int, JobBatch | None] = {}  # locked; None: there is none
         self._interests = 0
         self._workers_version = 0
         self._voters: list[str] = []
@@ -76,6 +79,8 @@ class Locks:
         could_be = sorted(name for name in names if "\0" not in name)  # PostgreSQL has no such text: no queue has such a name
         await self._lock(could_be, sorted(numbers), expected.fences, expected.jobs)
         self._absent = names - self._queues.keys()
+        if expected.job_batches:
+            await self._lock_job_batches(sorted(expected.job_batches))
         leases = expected.leases if expected.open_ended else min(expected.leases, self._may_lease())
         await self._number(expected.new_jobs, leases)
 
@@ -130,6 +135,8 @@ class Locks:
                     numbers.update(row[0] for row in await self._db.fetch(SQL["queue_ids"], [name]))
                 else:
                     numbers.update(row[0] for row in await self._db.fetch(SQL["interested_queues"]))
+        if expected.owed is not None:
+            numbers.update(row[0] for row in await self._db.fetch(SQL["owing_queues"], *expected.owed))
         if expected.forget is not None:
             numbers.update(await self._old(now, *expected.forget))
         return numbers
@@ -150,6 +157,10 @@ class Locks:
         names = [queue.name for queue in page if queue.id in found]
         self._history = (names, every[-1].name if len(every) == limit else "")
         return found
+
+    async def _lock_job_batches(self, ids: Sequence[int]) -> dict[int, JobBatch]:
+        """Lock batches of jobs; see `job_batches.py`."""
+        raise NotImplementedError
 
     async def _number(self, jobs: int, fences: int) -> None:
         """Reserve ids: exactly as many as needed if several nodes write, and some more if this one is alone."""
@@ -200,7 +211,7 @@ class Locks:
             self._absent.add(name)
             return None
         highest = max((queue.id for queue in self._queues.values()), default=0)
-        waits = found[0] > highest
+        waits = found[0] > highest and not self._job_batches  # who holds it may want one of these
         try:
             row = await self._db.fetchrow(SQL["lock_queue_by_name" if waits else "lock_queue_by_name_now"], name)
         except asyncpg.LockNotAvailableError:

@@ -26,7 +26,18 @@ SQL: dict[str, str] = {
     entry.name.removesuffix(".sql"): entry.read_text() for entry in _FOLDER.iterdir() if entry.name.endswith(".sql")
 }
 
-_ORDER = (*ORDER, "update_ready_floors", "update_queue", "update_queue_types", "insert_kept_answer")
+_ORDER = (
+    *ORDER,
+    "update_ready_floors",
+    "update_queue",
+    "update_queue_types",
+    "insert_job_batch",
+    "update_job_batch",
+    "insert_closing_job",
+    "delete_closing_job",
+    "owe_closing_job",
+    "insert_kept_answer",
+)
 _WRITES_TO = {
     "insert_job": "job",
     "insert_ready_typed": "ready",
@@ -42,6 +53,9 @@ _WRITES_TO = {
     "insert_kept_answer": "kept_answer",
     "update_queue": "queue",
     "update_queue_types": "queue",
+    "insert_closing_job": "job_batch_closing",
+    "delete_closing_job": "job_batch_closing",
+    "owe_closing_job": "job_batch_closing",
     "update_ready_floors": "queue",
 }
 """Where a statement's name does not say which table it writes to."""

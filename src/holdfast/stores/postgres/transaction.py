@@ -22,7 +22,7 @@ from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES, READY_FLOORS
 from holdfast.messages.audit import AuditEntry
 from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.postgres.access_keys import KeyRows
-from holdfast.stores.postgres.loader import Loader
+from holdfast.stores.postgres.job_batches import JobBatchRows
 from holdfast.stores.postgres.operations import OperationRows
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
@@ -33,7 +33,7 @@ from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # no caller waits for it, and nothing depends on it
 
 
-class PostgresTransaction(Loader, KeyRows, OperationRows):
+class PostgresTransaction(JobBatchRows, KeyRows, OperationRows):
     """See `stores.store.Transaction`."""
 
     def __init__(self, *args: Any) -> None:

@@ -6,10 +6,12 @@ import apsw
 import msgspec
 
 from holdfast.job.by_type import Typed
+from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster
-from holdfast.limits import ID_MAX
+from holdfast.limits import ID_MAX, JOB_BATCHES_CACHED
 from holdfast.stores import rows
+from holdfast.stores.recent_count import RecentCount
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import FOUND, Looks, shown
@@ -32,6 +34,8 @@ class Cache:
         self.saved: dict[str, Saved] = {}
         self.doubtful: set[str] = set()
         self.looks = Looks()
+        self.job_batches: dict[int, JobBatch] = {}
+        self.job_batch_count = RecentCount()
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
         self.interests: int | None = None
         self.workers: Roster | None = None
@@ -97,12 +101,19 @@ class Cache:
     def forget(self) -> None:
         """The cache can't be trusted any more."""
         self.queues.clear()
+        self.job_batches.clear()
         self.queue_count = None
         self.names.clear()
         self.saved.clear()
         self.doubtful.clear()
         self.interests = None
         self.workers = None
+
+    def keep_job_batch(self, batch: JobBatch) -> None:
+        """Remember a batch of jobs as it is on disk, or will be with the commit of this transaction."""
+        if len(self.job_batches) >= JOB_BATCHES_CACHED and batch.id not in self.job_batches:
+            del self.job_batches[next(iter(self.job_batches))]
+        self.job_batches[batch.id] = batch
 
     def drop(self, queue: Queue) -> None:
         """This queue is deleted; what other queues count in this transaction stays."""

@@ -16,6 +16,7 @@ from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.access_keys import KeyRows
 from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
+from holdfast.stores.sqlite.job_batches import JobBatchRows
 from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.operations import OperationRows
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
@@ -24,7 +25,7 @@ from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, PLACES, Writer
 
 
-class SqliteTransaction(Loader, KeyRows, OperationRows):
+class SqliteTransaction(Loader, KeyRows, JobBatchRows, OperationRows):
     """See `stores.store.Transaction`. Nothing in here waits: SQLite is called in place, so a transaction is never interleaved."""
 
     def __init__(self, connection: apsw.Connection, known: Cache) -> None:

@@ -83,6 +83,11 @@ ROUTES = {
     "resume_operation": Needs(("manage",), "gone", "operation"),
     "cancel_operation": Needs(("manage",), "gone", "operation"),
     "set_operation_rate": Needs(("manage",), "gone", "operation", {"per_s": 0.01}),
+    "make_batch": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE}], "on_finish": {"queue": MINE}}),
+    "get_batch": Needs(("read",), "gone", "batch"),
+    "list_batches": Needs(("read",), "filtered", "batch"),
+    "close_batch": Needs(("produce",), "gone", "batch"),
+    "cancel_batch": Needs(("manage",), "gone", "batch"),
     "audit_log": Needs(("admin",), "all"),
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
@@ -149,11 +154,19 @@ class House:
         assert answer.is_success, f"{method} {path}: {answer.text}"
         return answer.json() if answer.content else None
 
-    def prepared(self, needs: Needs) -> dict[str, str]:
+    def prepared(self, needs: Needs) -> dict[str, str]:  # noqa: C901  (a table)
         """Create what the operation is about; returns the names in its path."""
         number = next(_numbers)
-        names = {"queue": MINE, "name": f"s{number}", "key": f"k{number}", "worker_id": "w-none", "token": "", "job_id": "0"}
-        names["operation_id"] = "0"
+        names = {
+            "queue": MINE,
+            "name": f"s{number}",
+            "key": f"k{number}",
+            "worker_id": "w-none",
+            "token": "",
+            "job_id": "0",
+            "batch_id": "0",
+            "operation_id": "0",
+        }
         match needs.ready:
             case "job":
                 names["job_id"] = self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
@@ -174,6 +187,8 @@ class House:
                 names["worker_id"] = self.root("POST", "/v1/workers", {"queues": [MINE]})["id"]
             case "schedule":
                 self.root("PUT", f"/v1/schedules/s{number}", {"queue": MINE, "payload": 1, "interval_ms": 60_000})
+            case "batch":
+                names["batch_id"] = self.root("POST", "/v1/batches", {"name": "needle", "jobs": [{"queue": MINE}]})["id"]
             case "key":
                 self.secret(f"k{number}", ["read"], ["*"])
         return names

@@ -24,6 +24,9 @@ SCREENS = (
     "/interests",
     "/interests?queue={queue}",
     "/schedules",
+    "/batches",
+    "/batches?state=open",
+    "/batches/{batch}",
     "/store",
     "/audit",
     "/enqueue",
@@ -37,8 +40,10 @@ ON_EVENT = re.compile(r"on[a-z]+\Z")
 
 @pytest.fixture
 def address(browser, queue):
-    (job,) = browser.put(queue, {"a": 1}, type="t", tags=["x"])
-    return lambda path: path.format(queue=queue, job=job)
+    made = {"name": "<b>n", "jobs": [{"queue": queue}], "on_failure": {"queue": queue}}
+    batch = browser.http.post("/v1/batches", json=made).json()["id"]
+    (job,) = browser.put(queue, {"a": 1}, type="t", tags=["x"], batch=batch)
+    return lambda path: path.format(queue=queue, job=job, batch=batch)
 
 
 @pytest.mark.parametrize("path", SCREENS)

@@ -18,11 +18,13 @@ from cluster.postgres import PostgresServer
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.submitter import error_of
-from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
+from holdfast.job.job import UNFINISHED, Extras, IdempotencyKey, Job, NewJob, Receipt, State
+from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.commands import CancelJob, ConcludeLease, Enqueue, FailLease, LeaseJobs
 from holdfast.messages.frame import Answer, Command, Query, Refused
+from holdfast.messages.job_batches import GetJobBatch, ListJobBatches
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs, ListQueues
 from holdfast.messages.time_commands import ExpireLeases, PromoteDue
 from holdfast.messages.views import JobDetail, JobPage, QueueInfo, QueuePage
@@ -117,6 +119,22 @@ class StoreClient:
             for job in await self.walk(queue=info.name):
                 counted.move(None, job.state, job.size, job.result_size)
             assert info.tally == counted, f"{info.name} counts {info.tally} and has {counted}"
+        await self.count_batches_again()
+
+    async def batch(self, number: int) -> JobBatch:
+        return (await self.ask(GetJobBatch(number))).batch
+
+    async def count_batches_again(self) -> None:
+        """Each batch counts what its members are, unless some of these were removed, or are still to come from another batch."""
+        batches = (await self.ask(ListJobBatches(1_000))).batches
+        nested = any(batch.level > 1 for batch in batches)
+        for batch in batches:
+            states = [job.state for job in await self.walk(batch=batch.id)]
+            unfinished = sum(state in UNFINISHED for state in states)
+            assert batch.dead == states.count(State.DEAD), batch
+            assert batch.pending == unfinished or (nested and batch.pending > unfinished), batch
+            assert batch.concluded >= states.count(State.CONCLUDED), batch
+            assert batch.cancelled >= states.count(State.CANCELLED), batch
 
     async def close(self) -> None:
         await self.backend.committer.settled()
@@ -197,7 +215,7 @@ END $$
 def empty_database() -> str:
     """The URL of a database in which nothing is: as it is made when it is first used, and emptied afterwards."""
     server = postgres_server()
-    server.sql(EMPTY, database="holdfast")
+    server.sql(EMPTY.replace("NEWEST", str(NEWEST)), database="holdfast")
     return server.url()
 
 

@@ -43,6 +43,7 @@ from holdfast.messages.commands import (
     SettleJob,
     TakeBackLease,
 )
+from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch
 from holdfast.messages.key_commands import CreateKey, EditKey, RevokeKey, RotateKey
 from holdfast.messages.operations import CancelOperation, PauseOperation, SetOperationRate, StartOperation
 from holdfast.stores.postgres.transaction import PostgresTransaction
@@ -113,15 +114,19 @@ async def test_every_managing_verb_has_its_entry(client):
         PauseSchedule("s", False),
         RunSchedule("s"),
         DeleteSchedule("s"),
+        CancelJobBatch(0),
         PurgeQueue("q", (State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED), 0, 100),
         DeleteQueue("q"),
     ]
     theirs = (CreateKey, EditKey, RotateKey, RevokeKey)  # in test_access_keys.py
     theirs += (StartOperation, PauseOperation, CancelOperation, SetOperationRate)  # in test_operations.py
     assert {type(verb) for verb in verbs} == {*all_managed()} - {*theirs}
-    for verb in verbs:
+    for given in verbs:
+        verb = given
         if isinstance(verb, TakeBackLease):
             await client.take()
+        if isinstance(verb, CancelJobBatch):
+            verb = replace(verb, id=(await client.do(MakeJobBatch([]))).id)
         await client.do(replace(verb, actor=ANNA))
     found = (await entries(client))[::-1]
     assert [(entry.action, entry.queue, entry.target, entry.note) for entry in found] == [
@@ -153,6 +158,7 @@ async def test_every_managing_verb_has_its_entry(client):
         ("schedule.resume", "", "s", ""),
         ("schedule.run", "q", "s", "as job 9"),
         ("schedule.delete", "", "s", ""),
+        ("batch.cancel", "", "10", ""),
         ("queue.purge", "q", "", "ready, scheduled, dead, cancelled"),
         ("queue.delete", "q", "", ""),
     ]

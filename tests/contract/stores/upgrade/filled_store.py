@@ -223,13 +223,10 @@ NEWER = frozenset(
         "meta",
         "on_conflict",
         "debounce_max_ms",
-        "expires_at",
-        "expires_in_ms",
-        "raised",
     )
 )
 """Fields that came after the fixtures named `positional` and before 0.1.0."""
-SINCE = {"0.1.0": frozenset(("expires_at", "expires_in_ms", "paused_types", "raised", "types"))}
+SINCE = {"0.1.0": frozenset(("batch", "closes", "expires_at", "expires_in_ms", "paused_types", "raised", "types"))}
 """Fields that came after a release, which its fixtures do not have."""
 
 

@@ -1,0 +1,31 @@
+"""What `failures` of a client gives."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class FailureGroup(msgspec.Struct, kw_only=True):
+    """Jobs that failed alike. `example` is the latest of them."""
+
+    key: str
+    queue: str
+    type: str
+    kind: str
+    error: str
+    place: str = ""
+    dead: int
+    waiting: int
+    recovered: int
+    workers: int
+    first_at: datetime
+    last_at: datetime
+    example: int
+
+
+class Failures(msgspec.Struct):
+    """The newest failures, alike ones together. `jobs` were looked at; `whole`: there are no more."""
+
+    groups: list[FailureGroup]
+    jobs: int
+    whole: bool

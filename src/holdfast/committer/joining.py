@@ -1,0 +1,80 @@
+"""Which jobs may join which batch, and the batches of jobs as one transaction has left them."""
+
+from collections.abc import Iterable, Sequence
+
+from holdfast.committer.batch import Batch
+from holdfast.errors import BatchClosed, BatchNotFound, InvalidRequest, LeaseLost
+from holdfast.job import job_batch as rules
+from holdfast.job.job import NO_EXTRAS, Job, LeaseRef, NewJob
+from holdfast.job.job_batch import JobBatch
+from holdfast.limits import JOB_BATCH_MEMBERS
+
+
+async def load(batch: Batch, ids: Iterable[int]) -> None:
+    """Read these batches, and have nobody else change them until the commit."""
+    members = batch.members_here()
+    missing = sorted({one for one in ids if one not in members.loaded})
+    if missing:
+        found = await batch.tx.job_batches(missing)
+        for one in missing:
+            members.loaded[one] = found.get(one)
+
+
+async def current(batch: Batch, number: int) -> JobBatch | None:
+    """A batch as this transaction has left it."""
+    await load(batch, (number,))
+    return batch.members_here().brought_up(number, batch.now)
+
+
+async def here(batch: Batch, number: int) -> JobBatch:
+    """The same, or `BatchNotFound` if it is not there or its caller may not see it."""
+    found = await current(batch, number)
+    if found is None or not rules.is_seen(found, batch.scope):
+        raise BatchNotFound(f"There is no batch {number}.", batch=number)
+    return found
+
+
+async def admit(batch: Batch, jobs: Sequence[NewJob], member: Job | None) -> None:
+    """Refuse jobs for batches that are not there or that take no more. `member` is a running job that may add to its own."""
+    joining: dict[int, int] = {}
+    for new in jobs:
+        if (number := new.extras.batch) is not None:
+            joining[number] = joining.get(number, 0) + 1
+    if not joining:
+        return
+    await batch.demand_newest_only("batch")
+    await load(batch, joining.keys())
+    for number, count in joining.items():
+        if member is not None and member.extras.batch == number:
+            found = await current(batch, number)
+            if found is None:
+                continue
+        else:
+            found = await here(batch, number)
+            if found.closed:
+                raise BatchClosed(
+                    f"Batch {number} is closed: only its running jobs may still add to it, in their `then` or with their lease.",
+                    batch=number,
+                )
+        if found.total + count > JOB_BATCH_MEMBERS:
+            raise InvalidRequest(
+                f"Batch {number} has {found.total} jobs; at most {JOB_BATCH_MEMBERS} are taken.", field="batch"
+            )
+
+
+async def member_by(batch: Batch, ref: LeaseRef, jobs: Sequence[NewJob]) -> Job:
+    """The running job whose lease a producer shows, in order to add to its batch; raises `LeaseLost`. Batches are read first: then its lease
+    can't be ended by another node before this is committed.
+    """
+    await load(batch, {new.extras.batch for new in jobs if new.extras.batch is not None})
+    job = await batch.latest(ref.job)
+    if job is None or not job.is_held_by(ref) or job.lease is None or job.lease.until <= batch.now:
+        raise LeaseLost(
+            f"The lease on job {ref.job}, attempt {ref.attempt}, is not held any more.", job_id=ref.job, attempt=ref.attempt
+        )
+    return job
+
+
+def joins(jobs: Sequence[NewJob]) -> bool:
+    """Whether one of these jobs is to be a member of a batch."""
+    return any(new.extras is not NO_EXTRAS and new.extras.batch is not None for new in jobs)

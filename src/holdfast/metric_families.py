@@ -1,0 +1,51 @@
+"""Families of metrics of what not every server uses: scheduled backups, batches of jobs."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from holdfast.messages.views import BackupState, StoreStats
+
+
+def seldom_families(store: StoreStats) -> Iterator[Metric]:
+    """All of them."""
+    yield from _batch_families(store.job_batches)
+    yield from _backup_families(store.backups)
+
+
+def _batch_families(counts: Mapping[str, int]) -> Iterator[Metric]:
+    """The metrics of batches of jobs."""
+    batches = CounterMetricFamily(
+        "holdfast_batches", "Batches of jobs that were made and that finished, since the start.", labels=["what"]
+    )
+    for what in ("made", "finished"):
+        batches.add_metric([what], counts.get(what, 0))
+    yield batches
+    yield CounterMetricFamily(
+        "holdfast_closing_jobs", "Closing jobs of batches that were enqueued.", value=counts.get("put", 0)
+    )
+    yield GaugeMetricFamily(
+        "holdfast_closing_jobs_owed",
+        "1 while closing jobs are due and can't be enqueued, such as into a full queue.",
+        value=counts.get("owed", 0),
+    )
+
+
+def _backup_families(backups: BackupState | None) -> Iterator[Metric]:
+    """Without samples where no backups are scheduled: an alert on their age would go off."""
+    seen = backups or BackupState(0)
+    for name, about, value in (
+        ("interval_seconds", "How often a backup is scheduled (backup_every).", seen.every_ms / 1000),
+        ("last_success_timestamp_seconds", "When the newest backup was begun; 0 without any.", seen.last_at / 1000),
+        ("duration_seconds", "How long the last backup took.", seen.seconds),
+        ("size_bytes", "Size of the newest backup.", seen.bytes),
+        ("kept", "How many backups there are.", seen.kept),
+    ):
+        gauge = GaugeMetricFamily(f"holdfast_backup_{name}", about, labels=[])
+        if backups is not None:
+            gauge.add_metric([], value)
+        yield gauge
+    failures = CounterMetricFamily("holdfast_backup_failures", "Scheduled backups that failed.", labels=[])
+    if backups is not None:
+        failures.add_metric([], seen.failures)
+    yield failures

@@ -1,0 +1,140 @@
+"""Batches of jobs, as they are read: one, a page of them, and the members of one by their ids."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from holdfast.auth.scope import sees
+from holdfast.errors import BatchNotFound, InvalidRequest
+from holdfast.job.closing import Closing
+from holdfast.job.job import UNFINISHED, Job
+from holdfast.job.job_batch import JobBatch, is_seen
+from holdfast.limits import ID_MAX, LIST_SCANNED, PAGE_BYTES
+from holdfast.messages.job_batches import (
+    GetJobBatch,
+    JobBatchInfo,
+    JobBatchPage,
+    ListJobBatches,
+    ListMembers,
+    MemberPage,
+    shown_closing,
+)
+from holdfast.messages.queries import ListJobs
+from holdfast.messages.views import JobDetail, JobPage
+from holdfast.stores import rows
+from holdfast.stores.rows import Row
+from holdfast.stores.snapshot import Snapshot
+
+Jobs = Callable[[Sequence[Row]], Awaitable[list[Job]]]
+_AT_ONCE = 200  # members that are read together
+
+
+async def one(snapshot: Snapshot, query: GetJobBatch) -> JobBatchInfo:
+    """One batch with what became of its closing jobs."""
+    batch = await _batch(snapshot, query)
+    kept = {}
+    for due, _, refusal, queue, _ in await snapshot.fetch("closing_jobs", batch.id):
+        if due in set(Closing):
+            kept[Closing(due)] = (queue if sees(query.scope, queue) else "", refusal)
+    return JobBatchInfo(batch, shown_closing(batch, kept))
+
+
+async def _batch(snapshot: Snapshot, query: GetJobBatch | ListMembers) -> JobBatch:
+    found = await snapshot.fetch("job_batch_one", query.id)
+    if not found or not is_seen(batch := rows.job_batch_of(found[0]), query.scope):
+        raise BatchNotFound(f"There is no batch {query.id}.", batch=query.id)
+    return batch
+
+
+async def page(snapshot: Snapshot, query: ListJobBatches) -> JobBatchPage:
+    """A page of batches, the newest first."""
+    seen: list[JobBatch] = []
+    before = ID_MAX + 1 if query.before is None else query.before
+    while True:
+        found = [
+            rows.job_batch_of(row) for row in await snapshot.fetch("job_batches_before", before, query.state, query.limit + 1)
+        ]
+        seen += [batch for batch in found if is_seen(batch, query.scope)]
+        if len(found) <= query.limit or len(seen) > query.limit:
+            break
+        before = found[-1].id
+        await snapshot.pause()
+    return JobBatchPage(seen[: query.limit], seen[query.limit - 1].id if len(seen) > query.limit else None)
+
+
+async def unfinished(snapshot: Snapshot, query: ListMembers, jobs: Jobs) -> MemberPage:
+    """Unfinished members of a batch."""
+    await _batch(snapshot, query)
+    ids: list[int] = []
+    after: int | None = query.after
+    while after is not None and len(ids) < query.limit:
+        details, after = await _stretch(snapshot, query.id, after, 0, jobs, 0)
+        ids += [detail.job.id for detail in details if detail.job.state in UNFINISHED]
+        await snapshot.pause()
+    if len(ids) > query.limit:
+        ids = ids[: query.limit]
+        after = ids[-1]
+    return MemberPage(ids, after)
+
+
+async def members(snapshot: Snapshot, query: ListJobs, queue: str | None, jobs: Jobs, now: int) -> JobPage:
+    """A page of a batch's jobs by their ids, of those that match the other filters."""
+    assert query.batch is not None, "it is about a batch"
+    if query.text is not None:
+        raise InvalidRequest("text can't be looked for within a batch.", field="text")
+    after: int | None = 0
+    if query.cursor is not None:
+        after = _after(query.cursor)
+    found: list[JobDetail] = []
+    scanned = size = 0
+    while after is not None:
+        stretch, go_on = await _stretch(snapshot, query.batch, after, query.payload_up_to, jobs, now)
+        for detail in stretch:
+            if len(found) == query.limit or size > PAGE_BYTES:
+                return JobPage(found, (0, (found[-1].job.id,)))
+            if _matches(detail, query, queue):
+                found.append(detail)
+                size += len(detail.content.payload)
+        after = go_on
+        scanned += _AT_ONCE
+        if after is not None and (scanned >= LIST_SCANNED or len(found) == query.limit):
+            return JobPage(found, (0, (after,)))
+        await snapshot.pause()
+    return JobPage(found)
+
+
+def _after(cursor: tuple[int, tuple[int | str, ...]]) -> int:
+    start, key = cursor
+    if start != 0 or len(key) != 1 or not isinstance(key[0], int) or not 0 <= key[0] <= ID_MAX:
+        raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
+    return key[0]
+
+
+async def _stretch(
+    snapshot: Snapshot, batch: int, after: int, shown: int | None, jobs: Jobs, now: int
+) -> tuple[list[JobDetail], int | None]:
+    """The next members, by id, and the id to go on after."""
+    ids = [row[0] for row in await snapshot.fetch("members_after", batch, after, _AT_ONCE)]
+    found = {row[0]: row for row in await snapshot.fetch("jobs_shown", ids, shown)}
+    at = rows.JOB_COLUMNS
+    details = []
+    for number in ids:
+        row = found.get(number)
+        if row is not None:
+            (job,) = await jobs([row])
+            details.append(JobDetail(job, rows.content_of(row[at : at + 3]), now))
+        else:  # held by its group, or not where its own row says
+            for job in await jobs(await snapshot.fetch("misplaced_job", number)):
+                content = await snapshot.fetch("content", number)
+                details.append(JobDetail(job, rows.content_of(content[0] if content else ("", None, b"")), now))
+    return details, ids[-1] if len(ids) == _AT_ONCE else None
+
+
+def _matches(detail: JobDetail, query: ListJobs, queue: str | None) -> bool:
+    job = detail.job
+    return (
+        sees(query.scope, job.queue)
+        and (queue is None or job.queue == queue)
+        and (query.state is None or job.state is query.state)
+        and (query.type is None or detail.content.type == query.type)
+        and (query.tag is None or query.tag in job.extras.tags)
+        and all(pair in job.extras.meta for pair in query.meta)
+    )

@@ -1,0 +1,1 @@
+DELETE FROM job_batch_closing WHERE job_batch = ? AND due = ?

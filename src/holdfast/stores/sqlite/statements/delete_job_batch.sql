@@ -1,0 +1,1 @@
+DELETE FROM job_batch WHERE id = ?

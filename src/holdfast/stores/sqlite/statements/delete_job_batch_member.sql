@@ -1,0 +1,1 @@
+DELETE FROM job_batch_member WHERE job_batch = ? AND job = ?

@@ -1,0 +1,2 @@
+INSERT INTO job_batch(id, name, created_at, queues, closed, pending, concluded, dead, cancelled, success, finish, failure, ended_at, level)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

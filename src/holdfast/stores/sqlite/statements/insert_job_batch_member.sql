@@ -1,0 +1,1 @@
+INSERT INTO job_batch_member(job_batch, job) VALUES (?, ?)
