@@ -23,16 +23,17 @@ def end(batch: Batch, queue: Queue, job: Job) -> None:
     batch.change(events.DEADLINE_PASSED, queue, job, lifecycle.overdue(job, batch.now))
 
 
-async def check(batch: Batch, new: NewJob, follows: bool) -> None:
+async def check(batch: Batch, new: NewJob, may_be_late: bool) -> None:
     """Raise unless the store may hold deadlines, and that of a new job is later than the time at which it is due.
 
-    A job that follows another is not refused, as that would refuse the conclude of work that was done: it expires at once.
+    One that `may_be_late` is not refused but expires at once: a follow-up, as that would refuse the conclude of work that was done, a closing
+    job, which would be owed for ever, and one that is moved, whose next attempt may be due after its deadline.
     """
     await batch.demand_newest_only("expires_in_ms" if new.extras.expires_at is None else "expires_at")
     due, expires_at = lifecycle.due_at(new, batch.now), new.extras.expires_at
     if expires_at is None or expires_at > due:
         return
-    if not follows:
+    if not may_be_late:
         raise breach("expires_at", "must be later than the time at which the job is due")
     new.extras = replace(new.extras, expires_at=max(expires_at, batch.now + 1))
 

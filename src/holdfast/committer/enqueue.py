@@ -105,12 +105,13 @@ async def put(
     existing: list[int] | None = None,
     member: Job | None = None,
     joined: bool = False,
+    is_late: bool = False,
 ) -> list[Receipt]:
     """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
     `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the places
     of those that are not new jobs: another that has their unique key stands there. `member`: a running job that adds to its own batch.
-    `joined`: the batches that they name have them already.
+    `joined`: the batches that they name have them already. `is_late`: their deadlines were given long ago and may have passed.
     """
     if not batch.accepting:
         raise StorageFull(
@@ -119,7 +120,7 @@ async def put(
         )
     for new in jobs:
         if new.expires_in_ms is not None or new.extras.expires_at is not None:
-            await deadlines.check(batch, new, ending is not None)
+            await deadlines.check(batch, new, is_late or ending is not None)
     missing = await _missing(batch, jobs)
     instead: dict[int, Job | int] = {}
     if any(new.extras is not NO_EXTRAS for new in jobs):

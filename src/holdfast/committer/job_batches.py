@@ -81,7 +81,7 @@ async def _put_or_owe(batch: Batch, found: JobBatch, on: Closing, closing: Closi
         if members.put < CLOSING_JOBS and members.put_bytes + len(new.payload) <= BATCH_BYTES:
             try:
                 (receipt,) = await enqueue.put(
-                    batch, [replace(new, extras=replace(new.extras, closes=found.closes(on)))], joined=True
+                    batch, [replace(new, extras=replace(new.extras, closes=found.closes(on)))], joined=True, is_late=True
                 )
             except HoldfastError as error:
                 refusal = error.code

@@ -205,7 +205,7 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
         max_attempts=job.max_attempts,
         extras=extras,
     )
-    receipts = await enqueue.put(batch, [new], joined=True)
+    receipts = await enqueue.put(batch, [new], joined=True, is_late=True)
     batch.change(events.DELETED, queue, job, None)
     if extras.batch is not None:
         batch.members_here().stays(extras.batch)

@@ -14,7 +14,7 @@ from holdfast.errors import (
     QueueFull,
 )
 from holdfast.job.closing import Closes, Closing
-from holdfast.job.job import IdempotencyKey, OnConflict, State
+from holdfast.job.job import EXPIRED, IdempotencyKey, OnConflict, State
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.queue import QueueSettings
 from holdfast.limits import JOB_BATCH_KEPT_MS, JOB_BATCH_LEVELS
@@ -41,7 +41,7 @@ from holdfast.messages.job_batches import (
     PutClosingJobs,
 )
 from holdfast.messages.queries import ListQueues
-from holdfast.messages.time_commands import ForgetHistory
+from holdfast.messages.time_commands import EndOverdue, ForgetHistory
 
 
 @pytest.fixture
@@ -269,6 +269,22 @@ async def test_a_closing_job_whose_unique_key_is_taken_is_owed_and_the_conclude_
     assert (owed.state, owed.refusal) == ("owed", NotUnique.code)
     await client.do(CancelJob(holder.id))
     assert (await client.do(PutClosingJobs(10))).count == 1
+
+
+async def test_a_closing_job_that_is_put_after_its_deadline_expires_at_once_and_nobody_waits_for_it(client, new, closing):
+    outer = await client.do(MakeJobBatch([]))
+    late = closing(Closing.FINISH, batch=outer.id, expires_at=client.now + 100)
+    made = await client.do(MakeJobBatch([new()], closed=True, closing=late))
+    await client.do(CloseJobBatch(outer.id))
+    client.clock.advance(100)
+    await conclude(client)
+    put = (await client.batch(made.id)).finish
+    assert (await client.batch(outer.id)).state == "closed"
+    client.clock.advance(1)
+    await client.do(EndOverdue(10))
+    assert (await client.job(put)).reason == EXPIRED
+    assert (await client.batch(outer.id)).state == "finished"
+    assert await counts(client, outer.id) == (0, 0, 0, 1)
 
 
 async def test_a_batch_in_a_batch_is_waited_for(client, new, closing):

@@ -319,6 +319,15 @@ async def test_a_job_that_is_moved_takes_its_deadline_along(client, tick, put, e
     assert (await client.job(again.id)).extras.expires_at is None
 
 
+async def test_a_job_whose_next_attempt_is_due_after_its_deadline_is_moved_and_expires_there(client, tick, put, ended):
+    receipt = await put()
+    job = await client.take()
+    await client.do(FailLease(job.ref(), "no", retry=True, delay_ms=5_000))
+    moved = (await client.do(MoveJob(receipt.id, "other"))).jobs[0]
+    assert (await client.state(moved.id)) is State.SCHEDULED
+    assert (await tick(1_000), await ended(moved.id)) == (1, EXPIRED)
+
+
 async def test_a_job_past_its_deadline_is_not_reserved_by_its_id(client, put):
     receipt = await put()
     client.clock.advance(100)
