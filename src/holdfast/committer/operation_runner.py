@@ -119,8 +119,8 @@ class OperationRunner:
             return found
         wanted = operation.filter
         if wanted.jobs:
-            ids = sorted(job for job in wanted.jobs if operation.cursor < job < operation.id)
-            found = FoundJobs(ids, operation.id - 1, last=True)
+            ids = sorted(job for job in wanted.jobs if job > operation.cursor)
+            found = FoundJobs(ids, max(ids[-1] if ids else 0, operation.id - 1), last=True)
         else:
             query = FindJobs(wanted, operation.states, operation.cursor, operation.id, scope=operation.scope)
             found = await self._store.read(query, now)

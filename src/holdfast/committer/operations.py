@@ -197,7 +197,7 @@ class _Step:
         job = self._loaded.get(job_id)
         if job is not None and not sees(operation.scope, job.queue):
             job = None
-        if job is None and operation.filter.jobs:
+        if operation.filter.jobs and (job is None or job_id >= operation.id):  # a number that no job had when it began
             self._skipped.append(("job_not_found", job_id))
         elif job is None or not rules.is_meant(operation, job) or (matching is not None and job_id not in matching):
             self._skipped.append((rules.CHANGED, job_id))

@@ -8,7 +8,7 @@ from holdfast.errors import InvalidRequest, OperationNotFound, QueueNotFound, Wr
 from holdfast.job.job import State
 from holdfast.job.operation import STATES, USUAL, Do, Doing, JobFilter, Operation, Skipped
 from holdfast.job.queue import QueueSettings
-from holdfast.limits import OPERATION_STEP_JOBS, OPERATIONS_RUNNING
+from holdfast.limits import ID_MAX, OPERATION_STEP_JOBS, OPERATIONS_RUNNING
 from holdfast.messages.audit import ListAudit
 from holdfast.messages.commands import EditJob, FailLease, MoveJob, RetryJob, SetQueue
 from holdfast.messages.key_commands import CreateKey, RevokeKey
@@ -267,9 +267,8 @@ async def test_jobs_that_are_named_are_done_whatever_their_state_and_others_are_
     assert begun.id > ready.id
     await run(client)
     after = await operation(client, begun.id)
-    assert (after.done, after.skipped) == (1, (Skipped("wrong_state", 1, (ready.id,)),)), (
-        "an id that is not there yet is none of its jobs"
-    )
+    assert (after.done, after.passed) == (1, 2)
+    assert after.skipped == (Skipped("wrong_state", 1, (ready.id,)), Skipped("job_not_found", 1, (ready.id + 1_000,)))
 
 
 async def test_a_job_that_changed_between_the_look_and_the_step_is_skipped(client: StoreClient):
@@ -343,6 +342,18 @@ async def test_a_job_that_is_named_and_may_not_be_seen_is_as_one_that_does_not_e
     begun = await start(client, Do.RETRY, jobs=(theirs,), scope=Scope(("q",)))
     await run(client)
     assert (await operation(client, begun.id)).skipped == (Skipped("job_not_found", 1, (theirs,)),)
+
+
+async def test_numbers_that_no_job_had_when_it_began_are_counted_as_skipped_too(client: StoreClient):
+    (mine,) = await dead(client)
+    begun = await start(client, Do.RETRY, jobs=(mine, 10**6, ID_MAX))
+    after = begun.id + 1
+    more = await start(client, Do.CANCEL, jobs=(after + 1,))
+    assert (await client.put()).id == after + 1
+    await run(client)
+    first, second = await operation(client, begun.id), await operation(client, more.id)
+    assert (first.state, first.done, first.skipped) == (Doing.DONE, 1, (Skipped("job_not_found", 2, (10**6, ID_MAX)),))
+    assert (second.state, second.done, second.skipped) == (Doing.DONE, 0, (Skipped("job_not_found", 1, (after + 1,)),))
 
 
 async def test_an_operation_is_hidden_from_who_may_not_reach_as_far(client: StoreClient):
