@@ -51,8 +51,8 @@ def export_store(store: str, queues: tuple[str, ...], states: tuple[str, ...], a
     """Write what a store has to standard output, as NDJSON: queues, schedules, and jobs in the order of their ids.
 
     It reads the store itself, also while a server uses it: each job once, as it is when its turn comes. For one moment of a file, export a
-    backup. `holdfast import` puts it into another store. Not exported: access keys, the secrets of leases, workers and the
-    audit log.
+    backup. `holdfast import` puts it into another store. Not exported: access keys, the secrets of leases, workers,
+    operations and the audit log.
     """
     try:
         config = store_outside(store)
