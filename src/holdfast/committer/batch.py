@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.auth.scope import Scope, sees
+from holdfast.committer.accounts import Accounts
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound, UpgradeUnfinished
@@ -58,6 +59,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     changes: dict[int, Change] = {}
     written: dict[int, Change] = {}
     grouped: bool = False
+    budgeted: set[int] = set()  # jobs with budgets that changed and that no account has counted yet
+    given_back: set[int] = set()  # of these, released before any extension
+    accounts: Accounts | None = None
     left_group: set[int] = set()  # since the last flush; a job that left loses its slot
     touched: set[str] = set()
     arrived: set[str] = set()
@@ -148,6 +152,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         job = await self.latest(job_id)
         return job if job is not None and sees(self.scope, job.queue) else None
 
+    async def queue_if_locked(self, name: str) -> Queue | None:
+        """The queue of a job that may be changed without a lock that this transaction does not have yet; else None."""
+        return self.queues.get(name) or (await self.queue(name) if self.tx.has_queue(name) else None)
+
     async def own(self, job: Job) -> Queue:
         """The queue that a loaded job is in."""
         return self.queues.get(job.queue) or await self.queue_here(job.queue)
@@ -172,10 +180,13 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             moment = some.lease.until if some.lease is not None else some.ready_at
             if self.earliest is None or moment < self.earliest:
                 self.earliest = moment
-        if some.extras is not NO_EXTRAS and some.extras.group_key is not None:
-            self.grouped = True
-            if after is None or not after.holds_group_slot:
-                self.left_group.add(some.id)
+        if some.extras is not NO_EXTRAS:
+            if some.extras.group_key is not None:
+                self.grouped = True
+                if after is None or not after.holds_group_slot:
+                    self.left_group.add(some.id)
+            if some.extras.budgets or (before is not None and before.extras.budgets):
+                self.budgeted.add(some.id)
         if state is READY and some.extras.worker is not None:
             self.for_one.add(queue.name)
         job_id = some.id
@@ -240,6 +251,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         queues = [self.queues[name] for name in self.touched if name in self.queues]
         if queues:
             await self.tx.save_queues(queues)
+        if self.accounts is not None:
+            moment = await self.accounts.save()
+            if moment is not None and (self.earliest is None or moment < self.earliest):
+                self.earliest = moment
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
         if self.reopened:

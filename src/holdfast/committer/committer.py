@@ -18,11 +18,11 @@ Invariants
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.clock import Clock
-from holdfast.committer import audit, enqueue, groups, lease
+from holdfast.committer import audit, budgets, enqueue, lease
 from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import Conclude
@@ -55,6 +55,9 @@ _MANY_COUNTS = 2_000  # verbs × queues of one transaction: counting them takes 
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 Waiting = tuple[Command[Answer], Sink, object]
+More = tuple[frozenset[str], frozenset[str]]
+"""Queues and budgets."""
+NOTHING_MORE: More = (frozenset(), frozenset())
 
 _UNDECIDED = Refused(InternalError.code, "A defect in Holdfast: this was not decided.")
 _ENDING = Refused(StoreUnavailable.code, "The store has failed; the server is ending.")
@@ -330,13 +333,13 @@ class Committer:
 
     async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
         """Apply and commit; retried after conflicts with other nodes."""
-        queues: frozenset[str] = frozenset()
+        names = NOTHING_MORE
         for tries in range(_TRIES):
             self._let_go()
             try:
-                return await self._apply_once(commands, accepting, queues)
+                return await self._apply_once(commands, accepting, names)
             except TryAgain as error:
-                queues |= error.queues
+                names = (names[0] | error.queues, names[1] | error.budgets)
                 log.debug("a conflict with another node; the batch is tried again", reason=str(error))
                 await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
@@ -354,15 +357,13 @@ class Committer:
             picked, self._picked = self._picked, []
             self._awaiting.let_go(picked, self._clock.now())
 
-    async def _apply_once(
-        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str]
-    ) -> tuple[list[Answer], Committed]:
+    async def _apply_once(self, commands: list[Command[Answer]], accepting: bool, more: More) -> tuple[list[Answer], Committed]:
         self._decided = []
         began = self._totals.commit_busy.begin()
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
-        begin = store.transaction(_prefetch(commands, clock.now(), queues)) if store.shared else store.transaction()
+        begin = store.transaction(_prefetch(commands, clock.now(), more)) if store.shared else store.transaction()
         async with begin as tx:
             now = clock.now()
             if outages.seen != clock.leaps:  # just now: leases are extended first
@@ -412,7 +413,7 @@ async def decide(
     passing_by, ends, managing, new, leases = phases
     for pair in passing_by:
         await each(batch, [pair], results)
-        await groups.settle(batch)
+        await budgets.settle(batch)
         await batch.flush()
     if ends:
         await each(await Conclude.load(batch, [command for _, command in ends]), ends, results)
@@ -421,8 +422,8 @@ async def decide(
     if new:
         await enqueue.prepare(batch, new)
         await each(batch, new, results)
-    if batch.grouped:
-        await groups.settle(batch)
+    if batch.grouped or batch.budgeted or batch.accounts is not None:
+        await budgets.settle(batch)
     if picked := pick(batch):  # they have waited longer
         leases[:0] = enumerate(picked, len(results))
         results += [_UNDECIDED] * len(picked)
@@ -468,9 +469,9 @@ async def _add_progress(batch: Batch, results: list[Answer], indexes: list[int])
             results[i] = Granted(jobs, result.now, result.quiet, result.cut)
 
 
-def _prefetch(commands: Sequence[Command[Answer]], now: int, queues: Iterable[str]) -> Prefetch:
-    """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
-    found = Prefetch(now, set(queues))
+def _prefetch(commands: Sequence[Command[Answer]], now: int, more: More) -> Prefetch:
+    """What these commands name, and what turned out to be needed when this was tried before."""
+    found = Prefetch(now, set(more[0]), budgets=set(more[1]))
     found.unheard = True
     for command in commands:
         verb = VERBS[type(command)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.committer import unique
+from holdfast.committer import budgets, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
@@ -102,6 +102,7 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None, exist
             retry_after_ms=10 * _RETRY_AFTER_MS,
         )
     missing = await _missing(batch, jobs)
+    await budgets.check(batch, jobs)
     instead = await unique.resolve(batch, jobs, ending)
     _check_room(batch, jobs, ending, instead)
     for new in jobs:

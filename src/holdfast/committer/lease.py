@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import expiry, groups, worker_registry
+from holdfast.committer import budgets, unreadable_jobs, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
@@ -103,7 +103,7 @@ class Leases:
             raise self._away[command.queues[0]].with_traceback(None)
         granted: list[GrantedJob] = []
         cut, limit, most = False, command.limit, self._given_bytes + command.most_bytes
-        for queue_head in _in_order(self._lines(command), command.by_priority):
+        for queue_head in self._heads(command):
             job, content = queue_head.line[0]
             given = self._given_bytes + job.size
             if (given > most and granted) or (given > BATCH_BYTES and self._given_bytes):
@@ -120,6 +120,22 @@ class Leases:
         if command.request is not None and granted:
             self._earlier[command.request] = [(one.job, one.content) for one in granted]
         return Granted(granted, now, cut=cut)
+
+    def _heads(self, command: LeaseJobs) -> Iterator[QueueHead]:
+        """The queue head to take the next job from, repeatedly."""
+        heads = _in_order(self._lines(command), command.by_priority)
+        return heads if self._batch.accounts is None else self._that_can_pay(heads)
+
+    def _that_can_pay(self, heads: Iterator[QueueHead]) -> Iterator[QueueHead]:
+        """The same without jobs that can't pay any more: these go aside."""
+        for queue_head in heads:
+            job = queue_head.line[0][0]
+            account = budgets.cannot_pay(self._batch, job) if job.extras.budgets else None
+            if account is None:
+                yield queue_head
+            else:
+                queue_head.line.popleft()
+                budgets.put_aside(self._batch, queue_head.queue, job, account)
 
     async def _content(self, job: Job) -> Content:
         """The content for a job's worker, if it was too large to be read with the others."""
@@ -155,19 +171,25 @@ class Leases:
             job, Lease(fence, self._secrets.pop(), command.worker, batch.now, batch.now + lease_ms, command.request)
         )
         batch.change(events.LEASED, queue, job, leased)
+        if job.extras is not NO_EXTRAS and job.extras.budgets:
+            budgets.accounts_of(batch).move(job, leased)
         return leased
 
 
 async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
-    """The first jobs in a queue's order; jobs with unreadable rows are set aside, and others take their places."""
+    """The first jobs in a queue's order; jobs with unreadable rows, and those that can't pay, are set aside, and others take their places."""
     while True:
         head = await read(limit)
-        aside = [job for job, _ in head if job.extras is not NO_EXTRAS and job.extras.unreadable is not None]
-        if not aside:
+        unlike = [job for job, _ in head if job.extras is not NO_EXTRAS]
+        if not unlike:
+            return head
+        aside = [job for job in unlike if job.extras.unreadable is not None]
+        paying = [job for job in unlike if job.extras.budgets]
+        if not aside and not (paying and await budgets.hold_up(batch, queue, paying)):
             return head
         for job in aside:
-            expiry.set_aside(batch, queue, job)
-        await groups.settle(batch)
+            unreadable_jobs.set_aside(batch, queue, job)
+        await budgets.settle(batch)
         await batch.flush()
         limit = min(limit, queue.may_lease())
         if limit <= 0:

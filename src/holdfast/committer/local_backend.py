@@ -19,7 +19,14 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
-from holdfast.limits import AUDIT_CHUNK, AUDIT_RETENTION_MS_DEFAULT, HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.limits import (
+    AUDIT_CHUNK,
+    AUDIT_RETENTION_MS_DEFAULT,
+    BUDGET_ACCOUNTS,
+    HISTORY_QUEUES,
+    SCHEDULES,
+    WORKER_SILENCE_MS_DEFAULT,
+)
 from holdfast.messages.answers import Counted, Forgotten, Granted
 from holdfast.messages.audit import RecordAudit, TrimAudit, refusal_of
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
@@ -29,7 +36,15 @@ from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
 from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import (
+    AdmitWaiting,
+    BuryOrphans,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.messages.views import InterestList
 from holdfast.routing.router import Router
 from holdfast.stores.store import Store, StoreBroken
@@ -266,7 +281,12 @@ class LocalBackend:
         return max(left, _ROUTING_S) if self._routes.finding else left
 
     async def _pass_time(self) -> bool:
-        commands: tuple[Command[Answer], ...] = (ExpireLeases(_CHUNK), PromoteDue(_CHUNK), FireSchedules(_SCHEDULES))
+        commands: tuple[Command[Answer], ...] = (
+            ExpireLeases(_CHUNK),
+            PromoteDue(_CHUNK),
+            FireSchedules(_SCHEDULES),
+            AdmitWaiting(BUDGET_ACCOUNTS),
+        )
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])

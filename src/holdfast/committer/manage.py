@@ -3,7 +3,7 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.committer import enqueue, expiry, groups, unique
+from holdfast.committer import budgets, enqueue, expiry, unique
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
@@ -209,7 +209,7 @@ async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
 async def purge(batch: Batch, command: PurgeQueue) -> Counted:
     """Remove a bounded number of the jobs that were there when the purge began."""
     queue = await batch.queue_here(command.name)
-    await groups.settle(batch)  # a job that is already written can't be settled afterwards
+    await budgets.settle(batch)  # a job that is already written can't be settled afterwards
     await batch.flush()
     up_to = command.up_to or await batch.tx.newest_job()
     found = await batch.tx.removable(queue, command.states, up_to, command.limit)
@@ -229,7 +229,7 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
             f"The queue {queue.name} still has {tally.unfinished} unfinished and {tally.dead} dead jobs; purge it first.",
             queue=queue.name,
         )
-    await groups.settle(batch)
+    await budgets.settle(batch)
     await batch.flush()
     found = await batch.tx.removable(queue, HISTORY, ID_MAX, PURGE_CHUNK)
     history = expiry.within(found, PURGE_BYTES)

@@ -8,13 +8,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.committer import access_keys, audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer import (
+    access_keys,
+    audit,
+    beanstalk,
+    budget_verbs,
+    budgets,
+    enqueue,
+    expiry,
+    manage,
+    prefetch,
+    schedules,
+    worker_registry,
+)
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
-from holdfast.limits import PURGE_CHUNK
+from holdfast.limits import BUDGET_CHUNK, PURGE_CHUNK
 from holdfast.messages.audit import RecordAudit, TrimAudit
 from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
+from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
 from holdfast.messages.commands import (
     AddJob,
     BeatWorker,
@@ -48,7 +61,15 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import (
+    AdmitWaiting,
+    BuryOrphans,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.stores.store import Prefetch
 
 _COMMAND_BYTES = _JOB_BYTES = 256  # without payloads
@@ -132,6 +153,10 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     PauseSchedule: Verb(schedules.pause),
     RunSchedule: Verb(schedules.run, prefetch.run),
     DeleteSchedule: Verb(schedules.delete),
+    # Budgets
+    SetBudget: Verb(budget_verbs.put),
+    DeleteBudget: Verb(budget_verbs.delete),
+    BlockBudget: Verb(budget_verbs.block),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),
@@ -142,6 +167,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     ExpireLeases: Verb(expiry.expire, prefetch.expire, _limit, unheard=True),
     PromoteDue: Verb(expiry.promote_due, prefetch.due, _limit, unheard=True),
     BuryOrphans: Verb(expiry.bury_orphans, prefetch.orphans, _limit, unheard=True),
+    AdmitWaiting: Verb(budgets.pass_time, prefetch.accounts, lambda _: (_COMMAND_BYTES, BUDGET_CHUNK), unheard=True),
     FireSchedules: Verb(schedules.fire, prefetch.fire, _limit, unheard=True),
     ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),
     TrimAudit: Verb(audit.trim, burden=_limit, unheard=True),

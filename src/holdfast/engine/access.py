@@ -20,7 +20,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import ALL
 from holdfast.errors import Forbidden, QueueNotFound
-from holdfast.messages import audit, commands, key_commands, queries
+from holdfast.messages import audit, budget_commands, commands, key_commands, queries
 from holdfast.messages import beanstalk_commands as tubes
 from holdfast.messages.frame import Answer, Request
 
@@ -45,6 +45,10 @@ class Rule:
 
 def _name(request: Any) -> tuple[str, ...]:
     return (request.name,)
+
+
+def _every(_: Any) -> tuple[str, ...]:
+    return (ALL,)
 
 
 def _queue(request: Any) -> tuple[str, ...]:
@@ -77,6 +81,7 @@ _LEASE = Rule(Ability.CONSUME, scoped=True)
 _MANAGE = Rule(Ability.MANAGE, _name, exists=True)
 _READ = Rule(Ability.READ, scoped=True)
 _ADMIN = Rule(Ability.ADMIN)
+_BUDGET = Rule(Ability.MANAGE, _every)
 
 RULES: dict[type[Request[Any]], Rule] = {
     commands.Enqueue: Rule(Ability.PRODUCE, _of_jobs),
@@ -115,6 +120,12 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.PauseSchedule: _JOB,
     commands.RunSchedule: _JOB,
     commands.DeleteSchedule: _JOB,
+    # Budgets: those of all queues, so that a key that sees some of them only may neither manage nor list them
+    budget_commands.SetBudget: _BUDGET,
+    budget_commands.DeleteBudget: _BUDGET,
+    budget_commands.BlockBudget: _BUDGET,
+    budget_commands.GetBudget: Rule(Ability.READ, _every),
+    budget_commands.ListBudgets: Rule(Ability.READ, _every),
     # Reading
     queries.GetJob: _READ,
     queries.ListJobs: Rule(Ability.READ, _queue, exists=True, scoped=True),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 import msgspec
 
 from holdfast.limits import PIECE_BYTES
-from holdfast.messages import audit, beanstalk_commands, commands, key_commands, queries, time_commands, views  # noqa: F401  (all that travels is defined)
+from holdfast.messages import audit, beanstalk_commands, budget_commands, commands, key_commands, queries, time_commands, views  # noqa: F401  (all that travels is defined)
 from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import PutJobs
 from holdfast.messages.commands import ConcludeLease, Enqueue

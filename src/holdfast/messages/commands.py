@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
+from holdfast.job.budget import Block
 from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
@@ -85,6 +86,7 @@ class FailLease(Command[Outcome], frozen=True, tag=4):
     retry: bool = True
     delay_ms: int | None = None
     crashed: bool = False
+    block: Block | None = None
 
 
 class ReleaseLease(Command[Outcome], frozen=True, tag=5):
@@ -99,6 +101,7 @@ class ReleaseLease(Command[Outcome], frozen=True, tag=5):
     priority: int | None = None
     counted: bool = False
     until: int | None = None
+    block: Block | None = None
 
 
 class ExtendLease(Command[Extended], frozen=True, tag=6):

@@ -29,6 +29,7 @@ ADMITTED = "admitted"
 ORPHANED = "orphaned"
 SET_ASIDE = "set_aside"
 SETTLED = "settled"
+WAITS = "waits_for_budget"
 DIED = "died"
 
 COUNTED = (ENQUEUED, LEASED, CONCLUDED, FAILED, RELEASED, EXPIRED, DIED, RETRIED, CANCELLED, DELETED, FORGOTTEN)

@@ -6,6 +6,7 @@ from holdfast.job.job import Content, Job, JobError, Receipt
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
+from holdfast.messages.budget_views import WaitFacts
 from holdfast.messages.frame import Answer, Frame
 
 
@@ -102,6 +103,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     workers: int = 0
     takers: list[tuple[str, int]] = []
     silent: int = 0
+    waits: list[WaitFacts] = []
 
 
 class InterestList(Answer, frozen=True, tag=128):

@@ -27,11 +27,12 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.errors import InvalidRequest
+from holdfast.job.budget import Charge
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
-from holdfast.limits import DELAY_MS_MAX, GROUP_LIMIT_MAX, ID_MAX, LEASE_MS_MAX, RETRY_FACTOR_MAX
+from holdfast.limits import BUDGET_UNITS_MAX, DELAY_MS_MAX, GROUP_LIMIT_MAX, ID_MAX, LEASE_MS_MAX, RETRY_FACTOR_MAX
 from holdfast.routing import interests
 
 UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
@@ -60,6 +61,12 @@ class _Counters(_Kept):
     kicks: Number = 0
 
 
+class _Charge(_Kept):
+    name: str
+    key: str = ""
+    cost: Annotated[int, msgspec.Meta(ge=1, le=BUDGET_UNITS_MAX)] = 1
+
+
 class _Extras(_Kept):
     lease_ms: Annotated[int, msgspec.Meta(ge=1, le=_LEASE_MS_MAX)] | None = None
     retry: RetryPolicy | None = None
@@ -72,6 +79,7 @@ class _Extras(_Kept):
     beanstalk: _Counters | None = None
     follows: Number | None = None
     meta: dict[str, str] = {}
+    budgets: tuple[_Charge, ...] = ()
 
 
 class _Receipt(_Kept):
@@ -179,6 +187,7 @@ def _extras_from(kept: _Extras) -> Extras:
         kept.follows,
         None,
         tuple(kept.meta.items()),
+        tuple([Charge(one.name, one.key, one.cost) for one in kept.budgets]) if kept.budgets else (),
     )
 
 
@@ -205,6 +214,7 @@ def _kept_extras(extras: Extras) -> _Extras:
         else _Counters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         extras.follows,
         dict(extras.meta),
+        tuple([_Charge(one.name, one.key, one.cost) for one in extras.budgets]) if extras.budgets else (),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
+from holdfast.job.job import ENDED, READY, Content, Job, State, is_next, without_parent
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -30,6 +30,8 @@ from holdfast.limits import (
     URGENT_COUNTED,
 )
 from holdfast.messages.audit import AuditPage, ListAudit
+from holdfast.messages.budget_commands import GetBudget, ListBudgets
+from holdfast.messages.budget_views import BudgetInfo, BudgetList
 from holdfast.messages.frame import A, Query
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
@@ -66,7 +68,7 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import audit_rows, formats, rows
+from holdfast.stores import audit_rows, budget_rows, formats, rows
 from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import (
@@ -105,6 +107,12 @@ class Reader:
     async def _keys(self, query: ListKeys, _: int) -> KeyList:
         version = (await self._fetch("keys_version"))[0][0]
         return KeyList(version, None if version == query.known else list(map(rows.key_of, await self._fetch("keys"))))
+
+    async def _budget(self, query: GetBudget, now: int) -> BudgetInfo:
+        return await budget_rows.budget(self._fetch, query, now)
+
+    async def _budgets(self, _: ListBudgets, now: int) -> BudgetList:
+        return await budget_rows.budgets(self._fetch, now)
 
     async def _row(self, statement: str, *values: Any) -> Any:
         found = await self._fetch(statement, *values)
@@ -246,7 +254,7 @@ class Reader:
         queue = await self._queue(GetQueue(job.queue), now)
         number = (await self._row("queue_by_name", job.queue))[0]
         ahead, holders = 0, []
-        if job.state is READY and not job.held:
+        if is_next(job):
             ahead = (await self._row("ahead_of", number, job.priority, job.id, POSITION_COUNTED))[0]
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
@@ -257,7 +265,8 @@ class Reader:
             takers = await self._fetch("registered_at", job.lease.worker)
         else:
             takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
-        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
+        waits = await budget_rows.waits(self._fetch, job, now) if job.extras.budgets and job.state is READY else []
+        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers], waits=waits)
 
     async def _queue_id(self, name: str | None) -> int | None:
         if name is None:
@@ -434,6 +443,8 @@ class Reader:
         CountJobs: _counts,
         RecentFailures: _failures,
         ListAudit: _audit,
+        GetBudget: _budget,
+        ListBudgets: _budgets,
         ListKeys: _keys,
     }
 

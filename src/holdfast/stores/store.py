@@ -23,6 +23,7 @@ import msgspec
 
 from holdfast.auth.keys import Key
 from holdfast.errors import StoreUnavailable
+from holdfast.job.budget import Account, Budget
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
@@ -46,11 +47,12 @@ class OutcomeLost(Exception):
 
 
 class TryAgain(Exception):
-    """A conflict with others; nothing was changed. `queues` are to be locked from the beginning next time."""
+    """A conflict with others; nothing was changed. `queues` and `budgets` are to be locked from the beginning next time."""
 
-    def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
+    def __init__(self, reason: str, queues: Iterable[str] = (), budgets: Iterable[str] = ()) -> None:
         super().__init__(reason)
         self.queues = frozenset(queues)
+        self.budgets = frozenset(budgets)
 
 
 class RowHeld(Exception):
@@ -89,12 +91,14 @@ class Prefetch(msgspec.Struct):
     lines: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     own_lines: dict[str, int] = msgspec.field(default_factory=dict)
     unique: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    budgets: set[str] = msgspec.field(default_factory=set)
     new_jobs: int = 0
     leases: int = 0
     expire: int = 0
     due: int = 0
     orphans: int = 0
     fire: int = 0
+    accounts: int = 0
     forget: tuple[str, int] | None = None
     open_ended: bool = False
     unheard: bool = False
@@ -350,6 +354,58 @@ class Transaction(Protocol):
 
     async def held(self, queue: str, group: str, limit: int) -> list[Job]:
         """The jobs that wait for a place in the group, oldest first."""
+        ...
+
+    def has_queue(self, name: str) -> bool:
+        """Whether jobs of this queue can be changed without a further lock."""
+        ...
+
+    async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
+        """Those of these budgets that there are. On a shared store their accounts and lines are locked from here on, also of one that is not there."""
+        ...
+
+    async def budget_count(self) -> int:
+        """How many budgets there are."""
+        ...
+
+    async def save_budget(self, budget: Budget) -> None:
+        """Write a budget, new or changed."""
+        ...
+
+    async def delete_budget(self, name: str) -> None:
+        """Remove a budget; its accounts stay until no job names them."""
+        ...
+
+    async def budget_jobs(self, name: str) -> int:
+        """How many unfinished jobs name a budget."""
+        ...
+
+    async def accounts(self, ids: Sequence[str]) -> dict[str, Account]:
+        """Those of these accounts that there are."""
+        ...
+
+    async def accounts_due(self, now: int, limit: int) -> list[str]:
+        """Accounts in which time has something to do by now, longest due first."""
+        ...
+
+    async def wake_accounts(self, budget: str, now: int) -> None:
+        """Have all accounts of a budget looked at, because it has changed."""
+        ...
+
+    async def unblock_accounts(self, budget: str) -> None:
+        """End the blocks of all accounts of a budget."""
+        ...
+
+    async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:
+        """Write these accounts, and forget those."""
+        ...
+
+    async def waiting(self, account: str, limit: int) -> list[Job]:
+        """The jobs that wait for an account, oldest first."""
+        ...
+
+    async def extended(self, fence: int) -> bool:
+        """Whether this lease was extended by its holder."""
         ...
 
     async def error_of(self, job_id: int, attempt: int) -> JobError | None:

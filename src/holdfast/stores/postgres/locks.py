@@ -7,12 +7,13 @@ highest; otherwise it is locked if it is free, and if not, the batch restarts an
 transaction holds for long (`held_queues.py`) are left out: a command that needs one is refused alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from holdfast.job.budget import Budget
 from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX, INSTANT_MAX
 from holdfast.stores import formats, rows
@@ -48,6 +49,8 @@ class Locks:
         self._floors: dict[int, formats.ReadyFloors | None] = {}
         self._saved_floors: dict[int, str | None] = {}
         self._history: tuple[list[str], str] | None = None
+        self._budgets: dict[str, Budget | None] = {}  # those that are locked
+        self._due_accounts: list[str] | None = None
         self._interests = 0
         self._workers_version = 0
         self._voters: list[str] = []
@@ -76,6 +79,8 @@ class Locks:
         self._absent = names - self._queues.keys()
         leases = expected.leases if expected.open_ended else min(expected.leases, self._may_lease())
         await self._number(expected.new_jobs, leases)
+        if expected.budgets:
+            await self.budgets(sorted(expected.budgets))
 
     async def _lock(self, names: Iterable[str], numbers: Iterable[int], fences: Iterable[int], jobs: Iterable[int]) -> None:
         needed = self._replication.needed > 0
@@ -118,6 +123,10 @@ class Locks:
                     numbers.update(row[0] for row in await self._db.fetch(SQL["queue_ids"], [name]))
                 else:
                     numbers.update(row[0] for row in await self._db.fetch(SQL["interested_queues"]))
+        if expected.accounts:
+            due = await self._db.fetch(SQL["due_accounts"], now, expected.accounts)
+            self._due_accounts = [row[0] for row in due]
+            numbers.update(number for row in due for number in row[1] or ())
         if expected.forget is not None:
             numbers.update(await self._old(now, *expected.forget))
         return numbers
@@ -155,6 +164,10 @@ class Locks:
         if any(block.left < need for block, need in zip(blocks, (jobs, fences), strict=True)):
             await self._number(jobs, fences)  # others took numbers between the look and the taking
 
+    async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
+        """Lock budgets; `budgets.py` implements it."""
+        raise NotImplementedError
+
     async def reserve(self, job_ids: int = 0, fences: int = 0) -> None:
         """Reserve so many."""
         await self._number(job_ids, fences)
@@ -188,7 +201,7 @@ class Locks:
             self._absent.add(name)
             return None
         highest = max((queue.id for queue in self._queues.values()), default=0)
-        waits = found[0] > highest
+        waits = found[0] > highest and not self._budgets  # queues are locked before budgets
         try:
             row = await self._db.fetchrow(SQL["lock_queue_by_name" if waits else "lock_queue_by_name_now"], name)
         except asyncpg.LockNotAvailableError:

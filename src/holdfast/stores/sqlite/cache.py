@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from holdfast.job.budget import Account, Budget
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster
 from holdfast.limits import ID_MAX
@@ -31,6 +32,8 @@ class Cache:
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
         self.interests: int | None = None
         self.workers: Roster | None = None
+        self.budgets: dict[str, Budget] | None = None
+        self.accounts: dict[str, Account] = {}
         self.last_job = self.last_fence = -1
         self._kept_job = self._kept_fence = -1
 
@@ -99,6 +102,8 @@ class Cache:
         self.doubtful.clear()
         self.interests = None
         self.workers = None
+        self.budgets = None
+        self.accounts.clear()
 
     def drop(self, queue: Queue) -> None:
         """This queue is deleted; what other queues count in this transaction stays."""

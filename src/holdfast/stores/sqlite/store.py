@@ -155,7 +155,8 @@ class SqliteStore(SingleWriter):
     async def next_due(self) -> int | None:
         """The earliest time at which a lease expires or a scheduled job is due."""
         moments = [
-            self._writer.execute(SQL[name]).get for name in ("earliest_until", "earliest_scheduled", "earliest_schedule")
+            self._writer.execute(SQL[name]).get
+            for name in ("earliest_until", "earliest_scheduled", "earliest_schedule", "earliest_account")
         ]
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -1,6 +1,6 @@
 -- Unique keys that a job should hold but does not, and keys of jobs that should hold none.
 WITH waiting(job) AS (
-  SELECT job FROM scheduled UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM held UNION ALL SELECT job FROM ready_for
+  SELECT job FROM scheduled UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM held UNION ALL SELECT job FROM ready_for UNION ALL SELECT job FROM waiting
 ),
 keyed(queue, key, job, queued_only) AS (
   SELECT queue, extras ->> '$.unique_key', id, coalesce(extras ->> '$.unique_while', '') = 'queued' FROM job WHERE extras ->> '$.unique_key' IS NOT NULL
