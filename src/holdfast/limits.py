@@ -257,6 +257,7 @@ MATCH_WAIT_S = 5.0  # that one of them waits at most
 # Budgets. With these numbers all that is computed of them stays below 2^53.
 BUDGETS = 1_000  # of one store
 BUDGET_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}\Z")
+BUDGET_NAME_CHARS = 128
 BUDGET_KEY_CHARS = 128
 BUDGET_UNITS_MAX = 1_000_000  # of `limit` and `burst`
 BUDGET_PER_MS_MAX = 31 * 86_400_000

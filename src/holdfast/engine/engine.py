@@ -16,6 +16,7 @@ from holdfast.auth.keys import Ability
 from holdfast.budget import Budget
 from holdfast.engine import checks
 from holdfast.engine.access import caller_here
+from holdfast.engine.budgets import Budgets
 from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.hub import Hub, Subscription
 from holdfast.engine.key_watch import KeyWatch
@@ -83,6 +84,7 @@ class Engine(Pipeline):
         self.change_signal = ChangeSignal()
         self.reading = Reader(backend, self.hub, self.keyring)
         self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub, self.arrivals)
+        self.budgets = Budgets(self, self.reading)
         self.keys = Keys(self, self.reading, self.key_watch.renewed)
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
@@ -281,10 +283,8 @@ class Engine(Pipeline):
             if command.progress is not None:
                 checks.payload(at + "progress", len(command.progress), limits.PROGRESS_BYTES)
             return 0
-        if isinstance(command, FailLease | ReleaseLease) and command.delay_ms:
-            checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
-        if isinstance(command, ReleaseLease) and command.priority is not None:
-            checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+        if isinstance(command, FailLease | ReleaseLease):
+            _check_end(command, at)
         return 0
 
     # Listening
@@ -417,3 +417,12 @@ class Engine(Pipeline):
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
+
+
+def _check_end(command: FailLease | ReleaseLease, at: str) -> None:
+    if command.delay_ms:
+        checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+    if isinstance(command, ReleaseLease) and command.priority is not None:
+        checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+    if command.block is not None:
+        checks.block(command.block.key, command.block.for_ms, at + "block.")

@@ -22,6 +22,8 @@ from holdfast.job.job import ENDED, Content
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
+from holdfast.messages.budget_commands import GetBudget, ListBudgets
+from holdfast.messages.budget_views import BudgetInfo, BudgetList
 from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
@@ -280,6 +282,14 @@ class Reader:
     async def all_interests(self) -> InterestList:
         """The same for routing, whoever publishes."""
         return await self._read(GetInterests())
+
+    async def budgets(self) -> BudgetList:
+        """All budgets."""
+        return await self._ask(ListBudgets())
+
+    async def budget(self, query: GetBudget) -> BudgetInfo:
+        """One budget."""
+        return await self._ask(query)
 
     async def keys(self) -> list[Key]:
         """All access keys."""

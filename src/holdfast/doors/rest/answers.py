@@ -213,6 +213,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     follows: of_a_job.Follows | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     meta: of_a_job.Named | UnsetType = UNSET
+    budgets: of_a_job.Budgets | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -287,6 +288,21 @@ class Reason(msgspec.Struct):
     detail: str
 
 
+class WaitOut(msgspec.Struct, kw_only=True):
+    """An account of a budget that a ready job names. `in_its_line`: it is the one that the job waits for, with so many `ahead` of it; `earliest`: when
+    the first in that line can start at the earliest, if time alone lets it.
+    """
+
+    budget: str
+    key: str
+    cost: int
+    left: int
+    in_its_line: bool
+    ahead: int
+    blocked_until: Instant | None
+    earliest: Instant | None
+
+
 class WhyOut(msgspec.Struct):
     """Why the job is not running, the most telling reason first."""
 
@@ -296,6 +312,7 @@ class WhyOut(msgspec.Struct):
     reasons: list[Reason]
     ahead: int | UnsetType = UNSET
     group_holders: list[int] | UnsetType = UNSET
+    budgets: list[WaitOut] | UnsetType = UNSET
 
 
 class CountsOut(msgspec.Struct):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.connection_limit import ConnectionLimit
-from holdfast.doors.rest import audit, bodies, docs, hot, interests, keys, routes, schedules, system, workers
+from holdfast.doors.rest import audit, bodies, budgets, docs, hot, interests, keys, routes, schedules, system, workers
 from holdfast.doors.rest.login import ByCookie, Login
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.websocket import routes as channel
@@ -29,6 +29,7 @@ ROUTES: list[Route] = [
     *interests.ROUTES,
     *workers.ROUTES,
     *schedules.ROUTES,
+    *budgets.ROUTES,
     *audit.ROUTES,
     *keys.ROUTES,
     *system.ROUTES,

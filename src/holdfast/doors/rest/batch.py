@@ -113,11 +113,11 @@ def shown(result: Answer, draining: bool) -> Any:
 
 
 def _failing(ref: LeaseRef, given: FailEntry, at: str) -> FailLease:  # noqa: ARG001
-    return FailLease(ref, bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed)
+    return FailLease(ref, bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed, bodies.block(given.block))
 
 
 def _releasing(ref: LeaseRef, given: ReleaseEntry, at: str) -> ReleaseLease:  # noqa: ARG001
-    return ReleaseLease(ref, given.delay_ms, given.priority)
+    return ReleaseLease(ref, given.delay_ms, given.priority, block=bodies.block(given.block))
 
 
 def _extending(ref: LeaseRef, given: ExtendEntry, at: str) -> ExtendLease:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
+from holdfast.doors.rest.types import BlockIn, ChargeIn, JobIn, JobOptions, PublishIn, PutOptions, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
+from holdfast.job.budget import Block, Charge
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, OnConflict, UniqueWhile
 from holdfast.job.meta import with_traceparent
 from holdfast.job.retry import RetryPolicy
@@ -262,6 +263,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     for name, kind, what in (
         ("retry", RetryPolicy, "a retry policy in JSON"),
         ("meta", dict[str, str], "an object of texts in JSON"),
+        ("budgets", list[ChargeIn], "an array of budgets in JSON"),
     ):
         if name in options:
             try:
@@ -301,6 +303,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.group_key is not None
         or given.tags
         or given.meta
+        or given.budgets
         or given.retry is not None
         or given.group_limit != 1
         or given.unique_while is not _UNFINISHED
@@ -314,6 +317,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
             given.group_limit,
             given.tags,
             meta=tuple(given.meta.items()) if given.meta else (),
+            budgets=tuple([Charge(one.name, one.key, one.cost) for one in given.budgets]) if given.budgets else (),
         )
     return NewJob(
         queue,
@@ -365,6 +369,11 @@ def idempotency(scope: str, key: bytes | None, *parts: bytes) -> IdempotencyKey 
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return IdempotencyKey(scope, text, digest.digest())
+
+
+def block(given: BlockIn | None) -> Block | None:
+    """What a worker says of an account."""
+    return None if given is None else Block(given.budget, given.for_ms, given.key)
 
 
 def reason(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Raw
 
 from holdfast import limits
-from holdfast.doors.rest.types import bounds
+from holdfast.doors.rest.types import ChargeIn, bounds
 
 HandlerType = Annotated[str, Meta(description="Names the handler that runs it; may be empty.")]
 StateName = Annotated[str, Meta(description="scheduled, ready, leased, concluded, dead or cancelled.")]
@@ -29,6 +29,7 @@ GroupKey = Annotated[str, Meta(description="The group to which it belongs.")]
 GroupLimit = Annotated[int, Meta(description="How many of its group run at once, itself included.")]
 OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: its copy of an event for all.")]
 Follows = Annotated[int, bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
+Budgets = Annotated[list[ChargeIn], Meta(description="The budgets that it names, and what it costs them.")]
 Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
 Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
 Named = Annotated[

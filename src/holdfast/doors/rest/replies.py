@@ -22,13 +22,15 @@ from holdfast.doors.rest.answers import (
     PutOut,
     QueueOut,
     SettingsOut,
+    WaitOut,
 )
+from holdfast.doors.rest.types import ChargeIn
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
 from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
-from holdfast.messages.views import Durability, JobDetail, QueueInfo
+from holdfast.messages.views import Durability, JobDetail, JobFacts, QueueInfo
 
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
@@ -168,6 +170,8 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
     shown.tags = extras.tags
     if extras.meta:
         shown.meta = dict(extras.meta)
+    if extras.budgets:
+        shown.budgets = [ChargeIn(name=one.name, key=one.key, cost=one.cost) for one in extras.budgets]
     if extras.unique_key is not None:
         shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
     if extras.group_key is not None:
@@ -251,3 +255,20 @@ def queue_out(info: QueueInfo) -> QueueOut:
         settings=settings_out(info.policy),
         set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
     )
+
+
+def waits_out(facts: JobFacts) -> list[WaitOut]:
+    """The accounts that a ready job names."""
+    return [
+        WaitOut(
+            budget="" if wait.budget is None else wait.budget.name,
+            key=wait.account.key,
+            cost=wait.cost,
+            left=wait.account.left,
+            in_its_line=wait.budget is not None and facts.job.waits == f"{wait.budget.name}/{wait.account.key}",
+            ahead=wait.ahead,
+            blocked_until=instant(wait.account.blocked_until) if wait.account.blocked_until else None,
+            earliest=None if wait.account.earliest is None else instant(wait.account.earliest),
+        )
+        for wait in facts.waits
+    ]

@@ -108,6 +108,7 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
         reasons=[Reason(code, detail) for code, detail in reasons],
         ahead=facts.ahead if facts.job.state is State.READY else UNSET,
         group_holders=facts.group_holders or UNSET,
+        budgets=replies.waits_out(facts) or UNSET,
     )
 
 

@@ -42,6 +42,26 @@ Attempts = Annotated[int, bounds("How often it is tried before it is dead.", min
 Token = Annotated[str, bounds("The lease's token.", maxLength=100)]
 
 
+BudgetName = Annotated[str, bounds("The name of a budget.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+BudgetKey = Annotated[str, bounds("Makes an account of its own under the budget.", maxLength=limits.BUDGET_KEY_CHARS)]
+
+
+class ChargeIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
+    """What a job costs a budget, or its account with this key."""
+
+    name: BudgetName
+    key: BudgetKey = ""
+    cost: Annotated[int, bounds("How many units.", minimum=1, maximum=limits.BUDGET_UNITS_MAX)] = 1
+
+
+class BlockIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Nothing that names this account starts before so much time has passed. Only of a budget that the job names; without `key`, with the job's."""
+
+    budget: BudgetName
+    key: BudgetKey | None = None
+    for_ms: Annotated[int, bounds("For how long, in milliseconds.", minimum=1, maximum=limits.BUDGET_BLOCK_MS_MAX)]
+
+
 class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """How a job is to be run; options that are left out follow the queue."""
 
@@ -72,6 +92,9 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
         ]
         | None
     ) = None
+    budgets: Annotated[
+        tuple[ChargeIn, ...], bounds("It starts only when all of these can pay.", maxItems=limits.BUDGETS_OF_JOB)
+    ] = ()
 
 
 class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
@@ -209,6 +232,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     retry: bool = True
     delay_ms: DelayMs | None = None
     crashed: Annotated[bool, bounds("It counts as a crash: what ran it was killed or broke down.")] = False
+    block: BlockIn | None = None
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -216,6 +240,7 @@ class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     delay_ms: DelayMs = 0
     priority: Priority | None = None
+    block: BlockIn | None = None
 
 
 class ExtendIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -344,6 +369,29 @@ class KeyEditIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     note: _Note | UnsetType = UNSET
     requests_per_s: _RequestsPerS | UnsetType | None = UNSET
     parked: _Parked | UnsetType | None = UNSET
+
+
+class BudgetIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A rate: `limit` units in `per_ms`, of which at most `burst` (default: `limit`) are saved up. Without `per_ms`: units held while a job is
+    leased.
+    """
+
+    limit: Annotated[int, bounds("How many units.", minimum=1, maximum=limits.BUDGET_UNITS_MAX)]
+    per_ms: Annotated[int, bounds("In how many milliseconds.", minimum=1, maximum=limits.BUDGET_PER_MS_MAX)] | None = None
+    burst: Annotated[int, bounds("Units saved up at most.", minimum=1, maximum=limits.BUDGET_UNITS_MAX)] | None = None
+
+
+class BlockBudgetIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """For how long nothing starts that names the budget, or its account with this key. Without `for_ms`: an hour."""
+
+    key: BudgetKey | None = None
+    for_ms: Annotated[int, bounds("For how long, in milliseconds.", minimum=1, maximum=limits.BUDGET_BLOCK_MS_MAX)] = 3_600_000
+
+
+class UnblockBudgetIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which account; without `key` the budget and all of its accounts."""
+
+    key: BudgetKey | None = None
 
 
 class RotateIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -161,7 +161,11 @@ async def test_costs_and_keys(client, new):
         await client.put(budgets=names(("api", key, cost)))
     assert await ids(client) == [1, 2, 4, 5], "the last waits behind the third, which costs more than is left"
     info = await client.ask(GetBudget("api", 10))
-    assert [(one.key, one.left, one.running, one.waiting) for one in info.some] == [("", 3, 7, 0), ("a", 2, 8, 2), ("b", 0, 10, 0)]
+    assert [(one.key, one.left, one.running, one.waiting) for one in info.some] == [
+        ("", 3, 7, 0),
+        ("a", 2, 8, 2),
+        ("b", 0, 10, 0),
+    ]
     assert (info.accounts, info.jobs, info.running, info.waiting) == (3, 6, 25, 2)
     assert [one.key for one in (await client.ask(GetBudget("api", 1, "a"))).some] == ["b"]
     assert (await client.ask(GetBudget("api", 0, key="b"))).some[0].running == 10
@@ -218,7 +222,11 @@ async def test_a_worker_blocks_only_what_its_job_names(client, new, five):
     await client.put(budgets=five)
     await client.put()
     named, plain = [granted.job for granted in await client.lease(limit=2)]
-    for job, block, field in ((named, Block("api", 1), "block.budget"), (named, Block("five", 1, "k"), "block.key"), (plain, Block("five", 1), "block.budget")):
+    for job, block, field in (
+        (named, Block("api", 1), "block.budget"),
+        (named, Block("five", 1, "k"), "block.key"),
+        (plain, Block("five", 1), "block.budget"),
+    ):
         for command in (ReleaseLease(job.ref(), block=block), FailLease(job.ref(), "no", block=block)):
             with pytest.raises(InvalidRequest) as refused:
                 await client.do(command)
@@ -373,44 +381,59 @@ async def test_held_units_and_a_spent_rate_outlive_the_process(lasting_place, re
     await client.close()
 
 
-async def test_nothing_is_forgotten_whatever_happens(client, new):
-    """A random walk: counts are exact at the end, and all jobs can be done."""
-    dice = random.Random(7)
+class Walk:
+    """Steps at random, over three budgets."""
+
+    def __init__(self, client, new, seed):
+        self.client, self.new, self.dice = client, new, random.Random(seed)
+        self.held = {}
+
+    async def put(self):
+        dice, some = self.dice, []
+        for _ in range(dice.randrange(1, 6)):
+            named = dice.sample("abc", dice.randrange(0, 4))
+            charges = [Charge(name, dice.choice(("", "k")), dice.randrange(1, 3)) for name in named]
+            options = {"group_key": dice.choice("gh")} if dice.random() < 0.2 else {}
+            delay = dice.choice((None, None, 30))
+            some.append(self.new(dice.choice("qr"), budgets=tuple(charges), delay_ms=delay, **options))
+        await self.client.put_all(some)
+
+    async def lease(self):
+        queues = self.dice.sample("qr", 2)
+        self.held |= {one.job.id: one.job for one in await self.client.lease(*queues, limit=self.dice.randrange(1, 5))}
+
+    async def end(self):
+        if not self.held:
+            return
+        dice, job = self.dice, self.held.pop(self.dice.choice(sorted(self.held)))
+        block = Block(job.extras.budgets[0].name, 40) if job.extras.budgets and dice.random() < 0.2 else None
+        delay = dice.choice((0, 25))
+        ways = (
+            ConcludeLease(job.ref()),
+            ReleaseLease(job.ref(), delay_ms=delay, block=block),
+            FailLease(job.ref(), "no", delay_ms=delay, block=block),
+        )
+        await self.client.do(dice.choice(ways))
+
+    async def change(self):
+        await self.client.do(SetBudget("a", self.dice.randrange(2, 6)))
+        await self.client.do(SetBudget("c", 2, self.dice.choice((None, 500))))
+
+    async def wait(self):
+        await self.client.pass_time(self.dice.randrange(60))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_forgotten_whatever_happens(client, new, seed):
     await client.do(SetBudget("a", 3))
     await client.do(SetBudget("b", 20, 1_000, 4))
     await client.do(SetBudget("c", 2))
-    held = {}
-    for _ in range(250):
-        step = dice.randrange(12)
-        if step < 3:
-            some = []
-            for _ in range(dice.randrange(1, 6)):
-                charges = [Charge(name, dice.choice(("", "k")), dice.randrange(1, 3)) for name in dice.sample("abc", dice.randrange(0, 4))]
-                options = {"group_key": dice.choice("gh")} if dice.random() < 0.2 else {}
-                some.append(new(dice.choice("qr"), budgets=tuple(charges), delay_ms=dice.choice((None, None, 30)), **options))
-            await client.put_all(some)
-        elif step < 6:
-            held |= {one.job.id: one.job for one in await client.lease(*dice.sample("qr", 2), limit=dice.randrange(1, 5))}
-        elif step < 9 and held:
-            job = held.pop(dice.choice(sorted(held)))
-            block = Block(job.extras.budgets[0].name, 40) if job.extras.budgets and dice.random() < 0.2 else None
-            how = dice.randrange(3)
-            if how == 0:
-                await client.do(ConcludeLease(job.ref()))
-            elif how == 1:
-                await client.do(ReleaseLease(job.ref(), delay_ms=dice.choice((0, 25)), block=block))
-            else:
-                await client.do(FailLease(job.ref(), "no", delay_ms=dice.choice((0, 25)), block=block))
-        elif step == 9:
-            await client.do(SetBudget("a", dice.randrange(2, 6)))
-        elif step == 10:
-            await client.do(SetBudget("c", 2, dice.choice((None, 500))))
-        else:
-            await client.pass_time(dice.randrange(60))
-        kept = await client.count_accounts_again()
-        for one in ("a/", "a/k"):
-            assert one not in kept or kept[one].running <= 6
-    for job in held.values():
+    walk = Walk(client, new, seed)
+    steps = [walk.put] * 3 + [walk.lease] * 3 + [walk.end] * 3 + [walk.change, walk.wait]
+    for _ in range(200):
+        await walk.dice.choice(steps)()
+        await client.count_accounts_again()
+    for job in walk.held.values():
         await client.do(ConcludeLease(job.ref()))
     for _ in range(400):
         await client.pass_time(100)

@@ -1,0 +1,145 @@
+"""Routes for budgets."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from holdfast import limits
+from holdfast.doors.rest import replies
+from holdfast.doors.rest.state import AppState
+from holdfast.doors.rest.types import BlockBudgetIn, BudgetIn, Instant, UnblockBudgetIn, bounds
+from holdfast.http.route import Route, delete, get, post, put
+from holdfast.messages.budget_views import AccountInfo, BudgetInfo
+
+Name = Annotated[str, Meta(description="The budget's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+Key = Annotated[str, Meta(description="Only the account with this key; empty: that of jobs without one.")]
+
+
+class AccountOut(msgspec.Struct, kw_only=True):
+    """An account. `left`: units that it could pay now; `waiting`: jobs that stand aside because it can't; `running`: units of leased jobs;
+    `earliest`: when the first that waits can start at the earliest, if time alone lets it.
+    """
+
+    key: str
+    left: int
+    jobs: int
+    waiting: int
+    running: int
+    blocked_until: Instant | None = None
+    earliest: Instant | None = None
+
+
+class BudgetOut(msgspec.Struct, kw_only=True):
+    """A budget, with sums over all of its accounts. `left` is that of jobs without a key. `jobs`: unfinished ones that name it."""
+
+    name: str
+    limit: int
+    per_ms: int | None
+    burst: int | None
+    left: int
+    accounts: int
+    jobs: int
+    waiting: int
+    running: int
+    blocked_until: Instant | None
+    created_at: Instant
+    some: Annotated[list[AccountOut], bounds("Accounts by their keys.")] | UnsetType = UNSET
+    next_after: Annotated[str, bounds("`after` of the next page.")] | UnsetType | None = UNSET
+
+
+class BudgetsOut(msgspec.Struct):
+    """All budgets."""
+
+    budgets: list[BudgetOut]
+
+
+class FreedOut(msgspec.Struct):
+    """How many unfinished jobs named the budget that was removed."""
+
+    jobs: int
+
+
+@put("/v1/budgets/{name}", tags=["budgets"], summary="Make or change a budget")
+async def set_budget(state: AppState, name: Name, data: BudgetIn) -> BudgetOut:
+    """It is in force at once, also for jobs that wait."""
+    return shown(await state.engine.budgets.set(name, data.limit, data.per_ms, data.burst))
+
+
+@get("/v1/budgets", tags=["budgets"], summary="All budgets")
+async def list_budgets(state: AppState) -> BudgetsOut:
+    """With what is left, and how many jobs wait."""
+    return BudgetsOut([shown(info) for info in (await state.engine.budgets.all()).budgets])
+
+
+@get("/v1/budgets/{name}", tags=["budgets"], summary="One budget")
+async def get_budget(
+    state: AppState,
+    name: Name,
+    limit: Annotated[int, bounds("How many accounts.", minimum=0, maximum=limits.LIST_LIMIT)] = limits.LIST_LIMIT_DEFAULT,
+    after: Annotated[str, Meta(description="Accounts whose keys come after this.")] = "",
+    key: Key | None = None,
+) -> BudgetOut:
+    """With some of its accounts, in the order of their keys."""
+    info = await state.engine.budgets.one(name, limit, after, key)
+    out = shown(info)
+    out.some, out.next_after = [account_out(one) for one in info.some], info.after
+    return out
+
+
+@delete("/v1/budgets/{name}", status=200, tags=["budgets"], summary="Remove a budget")
+async def delete_budget(
+    state: AppState,
+    name: Name,
+    force: Annotated[bool, Meta(description="Also one that unfinished jobs name: they go on without it.")] = False,
+) -> FreedOut:
+    """Refused while unfinished jobs name it."""
+    return FreedOut(await state.engine.budgets.delete(name, force))
+
+
+@post("/v1/budgets/{name}/block", status=200, tags=["budgets"], summary="Let nothing start that names a budget")
+async def block_budget(state: AppState, name: Name, data: BlockBudgetIn | None = None) -> BudgetOut:
+    """For a time; the longest block wins. What runs goes on."""
+    data = data or BlockBudgetIn()
+    return shown(await state.engine.budgets.block(name, data.key, data.for_ms))
+
+
+@post("/v1/budgets/{name}/unblock", status=200, tags=["budgets"], summary="End the block of a budget")
+async def unblock_budget(state: AppState, name: Name, data: UnblockBudgetIn | None = None) -> BudgetOut:
+    """Whoever made it."""
+    return shown(await state.engine.budgets.unblock(name, None if data is None else data.key))
+
+
+def shown(info: BudgetInfo) -> BudgetOut:
+    """A budget as the API shows it."""
+    budget = info.budget
+    until = budget.blocked_until
+    return BudgetOut(
+        name=budget.name,
+        limit=budget.limit,
+        per_ms=budget.per_ms,
+        burst=None if budget.per_ms is None else budget.burst,
+        left=info.left,
+        accounts=info.accounts,
+        jobs=info.jobs,
+        waiting=info.waiting,
+        running=info.running,
+        blocked_until=replies.instant(until) if until > info.now else None,
+        created_at=replies.instant(budget.created_at),
+    )
+
+
+def account_out(one: AccountInfo) -> AccountOut:
+    """An account as the API shows it."""
+    return AccountOut(
+        key=one.key,
+        left=one.left,
+        jobs=one.jobs,
+        waiting=one.waiting,
+        running=one.running,
+        blocked_until=replies.instant(one.blocked_until) if one.blocked_until else None,
+        earliest=None if one.earliest is None else replies.instant(one.earliest),
+    )
+
+
+ROUTES: list[Route] = [set_budget, list_budgets, get_budget, delete_budget, block_budget, unblock_budget]
