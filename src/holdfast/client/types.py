@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
+from holdfast.client.budgets import Block, Charge, Wait
 from holdfast.client.contents import NULL, read
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class JobOptions(TypedDict, total=False):
     tags: list[str]
     retry: Retry
     meta: dict[str, str]
+    budgets: list[Charge]
 
 
 class PutOptions(JobOptions, total=False):
@@ -68,6 +70,7 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     tags: list[str] | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
     meta: dict[str, str] | UnsetType = UNSET
+    budgets: list[Charge] | UnsetType = UNSET
     on_conflict: str | UnsetType = UNSET
     debounce_max_ms: int | UnsetType = UNSET
 
@@ -181,6 +184,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     follows: int | None = None
     tags: list[str] = []
     meta: dict[str, str] = {}
+    budgets: list[Charge] = []
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -257,6 +261,7 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
     retry: bool = True
     delay_ms: int | UnsetType = UNSET
     crashed: bool = False
+    block: Block | UnsetType = UNSET
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -265,6 +270,7 @@ class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
     token: str
     delay_ms: int = 0
     priority: int | UnsetType = UNSET
+    block: Block | UnsetType = UNSET
 
 
 class Extend(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -291,6 +297,7 @@ class Why(msgspec.Struct):
     reasons: list[Reason]
     ahead: int | None = None
     group_holders: list[int] = []
+    budgets: list[Wait] = []
 
 
 class Counts(msgspec.Struct):
@@ -417,7 +424,8 @@ class RegisteredWorkers(msgspec.Struct):
 
 EVENTS = (
     "enqueued", "leased", "concluded", "failed", "released", "buried", "expired", "extended", "due", "retried", "promoted", "cancelled",
-    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "settled", "set_aside", "gap",
+    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "settled", "set_aside",
+    "waits_for_budget", "gap",
 )  # fmt: skip
 """What may happen to a job, as the stream of events names it."""
 

@@ -1,6 +1,7 @@
 # Generated from client/aio/client.py by `make client`. Change that one.
 """The whole client: one class with every call."""
 
+from holdfast.client.sync.budgets import Budgets
 from holdfast.client.sync.consumer import Consumer
 from holdfast.client.sync.jobs import Jobs
 from holdfast.client.sync.keys import Keys
@@ -9,7 +10,7 @@ from holdfast.client.sync.queues import Queues
 from holdfast.client.sync.system import System
 
 
-class Client(Producer, Consumer, Jobs, Queues, System, Keys):
+class Client(Producer, Consumer, Jobs, Queues, Budgets, System, Keys):
     """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
 
     with Client("http://127.0.0.1:4653") as client:
