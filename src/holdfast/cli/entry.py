@@ -57,6 +57,7 @@ TALKING = {
     "key": Place("holdfast.cli.keys", "commands", "Manage access keys: who may do what, on which queues."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
+    "budget": Place("holdfast.cli.budgets", "commands", "Limit how many jobs start in a time, or run at once."),
     "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, configure and purge queues."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),
     "stats": Place(_WATCHING, "stats", "Show the statistics of a server, in total and per queue."),

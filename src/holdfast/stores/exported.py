@@ -2,6 +2,7 @@
 
     {"export": …}      first: which format, and the last numbers that the store has given
     {"queue": …}       a queue with its settings, its pause and its subscription
+    {"budget": …}      a budget; what its accounts owe is not exported
     {"schedule": …}    a schedule
     {"answer": …}      the kept answer to an idempotency key; before the jobs, so that each job that it names is in them
     {"job": …}         a job, in the order of their ids
@@ -62,6 +63,17 @@ class QueueLine(_Line):
     paused: bool = False
     paused_until: Moment = 0
     interest: str | dict[str, str] | None = None
+
+
+class BudgetLine(_Line):
+    """A budget."""
+
+    name: str
+    limit: int
+    created_at: Moment
+    per_ms: int | None = None
+    burst: int | None = None
+    blocked_until: Moment = 0
 
 
 class ScheduleLine(_Line):
@@ -145,6 +157,7 @@ class Line(_Line):
 
     head: Head | None = msgspec.field(default=None, name="export")
     queue: QueueLine | None = None
+    budget: BudgetLine | None = None
     schedule: ScheduleLine | None = None
     answer: AnswerLine | None = None
     job: JobLine | None = None

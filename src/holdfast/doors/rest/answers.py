@@ -428,6 +428,18 @@ class StoreOut(msgspec.Struct):
     replication: ReplicationOut | None = None
 
 
+class BudgetStatsOut(msgspec.Struct, kw_only=True):
+    """A budget in numbers: `left` is of the account without a key, the others are sums over all accounts; `running` in units."""
+
+    name: str
+    left: int
+    accounts: int
+    jobs: int
+    waiting: int
+    running: int
+    blocked: bool
+
+
 class StatsOut(msgspec.Struct):
     """All numbers, by queue and in all. `queue_count` is how many queues there are: `queues` may be fewer."""
 
@@ -440,6 +452,7 @@ class StatsOut(msgspec.Struct):
     queue_count: int
     queues: list[QueueStatsOut]
     store: StoreOut
+    budgets: list[BudgetStatsOut] = []
 
 
 class HealthOut(msgspec.Struct):
