@@ -21,7 +21,7 @@ class Budgets:
         async with self._submitter.audited(command):
             checks.budget(name, limit, per_ms, burst)
         await self._submitter.manage(command)
-        return await self.one(name)
+        return await self._reading.budget_as_it_is(name)
 
     async def delete(self, name: str, force: bool = False) -> int:
         """Remove a budget: with `force` also one that unfinished jobs name, whose number is returned."""
@@ -33,7 +33,7 @@ class Budgets:
         async with self._submitter.audited(command):
             checks.block(key, for_ms)
         await self._submitter.manage(command)
-        return await self.one(name, key=key)
+        return await self._reading.budget_as_it_is(name)
 
     async def unblock(self, name: str, key: str | None = None) -> BudgetInfo:
         """End the blocks of the budget and of all its accounts, or of one of these."""
@@ -41,7 +41,7 @@ class Budgets:
         async with self._submitter.audited(command):
             checks.block(key, 1)
         await self._submitter.manage(command)
-        return await self.one(name, key=key)
+        return await self._reading.budget_as_it_is(name)
 
     async def all(self) -> BudgetList:
         """All budgets."""

@@ -291,6 +291,10 @@ class Reader:
         """One budget."""
         return await self._ask(query)
 
+    async def budget_as_it_is(self, name: str) -> BudgetInfo:
+        """The same for who has just changed it, and may not be allowed to read any other."""
+        return await self._read(GetBudget(name, 0))
+
     async def keys(self) -> list[Key]:
         """All access keys."""
         return (await self._ask(ListKeys())).keys or []
