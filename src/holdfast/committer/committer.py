@@ -55,8 +55,7 @@ _MANY_COUNTS = 2_000  # verbs × queues of one transaction: counting them takes 
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 Waiting = tuple[Command[Answer], Sink, object]
-More = tuple[frozenset[str], frozenset[str]]
-"""Queues and budgets."""
+More = tuple[frozenset[str], frozenset[str]]  # queues and budgets
 NOTHING_MORE: More = (frozenset(), frozenset())
 
 _UNDECIDED = Refused(InternalError.code, "A defect in Holdfast: this was not decided.")

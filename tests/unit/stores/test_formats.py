@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import astuple
 
+from holdfast.job.budget import Charge
 from holdfast.job.job import NO_EXTRAS, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -19,7 +20,7 @@ from holdfast.stores import formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (11, 9)
+SCHEMAS = (12, 10)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -37,6 +38,7 @@ EXTRAS: dict[str | None, Extras] = {
     '{"beanstalk":{}}': Extras(beanstalk=BeanstalkCounters()),
     '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(beanstalk=BeanstalkCounters(1, 2, 3, 4, 5)),
     '{"follows":7}': Extras(follows=7),
+    '{"budgets":[{"name":"openai"},{"name":"x","key":"t-7","cost":3}]}': Extras(budgets=(Charge("openai"), Charge("x", "t-7", 3))),
     '{"meta":{"tenant":"7","b":"grün \\"x\\""}}': Extras(meta=(("tenant", "7"), ("b", 'grün "x"'))),
     (
         '{"lease_ms":1,"retry":{"base_ms":1,"factor":1.5,"max_ms":2,"jitter":0.0},"unique_key":"u","unique_while":"queued","group_key":"g",'

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.doors.rest import job_fields as of_a_job
+from holdfast.doors.rest.budget_answers import BudgetStatsOut, WaitOut
 from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
@@ -288,21 +289,6 @@ class Reason(msgspec.Struct):
     detail: str
 
 
-class WaitOut(msgspec.Struct, kw_only=True):
-    """An account of a budget that a ready job names. `in_its_line`: it is the one that the job waits for, with so many `ahead` of it; `earliest`: when
-    the first in that line can start at the earliest, if time alone lets it.
-    """
-
-    budget: str
-    key: str
-    cost: int
-    left: int
-    in_its_line: bool
-    ahead: int
-    blocked_until: Instant | None
-    earliest: Instant | None
-
-
 class WhyOut(msgspec.Struct):
     """Why the job is not running, the most telling reason first."""
 
@@ -426,18 +412,6 @@ class StoreOut(msgspec.Struct):
     accepting: bool
     reason: str | None = None
     replication: ReplicationOut | None = None
-
-
-class BudgetStatsOut(msgspec.Struct, kw_only=True):
-    """A budget in numbers: `left` is of the account without a key, the others are sums over all accounts; `running` in units."""
-
-    name: str
-    left: int
-    accounts: int
-    jobs: int
-    waiting: int
-    running: int
-    blocked: bool
 
 
 class StatsOut(msgspec.Struct):

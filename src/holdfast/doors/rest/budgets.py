@@ -2,62 +2,18 @@
 
 from typing import Annotated
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from holdfast import limits
 from holdfast.doors.rest import replies
+from holdfast.doors.rest.budget_answers import AccountOut, BudgetOut, BudgetsOut, FreedOut
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import BlockBudgetIn, BudgetIn, Instant, UnblockBudgetIn, bounds
+from holdfast.doors.rest.types import BlockBudgetIn, BudgetIn, UnblockBudgetIn, bounds
 from holdfast.http.route import Route, delete, get, post, put
 from holdfast.messages.budget_views import AccountInfo, BudgetInfo
 
 Name = Annotated[str, Meta(description="The budget's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 Key = Annotated[str, Meta(description="Only the account with this key; empty: that of jobs without one.")]
-
-
-class AccountOut(msgspec.Struct, kw_only=True):
-    """An account. `left`: units that it could pay now; `waiting`: jobs that stand aside because it can't; `running`: units of leased jobs;
-    `earliest`: when the first that waits can start at the earliest, if time alone lets it.
-    """
-
-    key: str
-    left: int
-    jobs: int
-    waiting: int
-    running: int
-    blocked_until: Instant | None = None
-    earliest: Instant | None = None
-
-
-class BudgetOut(msgspec.Struct, kw_only=True):
-    """A budget, with sums over all of its accounts. `left` is that of jobs without a key. `jobs`: unfinished ones that name it."""
-
-    name: str
-    limit: int
-    per_ms: int | None
-    burst: int | None
-    left: int
-    accounts: int
-    jobs: int
-    waiting: int
-    running: int
-    blocked_until: Instant | None
-    created_at: Instant
-    some: Annotated[list[AccountOut], bounds("Accounts by their keys.")] | UnsetType = UNSET
-    next_after: Annotated[str, bounds("`after` of the next page.")] | UnsetType | None = UNSET
-
-
-class BudgetsOut(msgspec.Struct):
-    """All budgets."""
-
-    budgets: list[BudgetOut]
-
-
-class FreedOut(msgspec.Struct):
-    """How many unfinished jobs named the budget that was removed."""
-
-    jobs: int
 
 
 @put("/v1/budgets/{name}", tags=["budgets"], summary="Make or change a budget")

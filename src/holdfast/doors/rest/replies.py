@@ -22,8 +22,8 @@ from holdfast.doors.rest.answers import (
     PutOut,
     QueueOut,
     SettingsOut,
-    WaitOut,
 )
+from holdfast.doors.rest.budget_answers import WaitOut
 from holdfast.doors.rest.types import ChargeIn
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in

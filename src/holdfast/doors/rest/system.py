@@ -9,7 +9,8 @@ from msgspec.structs import astuple
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import BudgetStatsOut, HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
+from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
+from holdfast.doors.rest.budget_answers import BudgetStatsOut
 from holdfast.doors.rest.state import AppState
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
