@@ -17,7 +17,7 @@ class Accounts:
         self._tx = tx
         self.now = now
         self.budgets: dict[str, Budget] = {}
-        self._loaded: dict[str, Account] = {}
+        self._loaded: dict[str, tuple[Account, str]] = {}  # with the names of their budgets
         self._changed: set[str] = set()
         self.to_admit: set[str] = set()  # whose line may have a job that can be next now
         self.seen: dict[int, Job | None] = {}  # each job as it was counted last
@@ -36,7 +36,7 @@ class Accounts:
         ids = [one for one in ids if one not in self._loaded]
         found = await self._tx.accounts(ids)
         for one in ids:
-            self._loaded.setdefault(one, found.get(one) or Account(one))
+            self._loaded.setdefault(one, (found.get(one) or Account(one), one.partition("/")[0]))
 
     async def load_budgets(self, names: Iterable[str]) -> None:
         """Budgets, whatever their accounts."""
@@ -45,21 +45,21 @@ class Accounts:
 
     def of(self, account: str) -> tuple[Account, Budget | None]:
         """A loaded account, and its budget; None if it was deleted."""
-        found = self._loaded[account]
-        return found, self.budgets.get(found.budget)
+        found, name = self._loaded[account]
+        return found, self.budgets.get(name)
 
     def loaded_of(self, budget: str) -> list[Account]:
         """The loaded accounts of a budget."""
-        return [account for account in self._loaded.values() if account.budget == budget]
+        return [account for account, name in self._loaded.values() if name == budget]
 
     def touch(self, account: str) -> Account:
         """A loaded account that is changed and will be written."""
         self._changed.add(account)
-        return self._loaded[account]
+        return self._loaded[account][0]
 
     def free(self, account: str) -> None:
         """Its line may move on."""
-        if self._loaded[account].waiting:
+        if self._loaded[account][0].waiting:
             self.to_admit.add(account)
 
     def obstacle(self, job: Job, line: str | None = None) -> str | None:
@@ -85,33 +85,47 @@ class Accounts:
         self.seen[some.id] = after
         if before is not None and before.state in UNFINISHED:
             self._count(before, -1)
+            if given_back and before.state is LEASED:
+                for charge in before.extras.budgets:
+                    rules.give_back(*self.of(charge.account), charge.cost, self.now)
         if after is not None and after.state in UNFINISHED:
             self._count(after, 1)
-        was, now = before is not None and before.state is LEASED, after is not None and after.state is LEASED
-        if now and not was and after is not None:
-            for charge in after.extras.budgets:
-                rules.pay(*self.of(charge.account), charge.cost, self.now)
-        elif was and not now and given_back and before is not None:
-            for charge in before.extras.budgets:
-                rules.give_back(*self.of(charge.account), charge.cost, self.now)
+            if after.state is LEASED and (before is None or before.state is not LEASED):
+                for charge in after.extras.budgets:
+                    rules.pay(*self.of(charge.account), charge.cost, self.now)
+
+    def start(self, job: Job, leased: Job) -> None:
+        """Count a job that was next and is leased, and have it pay."""
+        self.seen[job.id] = leased
+        for charge in job.extras.budgets:
+            one, cost = charge.account, charge.cost
+            account, budget = self.of(one)
+            self._changed.add(one)
+            account.next_jobs -= 1
+            account.next_units -= cost
+            account.running += cost
+            if budget is not None and budget.per_ms is not None:
+                rules.pay(account, budget, cost, self.now)
 
     def _count(self, job: Job, n: int) -> None:
         is_ready = job.state is READY and not job.held
         for charge in job.extras.budgets:
-            account = self.touch(charge.account)
+            one = charge.account
+            self._changed.add(one)
+            account = self._loaded[one][0]
             account.jobs += n
             if job.state is LEASED:
                 account.running += n * charge.cost
             elif is_ready and job.waits is None:
                 account.next_jobs += n
                 account.next_units += n * charge.cost
-            elif is_ready and job.waits == account.id:
+            elif is_ready and job.waits == one:
                 if n > 0:
                     account.join(job.id, charge.cost)
                 else:
                     account.leave(job.id)
-            if n < 0:
-                self.free(charge.account)
+            if n < 0 and account.waiting:
+                self.to_admit.add(one)
 
     async def save(self) -> int | None:
         """Write what has changed; the first moment at which time has something to do."""

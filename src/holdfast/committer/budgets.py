@@ -123,7 +123,7 @@ async def admit(batch: Batch, most: int) -> int:
         if not account.waiting or (account.first and not rules.can_be_next(account, budget, account.first_cost, batch.now)):
             continue
         await batch.flush()
-        line = await batch.tx.waiting(one, min(_READ, most - done))
+        line = await batch.tx.waiting(one, min(_READ, most - done, rules.room(account, budget, batch.now) + 1))
         if not line:
             account.waiting, account.first, account.first_cost = (
                 0,

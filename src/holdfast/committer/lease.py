@@ -172,7 +172,7 @@ class Leases:
         )
         batch.change(events.LEASED, queue, job, leased)
         if job.extras is not NO_EXTRAS and job.extras.budgets:
-            budgets.accounts_of(batch).move(job, leased)
+            budgets.accounts_of(batch).start(job, leased)
         return leased
 
 

@@ -142,6 +142,12 @@ def can_be_next(account: Account, budget: Budget | None, cost: int, now: int) ->
     return left(account, budget, now) - account.next_units >= budget.need(cost)
 
 
+def room(account: Account, budget: Budget | None, now: int) -> int:
+    """How many jobs more could be next at most."""
+    most = max(0, BUDGET_NEXT - account.next_jobs)
+    return most if budget is None else max(0, min(most, left(account, budget, now) - account.next_units))
+
+
 def pay(account: Account, budget: Budget | None, cost: int, now: int) -> None:
     """A job that costs this starts. Units that are held follow from the leased jobs."""
     if budget is None or budget.per_ms is None:
