@@ -324,6 +324,7 @@ class QueueSettings(TypedDict, total=False):
     retention_jobs: int | None
     retention_bytes: int | None
     retry: Retry
+    budgets: list[Charge]
 
 
 class Queue(msgspec.Struct, kw_only=True):

@@ -38,6 +38,14 @@ async def delete(batch: Batch, command: DeleteBudget) -> Counted:
     await settle(batch)
     await batch.flush()
     await accounts.save()
+    queues = [] if command.force else await batch.tx.queues_with_budget(command.name)
+    if queues:
+        raise BudgetInUse(
+            f"The settings of the queue {queues[0]} name the budget {command.name}; with force it is no bound any more.",
+            budget=command.name,
+            queue=queues[0],
+            jobs=0,
+        )
     jobs = await batch.tx.budget_jobs(command.name)
     if jobs and not command.force:
         raise BudgetInUse(

@@ -13,6 +13,8 @@ by a tick when time does; in a store shared by nodes, for jobs of queues that th
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from holdfast.committer import groups
 from holdfast.committer.accounts import Accounts
 from holdfast.committer.batch import Batch
@@ -20,7 +22,7 @@ from holdfast.committer.unreadable_jobs import set_aside
 from holdfast.errors import InvalidRequest
 from holdfast.job import budget as rules
 from holdfast.job import lifecycle
-from holdfast.job.budget import Block
+from holdfast.job.budget import Block, Charge, with_charges
 from holdfast.job.job import NO_EXTRAS, UNFINISHED, Job, NewJob, is_next
 from holdfast.job.queue import Queue
 from holdfast.limits import BUDGET_CHUNK
@@ -44,20 +46,30 @@ async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
     for new in jobs:
         if new.extras is NO_EXTRAS or not new.extras.budgets:
             continue
-        accounts = accounts_of(batch)
-        await accounts.load_budgets([charge.name for charge in new.extras.budgets])
-        for place, charge in enumerate(new.extras.budgets):
-            budget = accounts.budgets.get(charge.name)
-            if budget is None:
-                raise InvalidRequest(f"There is no budget {charge.name}.", field=f"budgets[{place}].name", budget=charge.name)
-            if charge.cost > budget.need(charge.cost):
-                bound, most = ("limit", budget.limit) if budget.per_ms is None else ("burst", budget.burst)
-                raise InvalidRequest(
-                    f"A cost of {charge.cost} is more than the {bound} of the budget {charge.name}, which is {most}.",
-                    field=f"budgets[{place}].cost",
-                    budget=charge.name,
-                    limit=most,
-                )
+        await demand(batch, new.extras.budgets)
+
+
+async def demand(batch: Batch, charges: Sequence[Charge]) -> None:
+    """The same of what one job, or each job of a queue, is to cost."""
+    accounts = accounts_of(batch)
+    await accounts.load_budgets([charge.name for charge in charges])
+    for place, charge in enumerate(charges):
+        budget = accounts.budgets.get(charge.name)
+        if budget is None:
+            raise InvalidRequest(f"There is no budget {charge.name}.", field=f"budgets[{place}].name", budget=charge.name)
+        if charge.cost > budget.need(charge.cost):
+            bound, most = ("limit", budget.limit) if budget.per_ms is None else ("burst", budget.burst)
+            raise InvalidRequest(
+                f"A cost of {charge.cost} is more than the {bound} of the budget {charge.name}, which is {most}.",
+                field=f"budgets[{place}].cost",
+                budget=charge.name,
+                limit=most,
+            )
+
+
+def add_queues(new: NewJob, queue: Queue) -> None:
+    """Let a new job pay what its queue's settings say, too."""
+    new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, queue.policy.budgets))
 
 
 async def settle(batch: Batch) -> None:

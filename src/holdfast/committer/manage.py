@@ -8,6 +8,7 @@ from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
+from holdfast.job.budget import without_charges
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State, without_parent
 from holdfast.job.queue import Queue, QueueSettings
 from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK
@@ -153,7 +154,9 @@ async def move(batch: Batch, command: MoveJob) -> Enqueued:
         job.priority,
         run_at=job.ready_at if job.state is State.SCHEDULED else None,
         max_attempts=job.max_attempts,
-        extras=replace(job.extras, worker=None, unreadable=None),
+        extras=replace(
+            job.extras, worker=None, unreadable=None, budgets=without_charges(job.extras.budgets, queue.policy.budgets)
+        ),
     )
     receipts = await enqueue.put(batch, [new])
     batch.change(events.DELETED, queue, job, None)
@@ -178,6 +181,9 @@ async def delete(batch: Batch, command: DeleteJob) -> Changed:
 
 async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     """Create a queue, or change its settings."""
+    if command.settings.budgets is not UNSET and command.settings.budgets:
+        await batch.demand_newest_only("budgets")
+        await budgets.demand(batch, command.settings.budgets)
     queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
     settings = command.settings if command.whole else replace(queue.settings, **named)

@@ -241,6 +241,8 @@ def settings(given: QueueSettings) -> None:
             number(field, value, low, high)
     if given.retry is not UNSET:
         retry(given.retry, "retry")
+    if given.budgets is not UNSET:
+        charges(given.budgets, "budgets")
 
 
 def purgeable(states: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from holdfast.limits import BUDGET_CLOCK_MS, BUDGET_NEXT, BUDGET_TOGETHER_MS
 _FORGOTTEN_MS = 10_000
 
 
-class Charge(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+class Charge(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What a job costs one account. No key: the account of all jobs that give none."""
 
     name: str
@@ -28,6 +28,26 @@ class Charge(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     def account(self) -> str:
         """The account's id: a budget's name has no `/`."""
         return f"{self.name}/{self.key}"
+
+
+def with_charges(own: tuple[Charge, ...], of_queue: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """What a job costs if its queue's settings add to it: an account that both name gets both costs."""
+    costs = {charge.account: charge for charge in own}
+    for charge in of_queue:
+        before = costs.get(charge.account)
+        costs[charge.account] = charge if before is None else Charge(charge.name, charge.key, before.cost + charge.cost)
+    return tuple(costs.values())
+
+
+def without_charges(charges: tuple[Charge, ...], of_queue: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """The same without what the queue's settings have added: for a job that leaves it."""
+    added = {charge.account: charge.cost for charge in of_queue}
+    left = []
+    for charge in charges:
+        cost = charge.cost - added.get(charge.account, 0)
+        if cost > 0:
+            left.append(charge if cost == charge.cost else Charge(charge.name, charge.key, cost))
+    return tuple(left)
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -30,6 +30,10 @@ class BudgetTransaction(Protocol):
         """Remove a budget; its accounts stay until no job names them."""
         ...
 
+    async def queues_with_budget(self, name: str) -> list[str]:
+        """Queues whose settings name a budget."""
+        ...
+
     async def budget_jobs(self, name: str) -> int:
         """How many unfinished jobs name a budget."""
         ...

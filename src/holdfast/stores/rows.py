@@ -110,6 +110,19 @@ def leased_of(row: Row, queue: str) -> tuple[int, Job]:
     )  # fmt: skip
 
 
+def queues_naming(budget: str, found: Iterable[Row]) -> list[str]:
+    """The queues, out of names and settings, whose settings name a budget; those that can't be read name none."""
+    named = []
+    for name, text in found:
+        try:
+            charges = formats.settings_of(text).budgets
+        except UNREADABLE:
+            continue
+        if charges and any(charge.name == budget for charge in charges):
+            named.append(name)
+    return named
+
+
 def account_row(account: Account) -> Row:
     """The row of an account of a budget."""
     return (

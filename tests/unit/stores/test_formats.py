@@ -51,6 +51,7 @@ EXTRAS: dict[str | None, Extras] = {
 }  # fmt: skip
 SETTINGS: dict[str, QueueSettings] = {
     "{}": QueueSettings(),
+    '{"budgets":[{"name":"a"},{"name":"a","key":"k","cost":2}]}': QueueSettings(budgets=(Charge("a"), Charge("a", "k", 2))),
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (
         '{"capacity_jobs":1,"capacity_bytes":2,"lease_ms":3,"max_attempts":4,"max_crashes":5,"max_running":6,"retention_ms":7,'

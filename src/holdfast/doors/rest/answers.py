@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.doors.rest import job_fields as of_a_job
 from holdfast.doors.rest.budget_answers import BudgetStatsOut, WaitOut
-from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
+from holdfast.doors.rest.types import Attempts, ChargeIn, Id, Instant, Json, Priority, QueueName, Token
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
 
@@ -325,6 +325,7 @@ class SettingsOut(msgspec.Struct):
     retention_jobs: int | None
     retention_bytes: int | None
     retry: RetryPolicy
+    budgets: tuple[ChargeIn, ...] = ()
 
 
 class QueueOut(msgspec.Struct, kw_only=True):

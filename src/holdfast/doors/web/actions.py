@@ -5,15 +5,18 @@ screens, so that a button that would be refused is hidden.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from holdfast.auth.actor import NOBODY, Actor, acting_as
 from holdfast.auth.caller import Caller
 from holdfast.auth.keys import Ability
 from holdfast.engine.engine import Engine
 from holdfast.engine.submitter import part_of
-from holdfast.errors import Forbidden
+from holdfast.errors import Forbidden, QueueNotFound
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
@@ -40,6 +43,8 @@ async def _pause(engine: Engine, name: str, given: Given) -> Any:
 
 async def _set_queue(engine: Engine, name: str, given: Given) -> Any:
     settings: QueueSettings = given["settings"]
+    with suppress(QueueNotFound):  # the form does not show them
+        settings = replace(settings, budgets=(await engine.reading.queue(name)).settings.budgets)
     return await engine.set_queue(name, settings, whole=True)
 
 

@@ -11,7 +11,7 @@ from holdfast.job.budget import Account, Budget
 from holdfast.job.job import Job
 from holdfast.stores.postgres.loader import Loader
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.rows import account_row
+from holdfast.stores.rows import account_row, queues_naming
 from holdfast.stores.store import TryAgain
 
 
@@ -51,6 +51,10 @@ class BudgetRows(Loader):
         self._budgets[name] = None
         await self._db.execute(SQL["delete_budget"], name)
         self._note_written()
+
+    async def queues_with_budget(self, name: str) -> list[str]:
+        """Queues whose settings name it."""
+        return queues_naming(name, await self._fetch("queues_with_budgets"))
 
     async def budget_jobs(self, name: str) -> int:
         """How many unfinished jobs name it."""

@@ -7,7 +7,7 @@ import apsw
 
 from holdfast.job.budget import Account, Budget
 from holdfast.limits import BUDGET_ACCOUNTS_KEPT
-from holdfast.stores.rows import account_row
+from holdfast.stores.rows import account_row, queues_naming
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 
@@ -47,6 +47,11 @@ class BudgetRows:
         """Remove a budget."""
         self._known_budgets().pop(name, None)
         self._db.execute(SQL["delete_budget"], (name,))
+
+    async def queues_with_budget(self, name: str) -> list[str]:
+        """Queues whose settings name it."""
+        found: Any = self._db.execute(SQL["queues_with_budgets"]).fetchall()
+        return queues_naming(name, found)
 
     async def budget_jobs(self, name: str) -> int:
         """How many unfinished jobs name it."""

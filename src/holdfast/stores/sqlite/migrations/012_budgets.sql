@@ -3,7 +3,8 @@
 -- An account is a budget with a key (`budget/key`). Its row is there while unfinished jobs name it, something is owed or it is blocked. The counts of
 -- jobs are those of the tables of their states; `holdfast check` counts again.
 --
--- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a job's extras `budgets`.
+-- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a job's extras and a queue's
+-- settings, `budgets`.
 
 CREATE TABLE budget(
   name TEXT PRIMARY KEY,
