@@ -37,7 +37,8 @@ def test_budgets_and_what_jobs_name_are_exported_and_imported(serve, tmp_path):
     exported = CliRunner().invoke(main, ["export", "--store", f"sqlite:///{server.home}/holdfast-data/jobs.db"])
     assert exported.exit_code == 0, exported.output
     target = tmp_path / "target.db"
-    imported = CliRunner().invoke(main, ["import", "--store", f"sqlite:///{target}"], input=exported.stdout_bytes)
+    (tmp_path / "all.ndjson").write_bytes(exported.stdout_bytes)
+    imported = CliRunner().invoke(main, ["import", "--store", f"sqlite:///{target}", f"{tmp_path}/all.ndjson"])
     assert imported.exit_code == 0, imported.output
     assert CliRunner().invoke(main, ["check", "--store", f"sqlite:///{target}"]).exit_code == 0
     with serve("--store", f"sqlite:///{target}", at=tmp_path / "other").client() as client:

@@ -108,7 +108,7 @@ def test_a_worker_that_backs_off_blocks_the_account_and_spends_no_attempt(shared
 
     job = witness.enqueue(queue, budgets=[Charge(name, key="t")])
     with running(worker):
-        until(lambda: asked)
+        until(lambda: asked, "the handler is called")
         assert witness.result(job.id, 20) == "done"
     assert asked == [1, 2]
     assert (witness.job(job.id).failures, witness.job(job.id).crashes) == (0, 0)

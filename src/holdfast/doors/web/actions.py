@@ -99,6 +99,14 @@ async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.schedules.set(name, spec, bool(given["paused"]))
 
 
+async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.block(name, None, int(given["for_ms"]))
+
+
+async def _unblock_budget(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.budgets.unblock(name)
+
+
 async def _create_key(engine: Engine, name: str, given: Given) -> Any:
     return await engine.keys.create(name, **given)
 
@@ -154,6 +162,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
+    "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
     "key.create": Action(_create_key, "Access key created."),
     "key.edit": Action(_edit_key, "Access key saved. It takes effect everywhere within 2 seconds."),
     "key.rotate": Action(_rotate_key, "Access key rotated."),

@@ -48,6 +48,7 @@ NAVIGATION = (
     ("workers", "/workers", "Workers"),
     ("interests", "/interests", "Subscriptions"),
     ("schedules", "/schedules", "Schedules"),
+    ("budgets", "/budgets", "Budgets"),
     ("enqueue", "/enqueue", "Enqueue"),
     ("audit", "/audit", "Audit log"),
     ("keys", "/keys", "Access keys"),

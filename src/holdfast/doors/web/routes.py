@@ -7,6 +7,7 @@ from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import (
     assets,
     audit,
+    budgets,
     bulk,
     enqueue,
     failures,
@@ -60,6 +61,7 @@ PAGE = Dialect(
         *workers.ROUTES,
         *interests.ROUTES,
         *schedules.ROUTES,
+        *budgets.ROUTES,
         *store.ROUTES,
         *enqueue.ROUTES,
         *suggestions.ROUTES,

@@ -337,3 +337,13 @@ def test_what_was_done_is_said_only_of_actions_that_there_are():
     assert Actions.said("queue.purge", "<b>") == "Jobs purged: some."
     assert Actions.said("<script>", "1") == ""
     assert json.dumps(Actions.said("", "")) == '""'
+
+
+def test_a_budget_is_blocked_and_unblocked(browser):
+    browser.http.put("/v1/budgets/page", json={"limit": 5, "per_ms": 60_000})
+    assert "5 in 1" in browser.get("/budgets")
+    assert "Budget blocked" in browser.done("/budgets/page/block")
+    assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is not None
+    assert "Budget unblocked" in browser.done("/budgets/page/unblock")
+    assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is None
+    browser.send("/budgets/page/other", 404)
