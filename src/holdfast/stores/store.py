@@ -27,10 +27,9 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.limits import AUDIT_ROW_BYTES
-from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
+from holdfast.stores.audit_store import AuditTransaction
 from holdfast.stores.budget_store import BudgetTransaction
 from holdfast.stores.health import Health
 
@@ -132,20 +131,7 @@ UNTOLD = KeptAnswer(b"", [])
 """Of an answer that can't be read: no call is the one that it was given to, so none is answered as a repetition, and none is carried out again."""
 
 
-class AuditTally(msgspec.Struct, frozen=True):
-    """The last id of an audit log entry, how many entries there are, their bytes, and how many were removed."""
-
-    last: int = 0
-    kept: int = 0
-    bytes: int = 0
-    removed: int = 0
-
-    def can_be(self, oldest: int) -> bool:
-        """Whether these counts are possible if the oldest entry has this id."""
-        return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
-
-
-class Transaction(BudgetTransaction, Protocol):
+class Transaction(BudgetTransaction, AuditTransaction, Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -392,26 +378,6 @@ class Transaction(BudgetTransaction, Protocol):
         """Scan the next `limit` kept answers from before this time, and delete those whose jobs are gone; returns how many.
         Starts over at the end.
         """
-        ...
-
-    async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
-        """Add entries to the audit log, or to those of the same `run`; returns their ids. The last write before the commit."""
-        ...
-
-    async def audit_tally(self) -> AuditTally:
-        """How many entries there are."""
-        ...
-
-    async def count_audit(self) -> AuditTally:
-        """Recount the entries, if the tally can't be right."""
-        ...
-
-    async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
-        """Number, time and size of the oldest entries."""
-        ...
-
-    async def forget_audit(self, up_to: int) -> int:
-        """Remove the entries up to this number; how many there were."""
         ...
 
     async def write(self, changes: Sequence[Change]) -> None:

@@ -21,11 +21,12 @@ from holdfast.job.schedule import Schedule
 from holdfast.limits import BUDGET_BLOCK_MS_MAX, ERRORS_KEPT, OUTAGE_MS, QUEUES, READY_FLOORS
 from holdfast.messages.audit import AuditEntry
 from holdfast.stores import audit_rows, formats, rows
+from holdfast.stores.audit_store import AuditTally
 from holdfast.stores.postgres.access_keys import KeyRows
 from holdfast.stores.postgres.budgets import BudgetRows
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
-from holdfast.stores.store import AuditTally, Change, KeptAnswer, TryAgain
+from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 
