@@ -40,6 +40,7 @@ _TAGS = {
     "routing": "Publish events to the queues that subscribe to them, and manage these interests (subscriptions).",
     "workers": "Who works.",
     "schedules": "Recurring jobs.",
+    "budgets": "How many jobs may start in a time, or run at once, over all queues.",
     "keys": "Access keys: who may do what, on which queues.",
     "jobs": "List, inspect and manage jobs.",
     "queues": "Queues and their settings.",
