@@ -63,8 +63,11 @@ def _waiting(facts: JobFacts, wait: WaitFacts) -> str:
             f"of {whose}, {counted(budget.limit, 'unit')} in {budget.per_ms} ms, {account.left} {is_or_are(account.left)} left"
         )
     ahead = f", and {counted(wait.ahead, 'job')} {is_or_are(wait.ahead)} ahead of it" if wait.ahead else ""
-    soon = "when a unit comes back" if account.earliest is None else f"in {max(0, account.earliest - facts.now) / 1000:.1f} s"
-    return f"It costs {counted(wait.cost, 'unit')}: {because}{ahead}. The first in line starts {soon} at the earliest."
+    if account.earliest is not None:
+        soon = f"in {max(0, account.earliest - facts.now) / 1000:.1f} s at the earliest"
+    else:
+        soon = "when a unit comes back" if budget.per_ms is None else "after those that are next"
+    return f"It costs {counted(wait.cost, 'unit')}: {because}{ahead}. The first in line starts {soon}."
 
 
 _DEAD = {

@@ -70,6 +70,9 @@ def filled_store(tmp_path_factory):
         schedule = {"interval_ms": 3_600_000, "queue": "q", "payload": 1}
         answered = client.put("/v1/schedules/hourly", json=schedule)
         assert answered.status_code in (200, 201), answered.text
+        assert client.put("/v1/budgets/one", json={"limit": 1}).status_code == 200
+        for n in range(3):
+            push(client, "paid", n, budgets=[{"name": "one", "key": "k"}])
         worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"]})
         assert worker.status_code in (200, 201), worker.text
     server.send(15)
@@ -193,7 +196,7 @@ def test_a_source_that_is_not_sound_is_refused_before_anything_is_copied(file, e
         (job,) = spoiling.execute("SELECT min(id) FROM job WHERE extras IS NOT NULL").fetchone()
         spoiling.execute("UPDATE job SET extras = '[null,1' WHERE id = ?", [job])
     spoiling.close()
-    words = ("The source is not sound", f"job {job} of queue q has", "and 2 more", "`holdfast check`")
+    words = ("The source is not sound", f"job {job} of queue q has", "and 3 more", "`holdfast check`")
     is_refused(run("--from", f"sqlite:///{file}", "--to", empty, *dry), *words)
     is_refused(run("--from", f"sqlite:///{file}", "--to", f"sqlite:///{tmp_path}/new.db", *dry), *words)
     assert not (tmp_path / "new.db").exists()
