@@ -225,7 +225,7 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     """The target drops a job on its own: what is found there is not what was put there."""
     assert run("--from", f"sqlite:///{file}", "--to", empty).exit_code == 0  # the schema is there from now on
     with psycopg.connect(empty, autocommit=True) as broken:
-        tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, group_place, kept_answer"
+        tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, group_place, kept_answer, waiting, budget, budget_account"
         broken.execute(f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key")
         broken.execute(
             "CREATE FUNCTION holdfast.lose() RETURNS trigger LANGUAGE plpgsql AS "

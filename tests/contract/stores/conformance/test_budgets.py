@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 
 from holdfast.errors import BudgetInUse, BudgetNotFound, InvalidRequest
@@ -379,6 +380,28 @@ async def test_held_units_and_a_spent_rate_outlive_the_process(lasting_place, re
     assert len(await ids(client, "r")) == 1
     await client.count_again()
     await client.close()
+
+
+async def test_a_clock_that_was_ahead_leaves_no_account_that_waits_for_it(client, new, rate):
+    """What is owed stays owed, from the moment to which the clock was set back."""
+    await client.put_all([new(budgets=rate) for _ in range(4)])
+    assert len(await ids(client)) == 2
+    await client.do(BlockBudget("rate", "k", 60_000))
+    day = 86_400_000
+    async with client.store.transaction() as tx:
+        (account,) = (await tx.accounts(["rate/"])).values()
+        await tx.budgets(["rate"])
+        ahead = msgspec.structs.replace(account, owed_at=client.now + 40 * day, wake_at=client.now + 40 * day)
+        await tx.save_accounts([ahead], [])
+        await tx.commit()
+    async with client.store.transaction() as tx:
+        await tx.clamp_times(client.now, client.now + day, client.now + day)
+        await tx.commit()
+    assert await ids(client) == []
+    await client.pass_time(100)
+    assert len(await ids(client)) == 1
+    await client.pass_time(99)
+    assert await ids(client) == []
 
 
 class Walk:
