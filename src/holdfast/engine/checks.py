@@ -195,9 +195,9 @@ def budget(name: str, limit: int, per_ms: int | None, burst: int | None) -> None
         raise _no_name("name", name, limits.BUDGET_NAME_CHARS)
     number("limit", limit, 1, limits.BUDGET_UNITS_MAX)
     number("per_ms", per_ms, 1, limits.BUDGET_PER_MS_MAX)
+    number("burst", burst, 1, limits.BUDGET_UNITS_MAX)
     if burst is not None and per_ms is None:
         raise breach("burst", "needs a per_ms")
-    number("burst", burst, 1, limits.BUDGET_UNITS_MAX)
 
 
 def block(key: str | None, for_ms: int, at: str = "") -> None:

@@ -325,7 +325,7 @@ class SettingsOut(msgspec.Struct):
     retention_jobs: int | None
     retention_bytes: int | None
     retry: RetryPolicy
-    budgets: tuple[ChargeIn, ...] = ()
+    budgets: tuple[ChargeIn, ...] | UnsetType = UNSET
 
 
 class QueueOut(msgspec.Struct, kw_only=True):

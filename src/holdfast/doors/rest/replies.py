@@ -240,7 +240,10 @@ def counts_out(tally: Tally) -> CountsOut:
 
 def settings_out(policy: QueuePolicy) -> SettingsOut:
     """The settings in force."""
-    return SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
+    shown = SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
+    if not policy.budgets:
+        shown.budgets = UNSET
+    return shown
 
 
 def queue_out(info: QueueInfo) -> QueueOut:
