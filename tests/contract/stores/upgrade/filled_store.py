@@ -223,6 +223,8 @@ NEWER = frozenset(
         "meta",
         "on_conflict",
         "debounce_max_ms",
+        "budgets",
+        "waits",
     )
 )
 """Fields that came after the fixtures named `positional`: these do not have them. Those of a release have all that it had."""
