@@ -67,7 +67,7 @@ SECTIONS = (
     Section(State.READY, "ready", "ready_job", ("s.priority", "s.job"), ("s.queue", "s.priority", "s.job")),
     Section(State.READY, "held", "held_job", ("s.group_key", "s.job"), ("s.queue", "s.group_key", "s.job")),
     Section(State.READY, "ready_for", "ready_for_job", ("s.priority", "s.job"), ("s.queue", "s.priority", "s.job")),
-    Section(State.READY, "waiting", "waiting_job", ("s.account", "s.job"), ("s.account", "s.job")),
+    Section(State.READY, "waiting", "waiting_job", ("s.job",), ("s.account", "s.job")),
     Section(State.SCHEDULED, "scheduled", "scheduled_job", ("s.ready_at", "s.job"), ("s.ready_at", "s.job")),
     _ended(State.DEAD),
     _ended(State.CANCELLED),

@@ -1,7 +1,7 @@
 -- Accounts of budgets that count other jobs than there are.
 WITH named(account, cost, job) AS (
   SELECT (b ->> 'name') || '/' || coalesce(b ->> 'key', ''), coalesce((b ->> 'cost')::bigint, 1), j.id
-  FROM (SELECT id, extras::jsonb AS extras FROM job WHERE extras LIKE '%"budgets"%' AND extras IS JSON) j
+  FROM (SELECT id, extras::jsonb AS extras FROM job WHERE extras LIKE '%"budgets"%') j
   CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(j.extras -> 'budgets') = 'array' THEN j.extras -> 'budgets' ELSE '[]' END) b
 ), counted AS (
   SELECT n.account COLLATE "C" AS account, count(*)::bigint AS jobs, count(*) FILTER (WHERE w.account = n.account COLLATE "C")::bigint AS waiting,
