@@ -9,7 +9,15 @@ from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.operations import StepOperation
-from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
+from holdfast.messages.time_commands import (
+    AdmitWaiting,
+    BuryOrphans,
+    EndOverdue,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+)
 from holdfast.stores.store import Prefetch
 
 
@@ -20,6 +28,8 @@ def new_jobs(found: Prefetch, jobs: Sequence[NewJob]) -> None:
         found.queues.add(job.queue)
         if job.extras.unique_key is not None:
             found.unique.append((job.queue, job.extras.unique_key))
+        for charge in job.extras.budgets:
+            found.budgets.add(charge.name)
 
 
 def enqueue(found: Prefetch, command: Enqueue) -> None:
@@ -105,6 +115,11 @@ def overdue(found: Prefetch, command: EndOverdue) -> None:
 def orphans(found: Prefetch, command: BuryOrphans) -> None:
     """Jobs for removed workers."""
     found.orphans += command.limit
+
+
+def accounts(found: Prefetch, command: AdmitWaiting) -> None:
+    """Accounts in which time has something to do, and the queues of the heads of their lines."""
+    found.accounts += command.limit
 
 
 def fire(found: Prefetch, command: FireSchedules) -> None:
