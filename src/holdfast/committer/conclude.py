@@ -66,8 +66,6 @@ class Conclude:
         job, ref = self._held(command), command.ref
         if job is None:
             return await self._failed_before(ref)
-        if command.block is not None:
-            await budgets.block(self.batch, job, command.block)
         queue = await self.batch.own(job)
         delay = command.delay_ms
         if delay is None:
@@ -78,6 +76,8 @@ class Conclude:
             )
         max_crashes = queue.policy.max_crashes if command.crashed else None
         after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay, max_crashes)
+        if command.block is not None:
+            await budgets.block(self.batch, job, command.block)
         worker = job.lease.worker if job.lease else ""
         kind = "crashed" if command.crashed else "failed"
         error = JobError(job.attempt, self.batch.now, worker, kind, command.reason, ref.secret, job.leased_at, command.raised)

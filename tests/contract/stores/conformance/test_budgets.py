@@ -5,7 +5,7 @@ import random
 import msgspec
 import pytest
 
-from holdfast.errors import BudgetInUse, BudgetNotFound, InvalidRequest
+from holdfast.errors import BudgetInUse, BudgetNotFound, InvalidRequest, LeaseLost
 from holdfast.job.budget import Block, Charge
 from holdfast.job.job import State
 from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, GetBudget, ListBudgets, SetBudget
@@ -233,6 +233,20 @@ async def test_a_worker_blocks_only_what_its_job_names(client, new, five):
                 await client.do(command)
             assert refused.value.fields["field"] == field
     assert await client.state(named.id) is State.LEASED
+
+
+async def test_a_failure_that_comes_too_late_blocks_nothing(client, new, five):
+    await client.put_all([new(budgets=five) for _ in range(2)])
+    late = await client.take()
+    client.clock.advance(300_001)
+    for command in (
+        FailLease(late.ref(), "429", block=Block("five", 60_000)),
+        ReleaseLease(late.ref(), block=Block("five", 60_000)),
+    ):
+        with pytest.raises(LeaseLost):
+            await client.do(command)
+    await client.pass_time(0)
+    assert await ids(client) == [1, 2]
 
 
 async def test_block_and_unblock_by_hand(client, new, five):
