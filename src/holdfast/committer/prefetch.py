@@ -156,6 +156,9 @@ def make_job_batch(found: Prefetch, command: MakeJobBatch) -> None:
     """New jobs, and an id for their batch."""
     new_jobs(found, command.jobs)
     found.new_jobs += 1
+    for closing in command.closing:  # checked now, and put later
+        found.queues.add(closing.job.queue)
+        found.budgets.update(charge.name for charge in closing.job.extras.budgets)
 
 
 def cancel_job_batch(found: Prefetch, command: CancelJobBatch) -> None:
