@@ -76,6 +76,7 @@ class TaskOptions(TypedDict, total=False):
     queue: str
     priority: int
     delay: Duration
+    expires: Duration
     max_attempts: int
     retry: Retry
     lease: Duration
@@ -100,6 +101,7 @@ class CallOptions(TaskOptions, total=False):
     """Options of a call alone. `wait`: for room in a full queue."""
 
     run_at: datetime
+    batch: int
     idempotency_key: str
     wait: Duration
 
@@ -146,6 +148,8 @@ _FIELDS: dict[str, tuple[str, Any]] = {
     "queue": ("queue", queue_name),
     "priority": ("priority", _whole(0, limits.PRIORITY_MAX)),
     "delay": ("delay_ms", (0, limits.DELAY_MS_MAX)),
+    "expires": ("expires_in_ms", (1, limits.EXPIRES_MS_MAX)),
+    "batch": ("batch", _whole(1, limits.ID_MAX)),
     "run_at": ("run_at", Annotated[datetime, Meta(tz=True)]),
     "max_attempts": ("max_attempts", _whole(1, limits.ATTEMPTS_MAX)),
     "retry": ("retry", _retry),

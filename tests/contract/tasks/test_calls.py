@@ -274,6 +274,23 @@ def test_options_of_a_call_leave_the_task_as_it_is(tasks, witness):
     assert one.id == two.id
 
 
+def test_calls_have_deadlines_and_are_members_of_batches(tasks, witness):
+    @tasks.task(expires=timedelta(hours=1))
+    def send(user_id: int) -> None: ...
+
+    @tasks.task
+    def report(month: str) -> None: ...
+
+    job = witness.job(send.enqueue(1).id)
+    assert job.expires_at - job.ready_at == timedelta(hours=1)
+    job = witness.job(send.options(expires=30).enqueue(1).id)
+    assert job.expires_at - job.ready_at == timedelta(seconds=30)
+    made = tasks.client.make_batch((send.job(n) for n in range(3)), closed=False, on_success=report.job("2026-12"))
+    joined = send.options(batch=made.id).enqueue(4)
+    assert {witness.job(number).batch for number in (*made.jobs, joined.id)} == {made.id}
+    assert witness.batch_status(made.id).total == 4
+
+
 def test_many_calls_are_put_together(tasks, witness, loop):
     @tasks.task
     def send(user_id: int) -> None: ...

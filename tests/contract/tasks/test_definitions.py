@@ -75,6 +75,7 @@ def test_a_function_that_cannot_be_a_task(tasks, function, said):
         ({"timeout": 0}, "send: timeout is from 0.001 to"),
         ({"timeout": "30s"}, "send: timeout is a timedelta or a number of seconds, not '30s'"),
         ({"delay": timedelta(days=-1)}, "send: delay is from 0 to"),
+        ({"expires": 0}, "send: expires is from 0.001 to"),
         ({"delay": float("nan")}, "send: delay is a timedelta or a number of seconds"),
         ({"unique": lambda user: user}, "send: unique asks for 'user', which is no parameter of it"),
         ({"unique": 7}, "send: unique is a text, or a function of arguments that gives one, not 7"),
