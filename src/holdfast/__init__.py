@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from holdfast.client import AsyncClient, Client, NewJob
-    from holdfast.client.worker import DoNotRetry, GiveBack, HeldJob, RetryIn, Worker
+    from holdfast.client.worker import BackOff, DoNotRetry, GiveBack, HeldJob, RetryIn, Worker
 
 __version__ = "0.2.0.dev0"
-__all__ = ["AsyncClient", "Client", "DoNotRetry", "GiveBack", "HeldJob", "NewJob", "RetryIn", "Worker"]
+__all__ = ["AsyncClient", "BackOff", "Client", "DoNotRetry", "GiveBack", "HeldJob", "NewJob", "RetryIn", "Worker"]
 
 _HOMES = {
     "AsyncClient": "holdfast.client",
     "Client": "holdfast.client",
     "NewJob": "holdfast.client",
+    "BackOff": "holdfast.client.worker",
     "DoNotRetry": "holdfast.client.worker",
     "GiveBack": "holdfast.client.worker",
     "HeldJob": "holdfast.client.worker",

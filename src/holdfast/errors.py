@@ -137,6 +137,13 @@ class BatchNotFound(NotFound):
     title = "No such batch"
 
 
+class BudgetNotFound(NotFound):
+    """There is no such budget."""
+
+    code = "budget_not_found"
+    title = "There is no such budget"
+
+
 class KeyNotFound(NotFound):
     """No access key has this id or name."""
 
@@ -212,6 +219,13 @@ class StaleInterests(Conflict):
 
     code = "stale_interests"
     title = "The subscriptions have changed"
+
+
+class BudgetInUse(Conflict):
+    """Unfinished jobs name the budget that is to be removed."""
+
+    code = "budget_in_use"
+    title = "The budget is in use"
 
 
 class UpgradeUnfinished(Conflict):

@@ -280,6 +280,26 @@ COMPILE_AT_ONCE = 5_000  # instructions compiled on the event loop: some 5 ms; m
 MATCHES_WAITING = 200  # events of one front that wait for that thread
 MATCH_WAIT_S = 5.0  # that one of them waits at most
 
+# Budgets. With these numbers all that is computed of them stays below 2^53.
+BUDGETS = 1_000  # of one store
+BUDGET_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}\Z")
+BUDGET_NAME_CHARS = 128
+BUDGET_KEY_CHARS = 128
+BUDGET_UNITS_MAX = 1_000_000  # of `limit` and `burst`
+BUDGET_PER_MS_MAX = 31 * 86_400_000
+BUDGETS_OF_JOB = 8  # that a job names, and as many that its queue's settings add
+BUDGET_BLOCK_MS_MAX = 31 * 86_400_000
+BUDGET_NEXT = (
+    1_000  # jobs of one account that are in their queues' lines at once: so many are set aside again when it is blocked
+)
+BUDGET_TOGETHER_MS = 10  # that jobs wait for each other at most, so that a fast rate is not one transaction for each
+BUDGET_CLOCK_MS = (
+    60_000  # what an account may be ahead of the clock, which other nodes read, too; more is a clock that was set back
+)
+BUDGET_CHUNK = 1_000  # jobs that leave the lines of accounts in one transaction
+BUDGET_ACCOUNTS = 200  # accounts that one transaction of a tick looks at
+BUDGET_ACCOUNTS_KEPT = 10_000  # in the keeper's memory: about 300 bytes each
+
 # Access keys.
 KEYS = 10_000  # of one store: each front has all of them in memory, about 1 kB each
 KEY_NAME_CHARS = 128

@@ -6,7 +6,7 @@ fronts each sends its numbers to the keeper once a second, so that any front ans
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from holdfast import __version__
 from holdfast.budget import Budget
+from holdfast.budget_metrics import budget_families
 from holdfast.busy import LoopWatch
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.engine.engine import Engine
@@ -190,7 +191,7 @@ class _Once:
 def exposition(stats: Stats, own_front: int, own: bytes) -> bytes:
     """The whole page: the store's metrics, this front's, and what the other fronts last reported."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(_families(stats)))
+    registry.register(_Once(chain(_families(stats), budget_families(stats.budgets))))
     others = [text for front, text in sorted(stats.reports.items()) if front != own_front]
     return _queue_text(stats) + generate_latest(registry) + _merged([own, *others])
 

@@ -57,4 +57,5 @@ def _asked(ask: "Callable[[Client], Iterable[tuple[str, str]]]") -> Completer:
 
 queue_names = _asked(lambda client: ((each.name, f"{each.jobs.ready} ready") for each in client.queues(page=_NAMES)))
 schedule_names = _asked(lambda client: ((each.name, each.cron or "") for each in client.schedules(page=_NAMES)))
+budget_names = _asked(lambda client: ((each.name, f"{each.waiting} waiting") for each in client.budgets()))
 worker_ids = _asked(lambda client: ((each.id, each.name) for each in client.workers()))

@@ -23,6 +23,7 @@ from holdfast import units
 from holdfast.cli.output import UNWRITTEN, Unwritten, harmless, json_text, lost, one_line, say, tell
 from holdfast.cli.profiles import Profile, address, complete_profiles
 from holdfast.client import Client, NotConcluded, Unreachable
+from holdfast.client.budgets import Charge
 from holdfast.client.tokens import Hidden
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
@@ -72,6 +73,37 @@ class Pair(click.ParamType[tuple[str, str]]):
         if not name or not equals:
             self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
         return name, text
+
+
+class ChargeText(click.ParamType[Charge]):
+    """`NAME`, `NAME/KEY`, `NAME=COST` or `NAME/KEY=COST`."""
+
+    name = "NAME[/KEY][=COST]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Charge:
+        """A budget, and what the job costs it."""
+        if isinstance(value, Charge):
+            return value
+        account, _, cost = str(value).partition("=") if "/" not in value else _split_last(value)
+        name, _, key = account.partition("/")
+        if not name or (cost and not cost.isdecimal()):
+            self.fail(f"{value!r} is not NAME, NAME/KEY, NAME=COST or NAME/KEY=COST", param, ctx)
+        return Charge(name, key, int(cost or 1))
+
+
+def _split_last(value: str) -> tuple[str, str, str]:
+    """A key may contain a `=`: what follows the last one is the cost, if it is a number."""
+    account, mark, cost = value.rpartition("=")
+    return (account, mark, cost) if mark and cost.isdecimal() else (value, "", "")
+
+
+budget_option = click.option(
+    "--budget",
+    "budgets",
+    type=ChargeText(),
+    multiple=True,
+    help="Budget that has to pay for its start, such as openai/tenant-7=3; repeatable.",
+)
 
 
 def meta_option(words: str) -> Callable[[Command], Command]:

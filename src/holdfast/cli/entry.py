@@ -60,6 +60,7 @@ TALKING = {
     "operation": Place("holdfast.cli.operations", "commands", "Have the server do one thing to many jobs, and watch it."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
+    "budget": Place("holdfast.cli.budgets", "commands", "Limit how many jobs start in a time, or run at once."),
     "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, configure and purge queues."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),
     "stats": Place(_WATCHING, "stats", "Show the statistics of a server, in total and per queue."),

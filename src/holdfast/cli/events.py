@@ -12,7 +12,7 @@ from holdfast.cli.numbers import age, amount, queue_rate, share
 from holdfast.cli.output import say
 from holdfast.cli.tables import instant, lined_up
 from holdfast.client import Client, Event
-from holdfast.client.types import EVENTS
+from holdfast.client.event_names import EVENTS
 
 COLUMNS = {
     "QUEUE": lambda queue: queue["name"] + (" (paused)" if queue["paused"] else ""),

@@ -9,17 +9,20 @@ from typing import BinaryIO
 
 import msgspec
 
-from holdfast.committer import groups, joining
+from holdfast.committer import budgets, joining
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, breach
 from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
+from holdfast.job.budget import Budget
 from holdfast.job.job import HISTORY, IdempotencyKey, Job, NewJob
 from holdfast.job.job_batch import OWED
 from holdfast.job.job_batch import place as place_of
 from holdfast.job.schedule import Schedule
 from holdfast.limits import (
+    BUDGET_BLOCK_MS_MAX,
+    BUDGETS,
     CRON_CHARS,
     EXPORT_PAGE_BYTES,
     EXPORT_PAGE_JOBS,
@@ -37,12 +40,12 @@ from holdfast.limits import (
 from holdfast.messages import events
 from holdfast.routing import interests
 from holdfast.stores import exported
-from holdfast.stores.exported import FORMAT, AnswerLine, BatchLine, End, Head, QueueLine, ScheduleLine, Whole
+from holdfast.stores.exported import FORMAT, AnswerLine, BatchLine, BudgetLine, End, Head, QueueLine, ScheduleLine, Whole
 from holdfast.stores.formats import UNREADABLE, receipts_of
 from holdfast.stores.store import KeptAnswer, Prefetch, Store, Transaction, TryAgain
 
 _TRIES = 3
-Item = Head | QueueLine | ScheduleLine | BatchLine | AnswerLine | Whole | End
+Item = Head | QueueLine | BudgetLine | ScheduleLine | BatchLine | AnswerLine | Whole | End
 
 
 class CantImport(Exception):
@@ -96,7 +99,7 @@ def _item(number: int, text: bytes) -> Item:
         raise CantImport(number, f"it can't be read: {error}") from None
     if line.head is not None and line.head.format != FORMAT:
         raise CantImport(number, f"its format is {line.head.format[:80]!r}, and this version of Holdfast reads {FORMAT}")
-    found = line.head or line.queue or line.schedule or line.batch or line.answer or line.end
+    found = line.head or line.queue or line.budget or line.schedule or line.batch or line.answer or line.end
     assert found is not None, "a line says something"
     return found
 
@@ -197,7 +200,7 @@ class Importer:
                         raise
                     raise _Refused(place, error.detail) from None
             await _count_members(batch)
-            await groups.settle(batch)
+            await budgets.settle(batch)
             await batch.finish()
             await tx.commit()
         return jobs, known, ended
@@ -209,11 +212,13 @@ class _Refused(Exception):
         self.place, self.why = place, why
 
 
-async def _take(batch: Batch, item: Head | QueueLine | ScheduleLine | BatchLine | AnswerLine | End) -> None:
+async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine | BatchLine | AnswerLine | End) -> None:
     if isinstance(item, Head | End):
         await batch.tx.continue_from(item.last_job, item.last_fence)
     elif isinstance(item, QueueLine):
         await _take_queue(batch, item)
+    elif isinstance(item, BudgetLine):
+        await _take_budget(batch, item)
     elif isinstance(item, ScheduleLine):
         await _take_schedule(batch.tx, item)
     elif isinstance(item, BatchLine):
@@ -238,6 +243,18 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
     if line.interest is not None:
         interests.check_kept(line.interest)
         await batch.set_interest(queue, line.interest)
+
+
+async def _take_budget(batch: Batch, line: BudgetLine) -> None:
+    checks.budget(line.name, line.limit, line.per_ms, line.burst)
+    accounts = budgets.accounts_of(batch)
+    await accounts.load_budgets([line.name])
+    if line.name not in accounts.budgets and await batch.tx.budget_count() >= BUDGETS:
+        raise InvalidRequest(f"there are {BUDGETS} budgets already; that is the most")
+    until = min(line.blocked_until, batch.now + BUDGET_BLOCK_MS_MAX)
+    budget = Budget(line.name, line.limit, line.per_ms, line.burst or line.limit, until, line.created_at)
+    accounts.budgets[line.name] = budget
+    await batch.tx.save_budget(budget)
 
 
 async def _take_schedule(tx: Transaction, line: ScheduleLine) -> None:

@@ -15,6 +15,7 @@ from holdfast.cli.context import (
     Duration,
     JobId,
     Words,
+    budget_option,
     examples,
     given_changes,
     given_json,
@@ -84,6 +85,7 @@ for each in (tail, *BULK):
 @click.option("--batch", type=int, help="Open batch that the job joins.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
 @meta_option("Name and value that go with the job")
+@budget_option
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second job.")
 @click.option("--ndjson", is_flag=True, help="Read one payload per line from standard input.")
 @click.option("--content-type", help="Media type of a payload that is not JSON; it is stored unchanged.")
@@ -93,7 +95,7 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
     """Enqueue a job. PAYLOAD is JSON, by default null; - reads it from standard input."""
     ndjson, timeout_ms, key = given.pop("ndjson"), given.pop("timeout_ms"), given.pop("idempotency_key")
     content_type, given["type"] = given.pop("content_type"), given.pop("kind")
-    made = {"tags": list, "meta": dict}
+    made = {"tags": list, "meta": dict, "budgets": list}
     said = {name: made.get(name, _same)(value) for name, value in given.items() if value not in (None, ())}
     options = cast("PutOptions", said)
     if ndjson:

@@ -11,6 +11,7 @@ needs no asyncio starts sooner without it.
 
 from typing import TYPE_CHECKING, Any
 
+from holdfast.client.budgets import Block, Budget, Charge
 from holdfast.client.contents import UnreadableJson
 from holdfast.client.refusals import NotConcluded, UnexpectedAnswer, Unreachable
 from holdfast.client.types import Conclude, Event, Extend, Fail, Job, NewJob, Raised, Release, Retry
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "Block",
+    "Budget",
+    "Charge",
     "Client",
     "Conclude",
     "Event",

@@ -27,7 +27,7 @@ def raw_query(options: PutOptions) -> dict[str, Any]:
         tags = list(query["tags"])
         plain = all(tag and "," not in tag and not tag.startswith("[") for tag in tags)
         query["tags"] = ",".join(tags) if plain else encode(tags).decode()
-    for name in ("retry", "meta"):
+    for name in ("retry", "meta", "budgets"):
         if name in query:
             query[name] = encode(query[name]).decode()
     for name in ("run_at", "expires_at"):

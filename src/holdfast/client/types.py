@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
+from holdfast.client.budgets import Block, Charge, Wait
 from holdfast.client.contents import NULL, read
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class JobOptions(TypedDict, total=False):
     meta: dict[str, str]
     expires_in_ms: int
     expires_at: datetime
+    budgets: list[Charge]
 
 
 class PutOptions(JobOptions, total=False):
@@ -73,6 +75,7 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     tags: list[str] | UnsetType = UNSET
     retry: Retry | UnsetType = UNSET
     meta: dict[str, str] | UnsetType = UNSET
+    budgets: list[Charge] | UnsetType = UNSET
     on_conflict: str | UnsetType = UNSET
     debounce_max_ms: int | UnsetType = UNSET
     expires_in_ms: int | UnsetType = UNSET
@@ -215,6 +218,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     tags: list[str] = []
     meta: dict[str, str] = {}
     expires_at: datetime | None = None
+    budgets: list[Charge] = []
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -292,6 +296,7 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
     delay_ms: int | UnsetType = UNSET
     crashed: bool = False
     error: Raised | UnsetType = UNSET
+    block: Block | UnsetType = UNSET
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -300,6 +305,7 @@ class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
     token: str
     delay_ms: int = 0
     priority: int | UnsetType = UNSET
+    block: Block | UnsetType = UNSET
 
 
 class Extend(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -326,6 +332,7 @@ class Why(msgspec.Struct):
     reasons: list[Reason]
     ahead: int | None = None
     group_holders: list[int] = []
+    budgets: list[Wait] = []
 
 
 class Counts(msgspec.Struct):
@@ -353,6 +360,7 @@ class QueueSettings(TypedDict, total=False):
     retention_bytes: int | None
     expires_in_ms: int | None
     retry: Retry
+    budgets: list[Charge]
 
 
 class Queue(msgspec.Struct, kw_only=True):
@@ -453,13 +461,6 @@ class RegisteredWorkers(msgspec.Struct):
 
     workers: list[RegisteredWorker]
     next_cursor: str | None = None
-
-
-EVENTS = (
-    "enqueued", "leased", "concluded", "failed", "released", "buried", "expired", "extended", "due", "retried", "promoted", "cancelled",
-    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "settled", "set_aside", "gap",
-)  # fmt: skip
-"""What may happen to a job, as the stream of events names it."""
 
 
 class Event(msgspec.Struct, kw_only=True):

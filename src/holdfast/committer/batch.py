@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast.auth.scope import Scope, sees
+from holdfast.committer.accounts import Accounts
 from holdfast.committer.by_type import ByType, Came
 from holdfast.committer.members import Members
 from holdfast.committer.routes import Routes
@@ -76,6 +77,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     changes: dict[int, Change] = {}
     written: dict[int, Change] = {}
     grouped: bool = False
+    budgeted: set[int] = set()  # jobs with budgets that changed and that no account has counted yet
+    given_back: set[int] = set()  # of these, released before any extension
+    accounts: Accounts | None = None
     left_group: set[int] = set()  # since the last flush; a job that left loses its slot
     touched: set[str] = set()
     arrived: set[str] = set()
@@ -190,6 +194,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         job = await self.latest(job_id)
         return job if job is not None and sees(self.scope, job.queue) else None
 
+    async def queue_if_locked(self, name: str) -> Queue | None:
+        """The queue of a job that may be changed without a lock that this transaction does not have yet; else None."""
+        return self.queues.get(name) or (await self.queue(name) if self.tx.has_queue(name) else None)
+
     async def own(self, job: Job) -> Queue:
         """The queue that a loaded job is in."""
         return self.queues.get(job.queue) or await self.queue_here(job.queue)
@@ -245,6 +253,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             self.earliest = deadline
         if extras.batch is not None:
             self.members_here().note(extras.batch, before, after)
+        if extras.budgets or (before is not None and before.extras.budgets):
+            self.budgeted.add(some.id)
 
     def _count(self, verb: str, queue: Queue, before: Job | None, after: Job | None) -> None:
         old = before.state if before is not None else None
@@ -308,18 +318,27 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 if some.typed is not None and some.tally.ready == 0:
                     some.typed = None  # what is ready next comes without its type
             await self.tx.save_queues(queues)
+        if self.accounts is not None:
+            moment = await self.accounts.save()
+            if moment is not None and (self.earliest is None or moment < self.earliest):
+                self.earliest = moment
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
+        ready = await self._may_give()
+        types = await self.by_type.came(self, ready) if self.by_type.named else {}
+        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost, self.keys, types)
+
+    async def _may_give(self) -> dict[str, int]:
+        """How many jobs each queue may give to callers that wait, where there is something new."""
         if self.reopened:
             takers = {queue for worker in (await self.tx.workers()).values() for queue in worker.queues}
             self.for_one |= self.reopened & takers
-        ready = {}
+        ready: dict[str, int] = {}
         for name in self.arrived | self.freed:
             queue = self.queues.get(name)
             if queue is not None and (count := queue.may_lease()) > 0:
                 ready[name] = count if name not in self.for_one else PARKED_POLLS  # whom it is for may be the last in line
-        types = await self.by_type.came(self, ready) if self.by_type.named else {}
-        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost, self.keys, types)
+        return ready
 
     @staticmethod
     def chance() -> float:

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from holdfast.committer import deadlines, enqueue, groups, manage
+from holdfast.committer import budgets, deadlines, enqueue, manage
 from holdfast.committer.batch import Batch
 from holdfast.errors import Conflict, HoldfastError, QueueFull, QueueNotFound, WrongState
 from holdfast.job import lifecycle
@@ -37,7 +37,7 @@ async def kick_many(batch: Batch, command: KickJobs) -> Counted:
     queue = await batch.queue(command.queue)
     if queue is None:
         return Counted(0)
-    await groups.settle(batch)  # a job that is already written can't be settled afterwards
+    await budgets.settle(batch)  # a job that is already written can't be settled afterwards
     await batch.flush()
     state: State = DEAD if command.buried else SCHEDULED
     count = 0
@@ -73,6 +73,8 @@ async def reserve(batch: Batch, command: ReserveJob) -> Granted:
         raise WrongState(f"Job {job.id} has expired.", job_id=job.id, state=job.state.value)
     if job.extras.worker is not None or (job.extras.group_key is not None and (job.state is not READY or job.held)):
         raise WrongState(f"Job {job.id} is reserved for one worker.", job_id=job.id, state=job.state.value)
+    if job.extras.budgets and not await budgets.may_start(batch, job):
+        raise WrongState(f"Job {job.id} waits for a budget.", job_id=job.id, state=job.state.value)
     running = queue.policy.max_running
     if running is not None and queue.tally.leased >= running:
         raise WrongState(f"The queue {queue.name} has reached its max concurrency.", job_id=job.id, state=job.state.value)

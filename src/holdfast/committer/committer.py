@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.clock import Clock
-from holdfast.committer import audit, enqueue, groups, job_batches, lease
+from holdfast.committer import audit, budgets, enqueue, lease
 from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
 from holdfast.committer.batch import Batch
 from holdfast.committer.by_type import ByType
@@ -31,9 +31,10 @@ from holdfast.committer.history import Recorder
 from holdfast.committer.outage import Outages
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
+from holdfast.committer.settling import settle
 from holdfast.committer.ticker import LogLimit
 from holdfast.committer.totals import Totals
-from holdfast.committer.verbs import VERBS, prefetched
+from holdfast.committer.verbs import NOTHING_MORE, VERBS, More, prefetched
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.job.job import LeaseRef
 from holdfast.job.registry import WorkerState, is_seen
@@ -333,15 +334,13 @@ class Committer:
 
     async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
         """Apply and commit; retried after conflicts with other nodes."""
-        queues: frozenset[str] = frozenset()
-        job_batches: frozenset[int] = frozenset()
+        more = NOTHING_MORE
         for tries in range(_TRIES):
             self._let_go()
             try:
-                return await self._apply_once(commands, accepting, queues, job_batches)
+                return await self._apply_once(commands, accepting, more)
             except TryAgain as error:
-                queues |= error.queues
-                job_batches |= error.job_batches
+                more = (more[0] | error.queues, more[1] | error.job_batches, more[2] | error.budgets)
                 log.debug("a conflict with another node; the batch is tried again", reason=str(error))
                 await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
@@ -359,17 +358,13 @@ class Committer:
             picked, self._picked = self._picked, []
             self._awaiting.let_go(picked, self._clock.now())
 
-    async def _apply_once(
-        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str], job_batches: frozenset[int]
-    ) -> tuple[list[Answer], Committed]:
+    async def _apply_once(self, commands: list[Command[Answer]], accepting: bool, more: More) -> tuple[list[Answer], Committed]:
         self._decided = []
         began = self._totals.commit_busy.begin()
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
-        begin = (
-            store.transaction(prefetched(commands, clock.now(), queues, job_batches)) if store.shared else store.transaction()
-        )
+        begin = store.transaction(prefetched(commands, clock.now(), more)) if store.shared else store.transaction()
         async with begin as tx:
             now = clock.now()
             if outages.seen != clock.leaps:  # just now: leases are extended first
@@ -423,7 +418,7 @@ async def decide(
     passing_by, ends, managing, new, leases = phases
     for pair in passing_by:
         await each(batch, [pair], results)
-        await groups.settle(batch)
+        await budgets.settle(batch)
         await batch.flush()
     if ends:
         await each(await Conclude.load(batch, [command for _, command in ends]), ends, results)
@@ -432,7 +427,8 @@ async def decide(
     if new:
         await enqueue.prepare(batch, new)
         await each(batch, new, results)
-    await _settle(batch)
+    if batch.members is not None or batch.grouped or batch.budgeted or batch.accounts is not None:
+        await settle(batch)
     if batch.by_type.named:
         batch.came = await batch.by_type.came(batch, batch.arrived | batch.freed)
     if picked := pick(batch):  # they have waited longer
@@ -443,14 +439,6 @@ async def decide(
         await each(await lease.Leases.load(batch, [command for _, command in leases]), leases, results)
         await lease.add_progress(batch, results, [index for index, _ in leases])
     return results
-
-
-async def _settle(batch: Batch) -> None:
-    """What follows for others from all that was decided."""
-    if batch.members is not None:
-        await job_batches.settle(batch)
-    if batch.grouped:
-        await groups.settle(batch)
 
 
 async def manage(batch: Batch, numbered: tuple[int, Command[Answer]], results: list[Answer]) -> None:

@@ -1,12 +1,12 @@
 """The verbs of a lease's holder: conclude, fail, release, extend. Only the current lease counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from holdfast.auth.scope import sees
-from holdfast.committer import enqueue, job_batches, joining, unique
+from holdfast.committer import budgets, enqueue, job_batches, joining, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
@@ -25,6 +25,7 @@ class Conclude:
 
     batch: Batch
     held: dict[int, Job]
+    extended: set[int] = field(default_factory=set)  # leases of jobs with budgets, in this batch
 
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseVerb]) -> "Conclude":
@@ -75,6 +76,8 @@ class Conclude:
             )
         max_crashes = queue.policy.max_crashes if command.crashed else None
         after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay, max_crashes)
+        if command.block is not None:
+            await budgets.block(self.batch, job, command.block)
         worker = job.lease.worker if job.lease else ""
         kind = "crashed" if command.crashed else "failed"
         error = JobError(job.attempt, self.batch.now, worker, kind, command.reason, ref.secret, job.leased_at, command.raised)
@@ -87,6 +90,13 @@ class Conclude:
         if command.until is not None and job.lease is not None and job.lease.until != command.until:
             raise lost(command.ref)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
+        if job.extras is not NO_EXTRAS and job.extras.budgets:
+            if command.block is not None:
+                await budgets.block(self.batch, job, command.block)
+            if command.ref.fence not in self.extended and not await self.batch.tx.extended(command.ref.fence):
+                self.batch.given_back.add(job.id)
+        elif command.block is not None:
+            raise budgets.not_named(job, command.block)
         if command.counted and after.lease is None and after.ended_at is None:
             after = lifecycle.count_release(after, command.delay_ms)
         await self._settle(events.RELEASED, job, after)
@@ -106,6 +116,8 @@ class Conclude:
         lease_ms = command.lease_ms or job.extras.lease_ms or (await self.batch.own(job)).policy.lease_ms
         after = lifecycle.extend(job, command.ref, self.batch.now, self.batch.now + lease_ms)
         self.batch.change(events.EXTENDED, await self.batch.own(job), job, after, progress=command.progress)
+        if job.extras is not NO_EXTRAS and job.extras.budgets:
+            self.extended.add(command.ref.fence)
         self.held[command.ref.fence] = after
         return Extended(lease_ms, job.lease.cancel_requested)
 

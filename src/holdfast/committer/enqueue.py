@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.committer import deadlines, joining, unique
+from holdfast.committer import budgets, deadlines, joining, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
@@ -124,6 +124,7 @@ async def put(
     missing = await _missing(batch, jobs)
     instead: dict[int, Job | int] = {}
     if any(new.extras is not NO_EXTRAS for new in jobs):
+        await budgets.check(batch, jobs)
         instead = await unique.resolve(batch, jobs, ending)
         if not joined and joining.joins(jobs):
             await joining.admit(batch, jobs, ending or member)
@@ -168,6 +169,8 @@ async def _missing(batch: Batch, jobs: list[NewJob]) -> set[str]:
 
 def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
     priority = PRIORITY_DEFAULT if new.priority is None else new.priority
+    if queue.policy.budgets:
+        budgets.add_queues(new, queue)
     attempts = new.max_attempts or queue.policy.max_attempts
     if new.extras is not NO_EXTRAS and new.extras == NO_EXTRAS:
         new.extras = NO_EXTRAS  # one and the same value lets everything behind pass quickly over what most jobs do without

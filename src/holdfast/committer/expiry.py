@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from holdfast.committer import deadlines
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
+from holdfast.committer.unreadable_jobs import set_aside
 from holdfast.errors import HoldfastError, Unavailable
 from holdfast.job import lifecycle
 from holdfast.job.job import Job, JobError
@@ -21,15 +22,6 @@ async def expire(batch: Batch, command: ExpireLeases) -> Counted:
     """Make the jobs ready whose lease has expired, or dead."""
     jobs = await batch.tx.expired(batch.now, command.limit + len(batch.aside))
     return await _each(batch, jobs, command.limit, _expire)
-
-
-def set_aside(batch: Batch, queue: Queue, job: Job) -> None:
-    """Make a job with an unreadable row dead, with the reason among its errors, so that it does not block other jobs."""
-    after = lifecycle.set_aside(job, batch.now)
-    reason = f"This job was set aside, because its row in the store can't be read: {job.extras.unreadable}"
-    batch.change(events.SET_ASIDE, queue, job, after, error=JobError(after.attempt, batch.now, "", "failed", reason))
-    if job.lease is not None:
-        batch.lost.append(job.lease.fence)
 
 
 async def promote_due(batch: Batch, command: PromoteDue) -> Counted:

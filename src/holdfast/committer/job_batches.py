@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from holdfast.auth.scope import sees
-from holdfast.committer import enqueue
+from holdfast.committer import budgets, enqueue
 from holdfast.committer.batch import Batch
 from holdfast.committer.joining import admit, current, here, load
 from holdfast.errors import HoldfastError, InvalidRequest, QueueFull, WrongState
@@ -168,6 +168,7 @@ async def _made(batch: Batch, command: MakeJobBatch) -> JobBatch:
             f"There are {JOB_BATCHES} batches that are not finished or have dead jobs; that is the limit.", field="batch"
         )
     level = 1
+    await budgets.check(batch, closing)
     for new in closing:
         await enqueue.check_could_fit(batch, new)
         if new.extras.batch is not None:

@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import deadlines, expiry, groups, job_batches, worker_registry
+from holdfast.committer import budgets, deadlines, worker_registry
 from holdfast.committer.batch import Batch
+from holdfast.committer.settling import settle
+from holdfast.committer.unreadable_jobs import set_aside
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
 from holdfast.job.by_type import Types, to_give
@@ -117,7 +119,7 @@ class Leases:
         cut, limit, most = lines is None, command.limit, self._given_bytes + command.most_bytes
         for queue_head in _in_order(lines or [], command.by_priority):
             job, content = queue_head.line[0]
-            if self._given and job.id in self._given:
+            if (self._given or self._batch.accounts is not None) and self._is_passed_over(queue_head.queue, job):
                 queue_head.line.popleft()
                 continue
             given = self._given_bytes + job.size
@@ -145,6 +147,18 @@ class Leases:
         return Granted(
             [GrantedJob(_shown(job, command), content or await self._content(job)) for job, content in again], self._batch.now
         )
+
+    def _is_passed_over(self, queue: Queue, job: Job) -> bool:
+        """Whether this head of a line is not to be given: another line had it as well, or it can't pay any more, and stands aside."""
+        if job.id in self._given:
+            return True
+        account = budgets.cannot_pay(self._batch, job) if job.extras.budgets else None
+        if account is None:
+            return False
+        if self._by_type:
+            self._given.add(job.id)
+        budgets.put_aside(self._batch, queue, job, account)
+        return True
 
     async def _content(self, job: Job) -> Content:
         """The content for a job's worker, if it was too large to be read with the others."""
@@ -190,27 +204,30 @@ class Leases:
             job, Lease(fence, self._secrets.pop(), command.worker, batch.now, batch.now + lease_ms, command.request)
         )
         batch.change(events.LEASED, queue, job, leased)
+        if job.extras is not NO_EXTRAS and job.extras.budgets:
+            budgets.accounts_of(batch).start(job, leased)
         return leased
 
 
 async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
-    """The first jobs in a queue's order. Jobs with unreadable rows are set aside and those past their deadline end, and others take their
-    places: none, after as many as a transaction changes, and its caller is woken when the tick has ended the rest.
+    """The first jobs in a queue's order. Jobs with unreadable rows and those that can't pay are set aside, those past their deadline end, and
+    others take their places: none, after as many as a transaction changes, and its caller is woken when the tick has ended the rest.
     """
     passed = 0
     while True:
         head = await read(max(limit, _PAST_DEADLINE) if passed else limit)
-        unfit = [job for job, _ in head if job.extras is not NO_EXTRAS and _is_unfit(batch, job)]
-        if not unfit:
+        unlike = [job for job, _ in head if job.extras is not NO_EXTRAS]
+        unfit = [job for job in unlike if _is_unfit(batch, job)]
+        paying = [job for job in unlike if job.extras.budgets and job not in unfit] if unlike else unlike
+        if not (paying and await budgets.hold_up(batch, queue, paying)) and not unfit:
             return head[:limit] if passed else head
         for job in unfit:
             if job.extras.unreadable is not None:
-                expiry.set_aside(batch, queue, job)
+                set_aside(batch, queue, job)
             else:
                 deadlines.end(batch, queue, job)
                 passed += 1
-        await job_batches.settle(batch)
-        await groups.settle(batch)
+        await settle(batch)
         await batch.flush()
         limit = min(limit, queue.may_lease())
         if limit <= 0 or passed >= BATCH_JOBS:

@@ -23,6 +23,7 @@ from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailab
 from holdfast.limits import (
     AUDIT_CHUNK,
     AUDIT_RETENTION_MS_DEFAULT,
+    BUDGET_ACCOUNTS,
     CLOSING_JOBS,
     HISTORY_QUEUES,
     SCHEDULES,
@@ -40,6 +41,7 @@ from holdfast.messages.job_batches import PutClosingJobs
 from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import (
+    AdmitWaiting,
     BuryOrphans,
     EndOverdue,
     ExpireLeases,
@@ -300,6 +302,7 @@ class LocalBackend:
             PromoteDue(_CHUNK),
             FireSchedules(_SCHEDULES),
             EndOverdue(_CHUNK),
+            AdmitWaiting(BUDGET_ACCOUNTS),
         )
         if self.committer.by_type.filling:
             commands = (*commands, FillTypes(next(iter(self.committer.by_type.filling)), TYPES_CHUNK))

@@ -3,11 +3,12 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.committer import enqueue, expiry, groups, unique
+from holdfast.committer import budgets, enqueue, expiry, unique
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState, breach
 from holdfast.job import lifecycle
+from holdfast.job.budget import without_charges
 from holdfast.job.job import HISTORY, Content, Job, NewJob, Receipt, State, without_parent
 from holdfast.job.queue import Queue, QueueSettings
 from holdfast.limits import ID_MAX, INSTANT_MAX, PURGE_BYTES, PURGE_CHUNK, TYPES
@@ -203,7 +204,7 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
         job.priority,
         run_at=job.ready_at if job.state is State.SCHEDULED else None,
         max_attempts=job.max_attempts,
-        extras=extras,
+        extras=replace(extras, budgets=without_charges(extras.budgets, queue.policy.budgets)),
     )
     receipts = await enqueue.put(batch, [new], joined=True, is_late=True)
     batch.change(events.DELETED, queue, job, None)
@@ -237,6 +238,9 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     """Create a queue, or change its settings."""
     if command.settings.expires_in_ms is not UNSET:
         await batch.demand_newest_only("expires_in_ms")
+    if command.settings.budgets is not UNSET and command.settings.budgets:
+        await batch.demand_newest_only("budgets")
+        await budgets.demand(batch, command.settings.budgets)
     queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
     settings = command.settings if command.whole else replace(queue.settings, **named)
@@ -285,7 +289,7 @@ async def pause_type(batch: Batch, command: PauseType) -> QueueInfo:
 async def purge(batch: Batch, command: PurgeQueue) -> Counted:
     """Remove a bounded number of the jobs that were there when the purge began."""
     queue = await batch.queue_here(command.name)
-    await groups.settle(batch)  # a job that is already written can't be settled afterwards
+    await budgets.settle(batch)  # a job that is already written can't be settled afterwards
     await batch.flush()
     up_to = command.up_to or await batch.tx.newest_job()
     found = await batch.tx.removable(queue, command.states, up_to, command.limit)
@@ -305,7 +309,7 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
             f"The queue {queue.name} still has {tally.unfinished} unfinished and {tally.dead} dead jobs; purge it first.",
             queue=queue.name,
         )
-    await groups.settle(batch)
+    await budgets.settle(batch)
     await batch.flush()
     found = await batch.tx.removable(queue, HISTORY, ID_MAX, PURGE_CHUNK)
     history = expiry.within(found, PURGE_BYTES)

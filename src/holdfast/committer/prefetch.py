@@ -9,7 +9,15 @@ from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.operations import StepOperation
-from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
+from holdfast.messages.time_commands import (
+    AdmitWaiting,
+    BuryOrphans,
+    EndOverdue,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+)
 from holdfast.stores.store import Prefetch
 
 
@@ -20,6 +28,8 @@ def new_jobs(found: Prefetch, jobs: Sequence[NewJob]) -> None:
         found.queues.add(job.queue)
         if job.extras.unique_key is not None:
             found.unique.append((job.queue, job.extras.unique_key))
+        for charge in job.extras.budgets:
+            found.budgets.add(charge.name)
 
 
 def enqueue(found: Prefetch, command: Enqueue) -> None:
@@ -107,6 +117,11 @@ def orphans(found: Prefetch, command: BuryOrphans) -> None:
     found.orphans += command.limit
 
 
+def accounts(found: Prefetch, command: AdmitWaiting) -> None:
+    """Accounts in which time has something to do, and the queues of the heads of their lines."""
+    found.accounts += command.limit
+
+
 def fire(found: Prefetch, command: FireSchedules) -> None:
     """Schedules that are due."""
     found.fire += command.limit
@@ -141,6 +156,9 @@ def make_job_batch(found: Prefetch, command: MakeJobBatch) -> None:
     """New jobs, and an id for their batch."""
     new_jobs(found, command.jobs)
     found.new_jobs += 1
+    for closing in command.closing:  # checked now, and put later
+        found.queues.add(closing.job.queue)
+        found.budgets.update(charge.name for charge in closing.job.extras.budgets)
 
 
 def cancel_job_batch(found: Prefetch, command: CancelJobBatch) -> None:

@@ -10,6 +10,7 @@ from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
 from holdfast.limits import UNREADABLE_SHOWN
 from holdfast.logs import structlog
+from holdfast.messages.budget_commands import ListBudgets
 from holdfast.messages.frame import Refused
 from holdfast.messages.queries import CountUrgent, GetQueue, GetStats, ListQueues, OldestReady
 from holdfast.messages.views import QueueInfo, QueueStats, Stats, StoreStats, TubeFacts
@@ -65,6 +66,7 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
         tally,
         *(totals.of_all() if query.scope is None else (done, rates)),
         None if oldest is None else now - oldest,
+        (await store.read(ListBudgets(), now)).budgets if query.scope is None else [],
     )
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from holdfast.committer import deadlines
 from holdfast.committer.batch import Batch
 from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
+from holdfast.job.budget import with_charges
 from holdfast.job.job import FORGOTTEN, WAITING, Content, Job, NewJob, OnConflict, Receipt
 from holdfast.messages import events
 
@@ -75,6 +78,8 @@ async def give_way(batch: Batch, new: NewJob, taken: Job | int, before: Sequence
     if new.on_conflict is OnConflict.EXISTING:
         return receipt(taken)
     queue = await batch.own(taken)
+    if queue.policy.budgets:
+        new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, queue.policy.budgets))
     after = lifecycle.overwrite(
         taken, new, batch.now, new.max_attempts or queue.policy.max_attempts, deadlines.expires_in_ms(new, queue)
     )

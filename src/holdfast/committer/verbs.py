@@ -4,7 +4,7 @@ A new verb is a class in `messages/`, typed by its answer; a decider; and its ro
 `Conclude`, those that grant leases its `Leases`, and all others the `Batch` itself.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from holdfast.committer import (
     access_keys,
     audit,
     beanstalk,
+    budget_verbs,
+    budgets,
     by_type,
     enqueue,
     expiry,
@@ -25,9 +27,10 @@ from holdfast.committer import (
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
-from holdfast.limits import PURGE_CHUNK
+from holdfast.limits import BUDGET_CHUNK, PURGE_CHUNK
 from holdfast.messages.audit import RecordAudit, TrimAudit
 from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
+from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
 from holdfast.messages.commands import (
     AddJob,
     BeatWorker,
@@ -72,6 +75,7 @@ from holdfast.messages.operations import (
     TrimOperations,
 )
 from holdfast.messages.time_commands import (
+    AdmitWaiting,
     BuryOrphans,
     EndOverdue,
     ExpireLeases,
@@ -189,6 +193,10 @@ VERBS: dict[type[Command[Answer]], Verb] = {
         job_batches.cancel, prefetch.cancel_job_batch, lambda command: (_COMMAND_BYTES, 1 + len(command.jobs))
     ),
     PutClosingJobs: Verb(job_batches.put_owed, prefetch.owed, _limit, unheard=True),
+    # Budgets
+    SetBudget: Verb(budget_verbs.put),
+    DeleteBudget: Verb(budget_verbs.delete),
+    BlockBudget: Verb(budget_verbs.block),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),
@@ -200,6 +208,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     PromoteDue: Verb(expiry.promote_due, prefetch.due, _limit, unheard=True),
     EndOverdue: Verb(expiry.end_overdue, prefetch.overdue, _limit, unheard=True),
     BuryOrphans: Verb(expiry.bury_orphans, prefetch.orphans, _limit, unheard=True),
+    AdmitWaiting: Verb(budgets.pass_time, prefetch.accounts, lambda _: (_COMMAND_BYTES, BUDGET_CHUNK), unheard=True),
     FireSchedules: Verb(schedules.fire, prefetch.fire, _limit, unheard=True),
     ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),
     TrimAudit: Verb(audit.trim, burden=_limit, unheard=True),
@@ -215,12 +224,15 @@ VERBS: dict[type[Command[Answer]], Verb] = {
 }
 
 
-def prefetched(
-    commands: Sequence[Command[Answer]], now: int, queues: Iterable[str], job_batches: Iterable[int] = ()
-) -> Prefetch:
-    """What these commands name. `queues` and `job_batches` are further ones that turned out to be needed when this was tried before."""
-    found = Prefetch(now, set(queues))
-    found.job_batches.update(job_batches)
+More = tuple[frozenset[str], frozenset[int], frozenset[str]]
+"""Queues, batches of jobs and budgets."""
+
+NOTHING_MORE: More = (frozenset(), frozenset(), frozenset())
+
+
+def prefetched(commands: Sequence[Command[Answer]], now: int, more: More = NOTHING_MORE) -> Prefetch:
+    """What these commands name, and what turned out to be needed when this was tried before."""
+    found = Prefetch(now, set(more[0]), job_batches=set(more[1]), budgets=set(more[2]))
     found.unheard = True
     for command in commands:
         verb = VERBS[type(command)]

@@ -20,7 +20,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import ALL
 from holdfast.errors import Forbidden, QueueNotFound
-from holdfast.messages import audit, commands, job_batches, key_commands, operations, queries
+from holdfast.messages import audit, budget_commands, commands, job_batches, key_commands, operations, queries
 from holdfast.messages import beanstalk_commands as tubes
 from holdfast.messages.frame import Answer, Request
 
@@ -46,6 +46,10 @@ class Rule:
 
 def _name(request: Any) -> tuple[str, ...]:
     return (request.name,)
+
+
+def _every(_: Any) -> tuple[str, ...]:
+    return (ALL,)
 
 
 def _queue(request: Any) -> tuple[str, ...]:
@@ -94,6 +98,7 @@ _LEASE = Rule(Ability.CONSUME, scoped=True)
 _MANAGE = Rule(Ability.MANAGE, _name, exists=True)
 _READ = Rule(Ability.READ, scoped=True)
 _ADMIN = Rule(Ability.ADMIN)
+_BUDGET = Rule(Ability.MANAGE, _every)
 
 RULES: dict[type[Request[Any]], Rule] = {
     commands.Enqueue: Rule(Ability.PRODUCE, _of_jobs, scoped_if=_joins),
@@ -137,6 +142,12 @@ RULES: dict[type[Request[Any]], Rule] = {
     operations.PauseOperation: _JOB,
     operations.CancelOperation: _JOB,
     operations.SetOperationRate: _JOB,
+    # Budgets: those of all queues, so that a key that sees some of them only may neither manage nor list them
+    budget_commands.SetBudget: _BUDGET,
+    budget_commands.DeleteBudget: _BUDGET,
+    budget_commands.BlockBudget: _BUDGET,
+    budget_commands.GetBudget: Rule(Ability.READ, _every),
+    budget_commands.ListBudgets: Rule(Ability.READ, _every),
     # Reading
     operations.ListOperations: _READ,
     queries.GetJob: _READ,

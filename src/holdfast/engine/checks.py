@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge, breach
+from holdfast.job.budget import Charge
 from holdfast.job.job import NO_EXTRAS, PURGEABLE, Extras, NewJob, OnConflict, UniqueWhile
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
@@ -184,6 +185,38 @@ def _extras(extras: Extras, at: str) -> None:
     number(at + "batch", extras.batch, 1, limits.ID_MAX)
     if extras.retry is not None:
         retry(extras.retry, at + "retry")
+    if extras.budgets:
+        charges(extras.budgets, at + "budgets")
+
+
+def charges(given: tuple[Charge, ...], at: str) -> None:
+    """What a job costs which accounts; none is named twice."""
+    if len(given) > limits.BUDGETS_OF_JOB:
+        raise breach(at, f"must have at most {limits.BUDGETS_OF_JOB} entries")
+    for place, one in enumerate(given):
+        if limits.BUDGET_NAME.match(one.name) is None:
+            raise _no_name(f"{at}[{place}].name", one.name, limits.BUDGET_NAME_CHARS)
+        text(f"{at}[{place}].key", one.key, limits.BUDGET_KEY_CHARS)
+        number(f"{at}[{place}].cost", one.cost, 1, limits.BUDGET_UNITS_MAX)
+        if any(one.account == other.account for other in given[:place]):
+            raise breach(f"{at}[{place}]", "names the same budget with the same key again")
+
+
+def budget(name: str, limit: int, per_ms: int | None, burst: int | None) -> None:
+    """A budget."""
+    if limits.BUDGET_NAME.match(name) is None:
+        raise _no_name("name", name, limits.BUDGET_NAME_CHARS)
+    number("limit", limit, 1, limits.BUDGET_UNITS_MAX)
+    number("per_ms", per_ms, 1, limits.BUDGET_PER_MS_MAX)
+    number("burst", burst, 1, limits.BUDGET_UNITS_MAX)
+    if burst is not None and per_ms is None:
+        raise breach("burst", "needs a per_ms")
+
+
+def block(key: str | None, for_ms: int, at: str = "") -> None:
+    """How long an account is blocked."""
+    text(at + "key", key, limits.BUDGET_KEY_CHARS)
+    number(at + "for_ms", for_ms, 1, limits.BUDGET_BLOCK_MS_MAX)
 
 
 RETRY: dict[str, tuple[float, float]] = {
@@ -222,6 +255,8 @@ def settings(given: QueueSettings) -> None:
             number(field, value, low, high)
     if given.retry is not UNSET:
         retry(given.retry, "retry")
+    if given.budgets is not UNSET:
+        charges(given.budgets, "budgets")
 
 
 def purgeable(states: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from holdfast.auth.keys import Ability
 from holdfast.budget import Budget
 from holdfast.engine import checks
 from holdfast.engine.access import caller_here
+from holdfast.engine.budgets import Budgets
 from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.hub import Hub, Subscription
 from holdfast.engine.job_batches import JobBatches
@@ -89,6 +90,7 @@ class Engine(Pipeline):
         self.reading = Reader(backend, self.hub, self.keyring)
         self.batches = JobBatches(self, self.reading, payload_bytes)
         self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub, self.arrivals)
+        self.budgets = Budgets(self, self.reading)
         self.keys = Keys(self, self.reading, self.key_watch.renewed)
         self.operations = Operations(self, self.reading)
         self._publishing = Publisher(self.reading, self._put_copies)
@@ -455,6 +457,8 @@ class Engine(Pipeline):
 def _check_return(command: FailLease | ReleaseLease, at: str) -> int:
     if command.delay_ms:
         checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+    if command.block is not None:
+        checks.block(command.block.key, command.block.for_ms, at + "block.")
     if isinstance(command, FailLease):
         raised = command.raised
         return 0 if raised is None else len(raised.message) + len(raised.traceback)

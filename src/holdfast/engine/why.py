@@ -2,6 +2,7 @@
 
 from holdfast import limits
 from holdfast.job.job import ENDED, State
+from holdfast.messages.budget_views import WaitFacts
 from holdfast.messages.views import JobFacts
 from holdfast.units import counted, is_or_are
 
@@ -50,6 +51,37 @@ def _deadline(facts: JobFacts) -> list[tuple[str, str]]:
     return [("expires", f"It ends as expired in {max(0, facts.job.deadline - facts.now)} ms, unless a worker has it by then.")]
 
 
+def _keeps(facts: JobFacts, wait: WaitFacts) -> bool:
+    """Whether this account keeps the job from starting: it stands in its line, or the account could not pay either."""
+    name = "" if wait.budget is None else wait.budget.name
+    return (
+        facts.job.waits == f"{name}/{wait.account.key}"
+        or wait.account.blocked_until > facts.now
+        or wait.account.left < wait.cost
+    )
+
+
+def _for_budget(facts: JobFacts, wait: WaitFacts) -> str:
+    budget, account = wait.budget, wait.account
+    if budget is None:
+        return "Its budget was removed: it goes on in a moment."
+    whose = f"the budget {budget.name}{f' (key {account.key})' if account.key else ''}"
+    if account.blocked_until > facts.now:
+        because = f"{whose} is blocked for {(account.blocked_until - facts.now) / 1000:.1f} s more"
+    elif budget.per_ms is None:
+        because = f"{account.running} of {counted(budget.limit, 'unit')} of {whose} are held by jobs that run"
+    else:
+        because = (
+            f"of {whose}, {counted(budget.limit, 'unit')} in {budget.per_ms} ms, {account.left} {is_or_are(account.left)} left"
+        )
+    ahead = f", and {counted(wait.ahead, 'job')} {is_or_are(wait.ahead)} ahead of it" if wait.ahead else ""
+    if account.earliest is not None:
+        soon = f"in {max(0, account.earliest - facts.now) / 1000:.1f} s at the earliest"
+    else:
+        soon = "when a unit comes back" if budget.per_ms is None else "after those that are next"
+    return f"It costs {counted(wait.cost, 'unit')}: {because}{ahead}. The first in line starts {soon}."
+
+
 _ENDED = {
     "failed": "failed permanently",
     "attempts_exhausted": "all attempts failed",
@@ -80,6 +112,8 @@ def _of_type(facts: JobFacts) -> str:
 def _held_back(facts: JobFacts) -> list[tuple[str, str]]:
     """Why it is not in the order of its queue."""
     extras = facts.job.extras
+    if facts.job.waits is not None:
+        return [("waits_for_budget", _for_budget(facts, wait)) for wait in facts.waits if _keeps(facts, wait)]
     if facts.job.held:
         holders = ", ".join(str(holder) for holder in facts.group_holders)
         return [("group_held", f"Group limit reached: group {extras.group_key!r} is held by job {holders}.")]

@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from holdfast import limits
+from holdfast.job.budget import Charge
 from holdfast.job.closing import Closes
 from holdfast.job.meta import Meta
 from holdfast.job.retry import RetryPolicy
@@ -94,6 +95,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     expires_at: int | None = None
     batch: int | None = None
     closes: Closes | None = None
+    budgets: tuple[Charge, ...] = ()
 
 
 NO_EXTRAS = Extras()
@@ -203,6 +205,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
       * `attempt` counts leases granted; it grows with each and never shrinks.
       * `failures` and `crashes` count attempts that were spent: a released one is in neither.
       * `held` is true only of a ready job that waits for its group.
+      * `waits` is set only of a ready job that is not held: the account that it waits for. With budgets and neither, it is next.
       * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is recognized.
       * `result_size` is 0 unless the job has ended.
     """
@@ -226,6 +229,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str | None = None
     ended_by: Lease | None = None
     result_size: int = 0
+    waits: str | None = None
 
     def ref(self) -> LeaseRef:
         """The lease of the job, as its holder presents it."""
@@ -268,6 +272,11 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if self.extras.group_key is None:
             return False
         return self.state is LEASED or (self.state is READY and not self.held)
+
+
+def is_next(job: Job) -> bool:
+    """Whether a ready job stands in its queue's line."""
+    return job.state is READY and not job.held and job.waits is None
 
 
 def without_parent(job: Job) -> Job:

@@ -93,7 +93,7 @@ def overdue(job: Job, now: int) -> Job:
 
 def lease(job: Job, granted: Lease) -> Job:
     """Give the right to the next attempt."""
-    if job.state is not READY or job.held:
+    if job.state is not READY or job.held or job.waits is not None:
         raise _wrong(job, "be leased", "ready")
     return replace(job, state=LEASED, attempt=job.attempt + 1, lease=granted, leased_at=granted.leased_at)
 
@@ -327,6 +327,7 @@ def overwrite(job: Job, new: NewJob, now: int, max_attempts: int, expires_in_ms:
         crashes=0,
         size=len(new.payload),
         extras=kept,
+        waits=None,
     )
     if new.on_conflict is OnConflict.DEBOUNCE:
         until = now + (new.delay_ms or 0)
@@ -377,6 +378,16 @@ def admit(job: Job) -> Job:
     return replace(job, held=False)
 
 
+def stand_aside(job: Job, account: str) -> Job:
+    """Keep a ready job back until an account of a budget can pay for it."""
+    return replace(job, waits=account)
+
+
+def let_in(job: Job) -> Job:
+    """Let a job that stood aside into its queue's line."""
+    return replace(job, waits=None)
+
+
 def may_be_deleted(job: Job) -> None:
     """Raise unless the job can be removed: anything but a leased one."""
     if job.state is LEASED:
@@ -405,11 +416,12 @@ def _again(job: Job, now: int, delay_ms: int) -> Job:
 
 def _at(job: Job, ready_at: int, now: int) -> Job:
     state = READY if ready_at <= now else SCHEDULED
-    return replace(job, state=state, ready_at=ready_at, held=job.held and state is READY)
+    is_ready = state is READY
+    return replace(job, state=state, ready_at=ready_at, held=job.held and is_ready, waits=job.waits if is_ready else None)
 
 
 def _ended(job: Job, state: State, reason: str, now: int) -> Job:
-    return replace(job, state=state, lease=None, held=False, ended_at=now, reason=reason)
+    return replace(job, state=state, lease=None, held=False, waits=None, ended_at=now, reason=reason)
 
 
 def _decided(extras: Extras) -> Extras:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from holdfast import limits
+from holdfast.job.budget import Charge
 from holdfast.job.by_type import Typed
 from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Job, State
 from holdfast.job.retry import RetryPolicy
@@ -29,6 +30,7 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     retention_jobs: int | UnsetType | None = UNSET
     retention_bytes: int | UnsetType | None = UNSET
     expires_in_ms: int | UnsetType | None = UNSET
+    budgets: tuple[Charge, ...] | UnsetType = UNSET
 
 
 class QueuePolicy(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class QueuePolicy(msgspec.Struct, frozen=True):
     retention_jobs: int | None = limits.RETENTION_JOBS_DEFAULT
     retention_bytes: int | None = limits.RETENTION_BYTES_DEFAULT
     expires_in_ms: int | None = None
+    budgets: tuple[Charge, ...] = ()
 
     def with_settings(self, settings: QueueSettings) -> "QueuePolicy":
         """This policy, overridden by `settings`."""

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
+from holdfast.job.budget import Block
 from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, Raised, State
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
@@ -89,6 +90,7 @@ class FailLease(Command[Outcome], frozen=True, tag=4):
     delay_ms: int | None = None
     crashed: bool = False
     raised: Raised | None = None
+    block: Block | None = None
 
 
 class ReleaseLease(Command[Outcome], frozen=True, tag=5):
@@ -103,6 +105,7 @@ class ReleaseLease(Command[Outcome], frozen=True, tag=5):
     priority: int | None = None
     counted: bool = False
     until: int | None = None
+    block: Block | None = None
 
 
 class ExtendLease(Command[Extended], frozen=True, tag=6):

@@ -30,6 +30,7 @@ ORPHANED = "orphaned"
 SET_ASIDE = "set_aside"
 SETTLED = "settled"
 DEADLINE_PASSED = "deadline_passed"
+WAITS = "waits_for_budget"
 DIED = "died"
 
 COUNTED = (

@@ -30,6 +30,14 @@ class EndOverdue(Command[Counted], frozen=True, tag=28):
     limit: int
 
 
+class AdmitWaiting(Command[Counted], frozen=True, tag=190):
+    """Let jobs go on whose budgets can pay again: of up to so many accounts."""
+
+    phase: ClassVar[Phase] = Phase.TIME
+
+    limit: int
+
+
 class FireSchedules(Command[Counted], frozen=True, tag=25):
     """Enqueue the jobs of due schedules. `only`: of this one; `aside`: do not fire it, set it aside for this reason."""
 

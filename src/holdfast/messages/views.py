@@ -6,6 +6,7 @@ from holdfast.job.job import Content, Job, JobError, Receipt
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
+from holdfast.messages.budget_views import BudgetInfo, WaitFacts
 from holdfast.messages.frame import Answer, Frame
 
 
@@ -105,6 +106,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     silent: int = 0
     type: str = ""
     workers_on_type: int = 0
+    waits: list[WaitFacts] = []
 
 
 class InterestList(Answer, frozen=True, tag=128):
@@ -308,3 +310,4 @@ class Stats(Answer, frozen=True, tag=125):
     totals: dict[str, int] = {}
     rates: dict[str, float] = {}
     oldest_left_out_ms: int | None = None
+    budgets: list[BudgetInfo] = []

@@ -2,6 +2,7 @@
 
     {"export": …}      first: which format, and the last numbers that the store has given
     {"queue": …}       a queue with its settings, its pause and its subscription
+    {"budget": …}      a budget; what its accounts owe is not exported
     {"schedule": …}    a schedule
     {"batch": …}       a batch of jobs; before its jobs
     {"answer": …}      the kept answer to an idempotency key; before the jobs, so that each job that it names is in them
@@ -67,6 +68,17 @@ class QueueLine(_Line):
     paused_until: Moment = 0
     interest: str | dict[str, str] | None = None
     paused_types: tuple[str, ...] = ()
+
+
+class BudgetLine(_Line):
+    """A budget."""
+
+    name: str
+    limit: int
+    created_at: Moment
+    per_ms: int | None = None
+    burst: int | None = None
+    blocked_until: Moment = 0
 
 
 class ScheduleLine(_Line):
@@ -178,6 +190,7 @@ class Line(_Line):
 
     head: Head | None = msgspec.field(default=None, name="export")
     queue: QueueLine | None = None
+    budget: BudgetLine | None = None
     schedule: ScheduleLine | None = None
     batch: BatchLine | None = None
     answer: AnswerLine | None = None

@@ -17,9 +17,10 @@ from holdfast import __version__
 from holdfast.job.job import Content, Job, JobError, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import EXPORT_PAGE_BYTES, EXPORT_PAGE_JOBS, ID_MAX, QUEUES, SCHEDULES
+from holdfast.messages.budget_commands import ListBudgets
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.stores import exported, formats, rows
-from holdfast.stores.exported import AnswerLine, End, Head, Line, QueueLine, Whole
+from holdfast.stores.exported import AnswerLine, BudgetLine, End, Head, Line, QueueLine, Whole
 from holdfast.stores.reader import Reader
 from holdfast.stores.snapshot import Snapshot
 
@@ -85,12 +86,13 @@ async def _head(source: ExportSource, wanted: Wanted, after: int) -> Head:
 
 
 async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[Line]:
-    """Queues and schedules."""
+    """Queues, budgets and schedules."""
     async with source.reading() as snapshot:
         reader = Reader(snapshot, QueuePolicy(), names={})
         interests = (await reader.answer(GetInterests(), 0)).interests
         queues = (await reader.answer(ListQueues(QUEUES), 0)).queues
         schedules = (await reader.answer(ListSchedules(SCHEDULES), 0)).schedules
+        budgets = (await reader.answer(ListBudgets(), 0)).budgets
     for info in queues:
         if wanted.has(info.name):
             yield Line(
@@ -104,6 +106,9 @@ async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> A
                     info.paused_types,
                 )
             )
+    for one in [found.budget for found in budgets]:
+        burst = None if one.per_ms is None else one.burst
+        yield Line(budget=BudgetLine(one.name, one.limit, one.created_at, one.per_ms, burst, one.blocked_until))
     for schedule in schedules:
         if schedule.unreadable:
             progress.problems.append(f"the schedule {schedule.name} can't be read")

@@ -30,13 +30,14 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.errors import InvalidRequest
+from holdfast.job.budget import Charge
 from holdfast.job.by_type import Typed
 from holdfast.job.closing import Closes, Closing
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
-from holdfast.limits import DELAY_MS_MAX, GROUP_LIMIT_MAX, ID_MAX, LEASE_MS_MAX, RETRY_FACTOR_MAX
+from holdfast.limits import BUDGET_UNITS_MAX, DELAY_MS_MAX, GROUP_LIMIT_MAX, ID_MAX, LEASE_MS_MAX, RETRY_FACTOR_MAX
 from holdfast.routing import interests
 
 UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
@@ -75,6 +76,12 @@ class _Closes(Kept):
     cancelled: Number = 0
 
 
+class _Charge(Kept):
+    name: str
+    key: str = ""
+    cost: Annotated[int, msgspec.Meta(ge=1, le=BUDGET_UNITS_MAX)] = 1
+
+
 class _Extras(Kept):
     lease_ms: Annotated[int, msgspec.Meta(ge=1, le=_LEASE_MS_MAX)] | None = None
     retry: RetryPolicy | None = None
@@ -90,6 +97,7 @@ class _Extras(Kept):
     expires_at: Number | None = None
     batch: Number | None = None
     closes: _Closes | None = None
+    budgets: tuple[_Charge, ...] = ()
 
 
 class _Receipt(Kept):
@@ -205,6 +213,7 @@ def _extras_from(kept: _Extras) -> Extras:
         kept.expires_at,
         kept.batch,
         None if kept.closes is None else Closes(*msgspec.structs.astuple(kept.closes)),
+        tuple([Charge(one.name, one.key, one.cost) for one in kept.budgets]) if kept.budgets else (),
     )
 
 
@@ -234,6 +243,7 @@ def _kept_extras(extras: Extras) -> _Extras:
         extras.expires_at,
         extras.batch,
         None if extras.closes is None else _Closes(*msgspec.structs.astuple(extras.closes)),
+        tuple([_Charge(one.name, one.key, one.cost) for one in extras.budgets]) if extras.budgets else (),
     )
 
 

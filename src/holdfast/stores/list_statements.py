@@ -11,6 +11,7 @@ from holdfast.job.job import State
 from holdfast.stores.rows import JOB_NAMES
 
 Key = tuple[int | str, ...]
+_TEXTS = ("s.group_key", "s.account")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Section:
         columns = self.key_of(one_queue)
         return not key or (
             len(key) == len(columns)
-            and all(isinstance(part, str) is (column == "s.group_key") for part, column in zip(key, columns, strict=True))
+            and all(isinstance(part, str) is (column in _TEXTS) for part, column in zip(key, columns, strict=True))
         )
 
 
@@ -69,6 +70,7 @@ SECTIONS = (
     Section(State.READY, "ready", "ready_job", ("s.priority", "s.job"), ("s.queue", "s.priority", "s.job")),
     Section(State.READY, "held", "held_job", ("s.group_key", "s.job"), ("s.queue", "s.group_key", "s.job")),
     Section(State.READY, "ready_for", "ready_for_job", ("s.priority", "s.job"), ("s.queue", "s.priority", "s.job")),
+    Section(State.READY, "waiting", "waiting_job", ("s.job",), ("s.account", "s.job")),
     Section(State.SCHEDULED, "scheduled", "scheduled_job", ("s.ready_at", "s.job"), ("s.ready_at", "s.job")),
     _ended(State.DEAD),
     _ended(State.CANCELLED),
@@ -81,6 +83,7 @@ _JOB = ", ".join(f"v.{name}" for name in JOB_NAMES)
 _SAME = {
     "leased": " AND v.fence = s.fence",
     "ready": " AND v.queue = s.queue AND v.priority = s.priority",
+    "waiting": " AND v.queue = s.queue",
     "held": " AND v.queue = s.queue AND v.group_key = s.group_key",
     "ready_for": " AND v.line = s.worker AND v.queue = s.queue AND v.priority = s.priority",
 }
@@ -102,7 +105,7 @@ def _where(section: Section, one_queue: bool, after: bool, up_to: bool) -> str:
 
 
 def _bounds(key: tuple[str, ...], letter: str) -> str:
-    return ", ".join(f":{letter}{n}{'t' if column == 's.group_key' else ''}" for n, column in enumerate(key))
+    return ", ".join(f":{letter}{n}{'t' if column in _TEXTS else ''}" for n, column in enumerate(key))
 
 
 def named(letter: str, key: Key) -> dict[str, int | str]:

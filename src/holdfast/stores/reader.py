@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
+from holdfast.job.job import ENDED, READY, Content, Job, State, is_next, without_parent
 from holdfast.job.operation import is_visible
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -19,6 +19,8 @@ from holdfast.limits import (
     URGENT_COUNTED,
 )
 from holdfast.messages.audit import AuditPage, ListAudit
+from holdfast.messages.budget_commands import GetBudget, ListBudgets
+from holdfast.messages.budget_views import BudgetInfo, BudgetList
 from holdfast.messages.frame import A, Query
 from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
@@ -55,7 +57,7 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import audit_rows, matching, read_batches, rows
+from holdfast.stores import audit_rows, budget_rows, matching, read_batches, rows
 from holdfast.stores.listings import Listings
 from holdfast.stores.visible import (
     count_seen_workers,
@@ -103,6 +105,12 @@ class Reader(Listings):
     async def _keys(self, query: ListKeys, _: int) -> KeyList:
         version = (await self._fetch("keys_version"))[0][0]
         return KeyList(version, None if version == query.known else list(map(rows.key_of, await self._fetch("keys"))))
+
+    async def _budget(self, query: GetBudget, now: int) -> BudgetInfo:
+        return await budget_rows.budget(self._fetch, query, now)
+
+    async def _budgets(self, _: ListBudgets, now: int) -> BudgetList:
+        return await budget_rows.budgets(self._fetch, now)
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
@@ -221,7 +229,7 @@ class Reader(Listings):
         queue = await self._queue(GetQueue(job.queue), now)
         number = (await self._row("queue_by_name", job.queue))[0]
         ahead, holders = 0, []
-        if job.state is READY and not job.held:
+        if is_next(job):
             ahead = (await self._row("ahead_of", number, job.priority, job.id, POSITION_COUNTED))[0]
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
@@ -234,7 +242,10 @@ class Reader(Listings):
         else:
             takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
         named = [(row[0], row[1]) for row in takers]
-        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, named, type=kind, workers_on_type=on_type)
+        waits = await budget_rows.waits(self._fetch, job, now) if job.extras.budgets and job.state is READY else []
+        return JobFacts(
+            job, queue, now, ahead, holders, on_queue, workers, named, type=kind, workers_on_type=on_type, waits=waits
+        )
 
     async def _failures(self, query: RecentFailures, now: int) -> Failures:
         queue_id = await self._queue_id(query.queue)
@@ -278,6 +289,8 @@ class Reader(Listings):
         ListAudit: _audit,
         FindJobs: _find,
         ListOperations: _operations,
+        GetBudget: _budget,
+        ListBudgets: _budgets,
         ListKeys: _keys,
         GetJobBatch: _job_batch,
         ListJobBatches: _job_batches,

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
+from holdfast.job.budget import Account
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.closing import Closing
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Raised, Receipt, State
@@ -35,7 +36,7 @@ JOB_COLUMNS = len(JOB_NAMES)
 EXTRAS_PLACE = JOB_NAMES.index("extras")
 REMOVABLE_ENDED = ("ended", ("removable_ended",))
 REMOVABLE = {
-    State.READY: ("ready", ("removable_ready", "removable_held", "removable_ready_for")),
+    State.READY: ("ready", ("removable_ready", "removable_held", "removable_ready_for", "removable_waiting")),
     State.SCHEDULED: ("scheduled", ("removable_scheduled",)),
 }
 """Statements that find jobs of a state to be removed; those of a state that is not here are of `REMOVABLE_ENDED`."""
@@ -59,6 +60,7 @@ def job_of(row: Row, queue: str) -> Job:
         raise ValueError("a number is beyond its bounds")
     lease = Lease(fence, secret, worker, leased_at, until or 0, request, bool(cancel)) if fence is not None else None
     leased = state == "leased"
+    waits = reason if held else None  # of a ready job, the account that it waits for
     return Job(
         job_id,
         queue,
@@ -72,13 +74,14 @@ def job_of(row: Row, queue: str) -> Job:
         created_at,
         ready_at,
         NO_EXTRAS if extras is None else extras_of(extras),
-        bool(held),
+        bool(held) and waits is None,
         lease if leased else None,
         leased_at,
         ended_at,
-        reason,
+        reason if waits is None else None,
         None if leased else lease,
         result_size,
+        waits,
     )
 
 
@@ -108,6 +111,27 @@ def leased_of(row: Row, queue: str) -> tuple[int, Job]:
         job_id, queue, LEASED, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at,
         NO_EXTRAS if extras is None else extras_of(extras), False,
         Lease(fence, secret, worker, leased_at, until, request, bool(cancel)), leased_at,
+    )  # fmt: skip
+
+
+def queues_naming(budget: str, found: Iterable[Row]) -> list[str]:
+    """The queues, out of names and settings, whose settings name a budget; those that can't be read name none."""
+    named = []
+    for name, text in found:
+        try:
+            charges = formats.settings_of(text).budgets
+        except UNREADABLE:
+            continue
+        if charges and any(charge.name == budget for charge in charges):
+            named.append(name)
+    return named
+
+
+def account_row(account: Account) -> Row:
+    """The row of an account of a budget."""
+    return (
+        account.id, account.budget, account.jobs, account.waiting, account.next_jobs, account.next_units, account.running, account.owed,
+        account.owed_at, account.per_ms, account.blocked_until, account.first, account.first_cost, account.wake_at,
     )  # fmt: skip
 
 
@@ -153,9 +177,11 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
     held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason, result_size = raw[EXTRAS_PLACE + 1 :]
     lease = None if fence is None else Lease(fence, secret, worker or "", leased_at, until or 0, request, bool(cancel))
     leased = state == "leased"
+    waits = reason if held else None
     return Job(
         job_id, queue, _STATES.get(state, State.DEAD), priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at,
-        replace(extras, unreadable=why), bool(held), lease if leased else None, leased_at, ended_at, reason, None if leased else lease, result_size,
+        replace(extras, unreadable=why), bool(held) and waits is None, lease if leased else None, leased_at, ended_at,
+        reason if waits is None else None, None if leased else lease, result_size, waits,
     )  # fmt: skip
 
 

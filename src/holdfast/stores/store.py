@@ -25,11 +25,11 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.limits import AUDIT_ROW_BYTES
-from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.stores.access_keys import KeyTransaction
+from holdfast.stores.audit_store import AuditTransaction
+from holdfast.stores.budget_store import BudgetTransaction
 from holdfast.stores.by_type import OrderedJobs, RowsByType
 from holdfast.stores.health import Health
 from holdfast.stores.job_batches import JobBatchTransaction
@@ -45,12 +45,15 @@ class OutcomeLost(Exception):
 
 
 class TryAgain(Exception):
-    """A conflict with others; nothing was changed. `queues` and `job_batches` are to be locked from the beginning next time."""
+    """A conflict with others; nothing was changed. What is named is to be locked from the beginning next time."""
 
-    def __init__(self, reason: str, queues: Iterable[str] = (), job_batches: Iterable[int] = ()) -> None:
+    def __init__(
+        self, reason: str, queues: Iterable[str] = (), job_batches: Iterable[int] = (), budgets: Iterable[str] = ()
+    ) -> None:
         super().__init__(reason)
         self.queues = frozenset(queues)
         self.job_batches = frozenset(job_batches)
+        self.budgets = frozenset(budgets)
 
 
 class RowHeld(Exception):
@@ -84,6 +87,7 @@ class Prefetch(msgspec.Struct):
     lines: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     own_lines: dict[str, int] = msgspec.field(default_factory=dict)
     unique: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    budgets: set[str] = msgspec.field(default_factory=set)
     new_jobs: int = 0
     leases: int = 0
     expire: int = 0
@@ -91,6 +95,7 @@ class Prefetch(msgspec.Struct):
     overdue: int = 0
     orphans: int = 0
     fire: int = 0
+    accounts: int = 0
     forget: tuple[str, int] | None = None
     owed: tuple[int, int] | None = None
     job_batches: set[int] = msgspec.field(default_factory=set)
@@ -126,20 +131,9 @@ UNTOLD = KeptAnswer(b"", [])
 """Of an answer that can't be read: no call is the one that it was given to, so none is answered as a repetition, and none is carried out again."""
 
 
-class AuditTally(msgspec.Struct, frozen=True):
-    """The last id of an audit log entry, how many entries there are, their bytes, and how many were removed."""
-
-    last: int = 0
-    kept: int = 0
-    bytes: int = 0
-    removed: int = 0
-
-    def can_be(self, oldest: int) -> bool:
-        """Whether these counts are possible if the oldest entry has this id."""
-        return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
-
-
-class Transaction(RowsByType, JobBatchTransaction, KeyTransaction, OperationTransaction, Protocol):
+class Transaction(
+    RowsByType, BudgetTransaction, JobBatchTransaction, KeyTransaction, OperationTransaction, AuditTransaction, Protocol
+):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     @property
@@ -349,26 +343,6 @@ class Transaction(RowsByType, JobBatchTransaction, KeyTransaction, OperationTran
 
     async def forget_answers(self, before: int, limit: int) -> int:
         """Scan the next `limit` kept answers from before this time, and delete those whose jobs are gone; returns how many. Starts over at the end."""
-        ...
-
-    async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
-        """Add entries to the audit log, or to those of the same `run`; returns their ids. The last write before the commit."""
-        ...
-
-    async def audit_tally(self) -> AuditTally:
-        """How many entries there are."""
-        ...
-
-    async def count_audit(self) -> AuditTally:
-        """Recount the entries, if the tally can't be right."""
-        ...
-
-    async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
-        """Number, time and size of the oldest entries."""
-        ...
-
-    async def forget_audit(self, up_to: int) -> int:
-        """Remove the entries up to this number; how many there were."""
         ...
 
     async def write(self, changes: Sequence[Change]) -> None:

@@ -48,14 +48,23 @@ TABLES = (
     Table("ready", ("queue", "priority", "job", *_LINE), key=3),
     Table("held", ("queue", "group_key", "job", "priority", *_LINE), key=3),
     Table("ready_for", ("worker", "queue", "priority", "job", *_LINE), key=4),
+    Table("waiting", ("account", "job", "queue", "priority", *_LINE), key=2),
+    Table("budget", ("name", "units", "per_ms", "burst", "blocked_until", "created_at")),
+    Table(
+        "budget_account",
+        (
+            "account", "budget", "jobs", "waiting", "next_jobs", "next_units", "running", "owed", "owed_at", "per_ms", "blocked_until",
+            "first_job", "first_cost", "wake_at",
+        ),
+    ),
     Table("group_place", ("queue", "group_key", "job"), key=3),
     Table(
         "leased",
         (
             "fence", "job", "queue", "priority", "until", "leased_at", "ready_at", "attempt", "failures", "crashes", "cancel", "secret",
-            "worker", "request",
+            "worker", "request", "extended",
         ),
-        truths=("cancel",),
+        truths=("cancel", "extended"),
     ),
     Table("scheduled", ("job", "queue", "ready_at", "priority", "attempt", "failures", "crashes")),
     Table(
@@ -97,10 +106,11 @@ TABLES = (
 SUMS = """
 SELECT q.name, s.state, count(*), CAST(sum(j.size) AS bigint) FROM (
   SELECT queue, job, 'ready' AS state FROM ready UNION ALL SELECT queue, job, 'held' FROM held UNION ALL SELECT queue, job, 'ready_for' FROM ready_for
+  UNION ALL SELECT queue, job, 'waiting' FROM waiting
   UNION ALL SELECT queue, job, 'scheduled' FROM scheduled UNION ALL SELECT queue, job, 'leased' FROM leased UNION ALL SELECT queue, job, state FROM ended
 ) s JOIN queue q ON q.id = s.queue JOIN job j ON j.id = s.job GROUP BY q.name, s.state
 """
-"""Jobs and bytes of payload by queue and state; `held` and `ready_for` are ready jobs in a line of their own. Every store understands it."""
+"""Jobs and bytes of payload by queue and state; `held`, `ready_for` and `waiting` are ready jobs in a line of their own. Every store understands it."""
 
 
 SETTLE_AUDIT = """

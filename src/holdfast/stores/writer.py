@@ -20,6 +20,7 @@ ANYHOW = {
     "delete_ready_for": (1, 3),
     "delete_unique": (0, 2),
     "delete_group_place": (0, 2),
+    "delete_waiting": (1, 2),
 }
 """Statements that find their row by a text, and where in their values the queue and the job are. Where that text is not what the job's own row
 says, one of the two is damaged: `…_anyhow` finds it by these numbers alone.
@@ -91,7 +92,9 @@ class Writer:
     def _leave(self, queue: int, job: Job) -> None:
         state = job.state
         if state is READY:
-            if job.held:
+            if job.waits is not None:
+                self._add("delete_waiting", (job.waits, queue, job.id))
+            elif job.held:
                 self._add("delete_held", (queue, job.extras.group_key, job.id))
             elif job.extras.worker is not None:
                 self._add("delete_ready_for", (job.extras.worker, queue, job.priority, job.id))
@@ -138,8 +141,11 @@ class Writer:
 
     def _enter_line(self, queue: int, job: Job, content: Content | None) -> None:
         attempt, failures, crashes = job.attempt, job.failures, job.crashes
-        if job.held:
-            row: Row = (queue, job.extras.group_key, job.id, job.priority, job.ready_at, attempt, failures, crashes)
+        if job.waits is not None:
+            row: Row = (job.waits, job.id, queue, job.priority, job.ready_at, attempt, failures, crashes)
+            self._add("insert_waiting", row)
+        elif job.held:
+            row = (queue, job.extras.group_key, job.id, job.priority, job.ready_at, attempt, failures, crashes)
             self._add("insert_held", row)
         elif job.extras.worker is not None:
             row = (job.extras.worker, queue, job.priority, job.id, job.ready_at, attempt, failures, crashes)
@@ -228,6 +234,7 @@ ORDER = (
     "delete_ready",
     "delete_held",
     "delete_ready_for",
+    "delete_waiting",
     "delete_leased",
     "delete_scheduled",
     "delete_ended",
@@ -241,6 +248,7 @@ ORDER = (
     "insert_ready_typed",
     "insert_held",
     "insert_ready_for",
+    "insert_waiting",
     "insert_leased",
     "update_leased",
     "insert_scheduled",

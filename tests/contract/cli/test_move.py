@@ -73,6 +73,9 @@ def filled_store(tmp_path_factory):
         answered = client.put("/v1/schedules/hourly", json=schedule)
         assert answered.status_code in (200, 201), answered.text
         assert client.put("/v1/queues/q/types/newsletter", json={"paused": True}).json()["paused_types"] == ["newsletter"]
+        assert client.put("/v1/budgets/one", json={"limit": 1}).status_code == 200
+        for n in range(3):
+            push(client, "paid", n, budgets=[{"name": "one", "key": "k"}])
         worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"], "types": ["mail", ""]})
         assert client.post("/v1/operations", json={"do": "promote", "filter": {"queue": "next"}}).status_code == 202
         assert worker.status_code in (200, 201), worker.text
@@ -237,7 +240,10 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     """The target drops a job on its own: what is found there is not what was put there."""
     assert run("--from", f"sqlite:///{file}", "--to", empty).exit_code == 0  # the schema is there from now on
     with psycopg.connect(empty, autocommit=True) as broken:
-        tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, job_expiry, group_place, kept_answer"
+        tables = (
+            "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, job_expiry, group_place, kept_answer,"
+            " waiting, budget, budget_account"
+        )
         broken.execute(
             f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key, operation"
         )

@@ -7,6 +7,7 @@ both. Tokens are the engine's to make: the model is told them after a lease, and
 from collections import Counter
 from dataclasses import dataclass, field
 
+from holdfast.job.budget import Charge
 from holdfast.job.job import LeaseRef, NewJob, OnConflict, State, UniqueWhile
 from holdfast.job.operation import STATES, Do
 from holdfast.job.queue import QueuePolicy, Tally
@@ -14,9 +15,11 @@ from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
 from holdfast.messages import job_batches as b
+from holdfast.messages.budget_commands import BlockBudget
 from holdfast.messages.frame import Command
 from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, PromoteDue, ReapWorkers
 from tests.unit.engine.model_batches import Batches
+from tests.unit.engine.model_budgets import Budgets
 from tests.unit.engine.model_routing import Late, No, Publish, Routing
 from tests.unit.engine.model_tubes import Tubes
 
@@ -59,6 +62,7 @@ class Row:
     reason: str | None = None
     cancel: bool = False
     type: str = ""
+    budgets: tuple[Charge, ...] = ()
     ref: LeaseRef | None = None
     concluded_by: LeaseRef | None = None
     failed: set[tuple[int, bytes]] = field(default_factory=set)  # by attempt and secret
@@ -72,7 +76,7 @@ class Row:
         return self.key is not None and self.state in (WAITING if self.key_while_queued else UNFINISHED)
 
 
-class Model(Batches, Tubes, Routing):
+class Model(Batches, Budgets, Tubes, Routing):
     """All queues and all jobs. `apply` decides a transaction; `policies` name the queues that there are."""
 
     def __init__(self, policies: dict[str, QueuePolicy]) -> None:
@@ -259,6 +263,7 @@ class Model(Batches, Tubes, Routing):
             if known is None or (command.ref.attempt, command.ref.secret) not in known.failed:
                 raise No("lease_lost")
             return self.outcome(known)
+        self.heed(row, command.block)
         row.failures += not command.crashed
         row.crashes += command.crashed
         row.failed.add((command.ref.attempt, command.ref.secret))
@@ -270,6 +275,7 @@ class Model(Batches, Tubes, Routing):
     def ReleaseLease(self, command: c.ReleaseLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:
             raise No("lease_lost")
+        self.heed(row, command.block)
         if not row.cancel:
             row.priority = row.priority if command.priority is None else command.priority
         self.hand_back(row, self.now + command.delay_ms)
@@ -431,6 +437,7 @@ class Model(Batches, Tubes, Routing):
             row.size, row.failures, row.crashes, row.type = len(new.payload), 0, 0, new.type
             row.priority = row.priority if new.priority is None else new.priority
             row.max_attempts = new.max_attempts or self.policies[new.queue].max_attempts
+            row.budgets = self.costs(new)
             row.key_while_queued = new.extras.unique_while is UniqueWhile.QUEUED
         if new.on_conflict is OnConflict.DEBOUNCE:
             until = self.now + (new.delay_ms or 0)
@@ -457,6 +464,7 @@ class Model(Batches, Tubes, Routing):
         size, limit = len(new.payload), extras.group_limit
         row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
         row.created_at, row.type, row.batch = self.now, new.type, batch or extras.batch
+        row.budgets = self.costs(new)
         self.wait(row, self.now + (new.delay_ms or 0))
         row.expires_at = self.deadline(new, row.ready_at)
         self.jobs[row.id] = row
@@ -486,7 +494,7 @@ class Model(Batches, Tubes, Routing):
         of_worker = self.workers[command.worker].types if command.worker in self.workers else None
         for only in (command.types, of_worker):
             open_to_it = [row for row in open_to_it if only is None or row.type in only]
-        open_to_it = [row for row in open_to_it if (row.queue, row.type) not in self.paused_types]
+        open_to_it = [row for row in open_to_it if (row.queue, row.type) not in self.paused_types and not self.is_blocked(row)]
         heads = []
         for index, queue in enumerate(queues):
             line = [row for row in open_to_it if row.queue == queue]
@@ -514,5 +522,5 @@ _JOBS = (
 )
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
-_HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest, b.CancelJobBatch)
+_HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest, b.CancelJobBatch, BlockBudget)
 _PUTS = (c.Enqueue, t.PutJobs, Publish, b.MakeJobBatch, b.CloseJobBatch)

@@ -4,6 +4,7 @@ import random
 
 from msgspec.structs import replace
 
+from holdfast.job.budget import Block, Charge
 from holdfast.job.closing import Closing
 from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, State, UniqueWhile
 from holdfast.job.job_batch import ClosingJob
@@ -11,12 +12,14 @@ from holdfast.job.queue import QueueSettings
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
 from holdfast.messages import job_batches as b
+from holdfast.messages.budget_commands import BlockBudget
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue
+from tests.unit.engine.model_budgets import BUDGETS, CHARGES
 from tests.unit.engine.model_routing import Publish
 
 SETTINGS = {
     "small": QueueSettings(capacity_jobs=6, capacity_bytes=40, max_crashes=2),
-    "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3, expires_in_ms=1_000),
+    "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3, expires_in_ms=1_000, budgets=(Charge("held"),)),
 }
 QUEUES = tuple(SETTINGS)
 TYPES = ("", "a", "b", "c")
@@ -39,7 +42,7 @@ class CommandMaker:
     def command(self):
         kinds = [self.put] * 3 + [self.lease] * 3 + [self.end] * 4 + [self.manage] * 3 + [self.over_a_queue, self.tick]
         kinds += [self.publish] * 2 + [self.interest] + [self.attend] * 2 + [self.by_tube] * 3
-        kinds += [self.batch] * 4
+        kinds += [self.batch] * 4 + [self.block]
         return self.dice.choice(kinds)()
 
     def put(self):
@@ -94,6 +97,7 @@ class CommandMaker:
             unique_while=pick(tuple(UniqueWhile)) if key else UniqueWhile.UNFINISHED,
             group_key=group,
             group_limit=pick((1, 1, 2)) if group else 1,
+            budgets=pick(((), (), *CHARGES)),
         )
         delay_ms = self.delay()
         ways = [OnConflict.REFUSE, *OnConflict] if key else [OnConflict.REFUSE]
@@ -166,12 +170,25 @@ class CommandMaker:
             (
                 c.ConcludeLease(ref, pick((None, b"1", b"12345"))),
                 c.FailLease(ref, "no", self.dice.random() < 0.6, self.delay()),
-                c.FailLease(ref, "no", True, 0),
+                c.FailLease(ref, "no", True, 0, block=self.word(ref)),
                 c.FailLease(ref, "killed", pick((True, True, False)), pick((None, 0, STEP_MS)), crashed=True),
-                c.ReleaseLease(ref, self.delay(), pick((None, 1, 2))),
+                c.ReleaseLease(ref, self.delay(), pick((None, 1, 2)), block=self.word(ref)),
                 c.ExtendLease(ref, pick((STEP_MS, 5 * STEP_MS))),
             )
         )
+
+    def block(self):
+        pick = self.dice.choice
+        return BlockBudget(pick(tuple(BUDGETS)), pick((None, "", "k")), pick((1, STEP_MS, 5 * STEP_MS)))
+
+    def word(self, ref):
+        """What the holder of a job may say of its budgets."""
+        row = self.model.jobs.get(ref.job)
+        charges = (*(row.budgets if row is not None else ()), Charge("rate"))
+        if self.dice.random() < 0.5:
+            return None
+        charge = self.dice.choice(charges)
+        return Block(charge.name, self.dice.choice((1, STEP_MS, 3 * STEP_MS)), self.dice.choice((None, charge.key)))
 
     def job_id(self):
         """Jobs of each state are named equally often, and now and then one that is not there."""

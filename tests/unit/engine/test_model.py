@@ -27,13 +27,23 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import commands as c
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, PutIds, WorkerAnswer
+from holdfast.messages.budget_commands import BlockBudget, SetBudget
 from holdfast.messages.frame import Refused
 from holdfast.messages.job_batches import JobBatchInfo, JobBatchMade, ListJobBatches
 from holdfast.messages.operations import CancelOperation, ListOperations, StartOperation
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
-from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, FillTypes, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import (
+    AdmitWaiting,
+    BuryOrphans,
+    EndOverdue,
+    ExpireLeases,
+    FillTypes,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.unit.engine.model import WAITING, Model
+from tests.unit.engine.model_budgets import BUDGETS
 from tests.unit.engine.model_commands import NEVER, QUEUES, SETTINGS, STEP_MS, CommandMaker
 from tests.unit.engine.model_routing import Publish
 
@@ -60,6 +70,8 @@ class Story(RuleBasedStateMachine):
         self.backend = LocalBackend(self.store, self.clock)
         self.running = self.loop.create_task(self.backend.committer.run())
         self.engine = self.loop.run_until_complete(self.new_engine())
+        for one in BUDGETS.values():
+            self.ask(SetBudget(one.name, one.limit, one.per_ms))
         for name, settings in SETTINGS.items():
             self.ask(c.SetQueue(name, settings, whole=True))
         self.model = Model({name: QueuePolicy().with_settings(settings) for name, settings in SETTINGS.items()})
@@ -92,7 +104,7 @@ class Story(RuleBasedStateMachine):
         """Both are told the same; the answers must be the same. First what is past its deadline ends: when else it does is tested elsewhere."""
         commands = (EndOverdue(1_000), *commands)
         expected = self.model.apply(commands, self.clock.now())
-        results = self.ask(*commands)
+        _, *results = self.ask(AdmitWaiting(1_000), *commands)  # blocks end with time, too
         assert [self.brief(result) for result in results] == expected, commands
         granted = [one.job.ref() for result in results if isinstance(result, Granted) for one in result.jobs]
         self.note(sorted(granted, key=lambda ref: ref.fence))
@@ -181,6 +193,12 @@ class Story(RuleBasedStateMachine):
             await tx.save_queues([queue])
             await tx.commit()
 
+    @rule(name=st.sampled_from(sorted(BUDGETS)), key=st.sampled_from([None, None, "", "k"]))
+    def a_budget_is_free_again(self, name, key):
+        self.ask(BlockBudget(name, key))
+        self.ask(AdmitWaiting(1_000))
+        self.model.unblock(name, key)
+
     @rule(ms=st.sampled_from([0, STEP_MS, LEASE_GRACE_MS]), number=st.integers(0, 2**32 - 1), tick=st.booleans())
     def nobody_serves_for_a_while(self, ms, number, tick):
         self.clock.advance(ms)
@@ -212,6 +230,9 @@ class Story(RuleBasedStateMachine):
         moments = [row.until for row in self.model.jobs.values() if row.state == "leased"]
         moments += [row.ready_at for row in self.model.jobs.values() if row.state == "scheduled"]
         moments += [row.expires_at for row in self.model.jobs.values() if row.state in WAITING and row.expires_at is not None]
+        moments += [
+            row[0] for row in self.store._writer.execute("SELECT wake_at FROM budget_account WHERE wake_at IS NOT NULL")
+        ]
         assert due == min(moments, default=None)
 
     def every_job_is_what_the_model_says(self, jobs):

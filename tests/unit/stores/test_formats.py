@@ -12,6 +12,7 @@ from msgspec.structs import astuple
 
 from holdfast.auth.actor import Actor
 from holdfast.auth.scope import Scope
+from holdfast.job.budget import Charge
 from holdfast.job.closing import Closes, Closing
 from holdfast.job.job import NO_EXTRAS, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.operation import Do, Doing, JobFilter, Operation, Skipped
@@ -23,7 +24,7 @@ from holdfast.stores import formats, operation_formats, positional
 from holdfast.stores.postgres.migrate import steps
 from holdfast.stores.sqlite.connect import migrations
 
-SCHEMAS = (15, 13)
+SCHEMAS = (16, 14)
 """The steps of SQLite's and PostgreSQL's schema that last changed a format."""
 
 NOW = 1_800_000_000_000
@@ -46,6 +47,7 @@ EXTRAS: dict[str | None, Extras] = {
     (
         '{"batch":9007199254740991,"closes":{"batch":8,"on":"on_success","name":"n","pending":1,"concluded":2,"dead":3,"cancelled":4}}'
     ): Extras(batch=ID_MAX, closes=Closes(8, Closing.SUCCESS, "n", 1, 2, 3, 4)),
+    '{"budgets":[{"name":"openai"},{"name":"x","key":"t-7","cost":3}]}': Extras(budgets=(Charge("openai"), Charge("x", "t-7", 3))),
     '{"meta":{"tenant":"7","b":"grün \\"x\\""}}': Extras(meta=(("tenant", "7"), ("b", 'grün "x"'))),
     '{"expires_at":1800000000000}': Extras(expires_at=NOW),
     (
@@ -59,6 +61,7 @@ EXTRAS: dict[str | None, Extras] = {
 }  # fmt: skip
 SETTINGS: dict[str, QueueSettings] = {
     "{}": QueueSettings(),
+    '{"budgets":[{"name":"a"},{"name":"a","key":"k","cost":2}]}': QueueSettings(budgets=(Charge("a"), Charge("a", "k", 2))),
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (
         '{"capacity_jobs":1,"capacity_bytes":2,"lease_ms":3,"max_attempts":4,"max_crashes":5,"max_running":6,"retention_ms":7,'

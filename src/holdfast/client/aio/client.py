@@ -1,6 +1,7 @@
 """The whole client: one class with every call."""
 
 from holdfast.client.aio.batches import Batches
+from holdfast.client.aio.budgets import Budgets
 from holdfast.client.aio.consumer import Consumer
 from holdfast.client.aio.jobs import Jobs
 from holdfast.client.aio.keys import Keys
@@ -9,7 +10,7 @@ from holdfast.client.aio.queues import Queues
 from holdfast.client.aio.system import System
 
 
-class AsyncClient(Batches, Consumer, Jobs, Queues, Operations, System, Keys):
+class AsyncClient(Batches, Consumer, Jobs, Queues, Budgets, Operations, System, Keys):
     """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
 
     async with AsyncClient("http://127.0.0.1:4653") as client:

@@ -2,6 +2,7 @@
 """The whole client: one class with every call."""
 
 from holdfast.client.sync.batches import Batches
+from holdfast.client.sync.budgets import Budgets
 from holdfast.client.sync.consumer import Consumer
 from holdfast.client.sync.jobs import Jobs
 from holdfast.client.sync.keys import Keys
@@ -10,7 +11,7 @@ from holdfast.client.sync.queues import Queues
 from holdfast.client.sync.system import System
 
 
-class Client(Batches, Consumer, Jobs, Queues, Operations, System, Keys):
+class Client(Batches, Consumer, Jobs, Queues, Budgets, Operations, System, Keys):
     """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
 
     with Client("http://127.0.0.1:4653") as client:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from holdfast.client.budgets import Block
 from holdfast.client.outcomes import Ended, ended
 from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
@@ -72,21 +73,25 @@ class Consumer(Caller):
         delay_ms: int | None = None,
         crashed: bool = False,
         error: Raised | None = None,
+        block: Block | None = None,
     ) -> Outcome:
         """The attempt failed. With `retry=False` the job is dead; without `delay_ms` its retry policy says when to try again.
 
         `crashed`: the process that ran it died. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
         `error`: what was raised; without a reason, its class and message are the reason.
+        `block`: nothing that names this account of a budget starts for a while.
         """
         delay = UNSET if delay_ms is None else delay_ms
-        entry = Fail(token=_IN_PATH, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
+        entry = Fail(token=_IN_PATH, reason=reason, retry=retry, delay_ms=delay, crashed=crashed, block=block or UNSET)
         if error is not None:
             entry.error = error
         return self._verb(Outcome, "fail", token, entry)
 
-    def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:
-        """Give the job back without a counted attempt."""
-        entry = Release(token=_IN_PATH, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
+    def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None, block: Block | None = None) -> Outcome:
+        """Give the job back without a counted attempt. `block`: nothing that names this account of a budget starts for a while, as after a 429."""
+        entry = Release(
+            token=_IN_PATH, delay_ms=delay_ms, priority=UNSET if priority is None else priority, block=block or UNSET
+        )
         try:
             return self._verb(Outcome, "release", token, entry)
         except LeaseLost as error:

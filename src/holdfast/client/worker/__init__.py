@@ -10,7 +10,7 @@ Worker (worker.py)      what to run: handlers, queues, bounds; `run()`
 """
 
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.outcomes import DoNotRetry, Failed, GiveBack, RetryIn
+from holdfast.client.worker.outcomes import BackOff, DoNotRetry, Failed, GiveBack, RetryIn
 from holdfast.client.worker.worker import Worker
 
-__all__ = ["DoNotRetry", "Failed", "GiveBack", "HeldJob", "RetryIn", "Worker"]
+__all__ = ["BackOff", "DoNotRetry", "Failed", "GiveBack", "HeldJob", "RetryIn", "Worker"]

@@ -9,8 +9,9 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from holdfast import error_text
+from holdfast.client.budgets import Block
 from holdfast.client.types import Fail, Raised, Release
-from holdfast.limits import DELAY_MS_MAX, REASON_CHARS
+from holdfast.limits import BUDGET_BLOCK_MS_MAX, DELAY_MS_MAX, REASON_CHARS
 
 _OURS = ("holdfast.client.worker", "holdfast.tasks")
 _CUT = "… the beginning is cut\n"
@@ -40,6 +41,18 @@ class GiveBack(Exception):
         self.delay_ms = delay_ms
 
 
+class BackOff(Exception):
+    """The other side asks for a pause, such as by a 429: the job returns to its queue, no attempt is counted, and nothing that names this budget of
+    the job (with its key) starts before `for_ms` have passed.
+    """
+
+    def __init__(self, budget: str, for_ms: int, key: str | None = None) -> None:
+        super().__init__(f"{budget} is blocked for {for_ms} ms")
+        self.budget = budget
+        self.for_ms = for_ms
+        self.key = key
+
+
 def told(error: BaseException, token: str) -> Fail | Release:
     """An exception of a handler, as the verb that ends the lease. Never raises, and returns what the server accepts, whatever
     the exception is.
@@ -54,6 +67,9 @@ def told(error: BaseException, token: str) -> Fail | Release:
 def _told(error: BaseException, token: str) -> Fail | Release:
     if isinstance(error, GiveBack):
         return Release(token=token, delay_ms=_delay(error.delay_ms) or 0)
+    if isinstance(error, BackOff):
+        for_ms = min(_delay(error.for_ms) or 1, BUDGET_BLOCK_MS_MAX)
+        return Release(token=token, block=Block(error.budget, for_ms, UNSET if error.key is None else error.key))
     if isinstance(error, DoNotRetry):
         return Fail(token=token, reason=cut(words(error) or "DoNotRetry"), retry=False)
     reason = words(error) if isinstance(error, RetryIn | Failed) else ""

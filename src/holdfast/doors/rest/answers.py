@@ -6,6 +6,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.doors.rest import job_fields as of_a_job
+from holdfast.doors.rest.budget_answers import BudgetStatsOut, WaitOut
+from holdfast.doors.rest.budget_types import ChargeIn
 from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
@@ -227,6 +229,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     tags: tuple[str, ...] = ()
     meta: of_a_job.Named | UnsetType = UNSET
     expires_at: of_a_job.ExpiresAt | UnsetType = UNSET
+    budgets: of_a_job.Budgets | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -311,6 +314,7 @@ class WhyOut(msgspec.Struct):
     ahead: int | UnsetType = UNSET
     group_holders: list[int] | UnsetType = UNSET
     expires_at: Instant | UnsetType = UNSET
+    budgets: list[WaitOut] | UnsetType = UNSET
 
 
 class CountsOut(msgspec.Struct):
@@ -338,6 +342,7 @@ class SettingsOut(msgspec.Struct):
     retention_bytes: int | None
     expires_in_ms: int | None
     retry: RetryPolicy
+    budgets: tuple[ChargeIn, ...] | UnsetType = UNSET
 
 
 class QueueOut(msgspec.Struct, kw_only=True):
@@ -440,6 +445,7 @@ class StatsOut(msgspec.Struct):
     queue_count: int
     queues: list[QueueStatsOut]
     store: StoreOut
+    budgets: list[BudgetStatsOut] = []
 
 
 class HealthOut(msgspec.Struct):
@@ -448,33 +454,3 @@ class HealthOut(msgspec.Struct):
     status: str
     reasons: list[str] = []
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
-
-
-class AuditEntryOut(msgspec.Struct, kw_only=True, gc=False):
-    """One entry of the audit log. `outcome`: `done`, `going_on` (one of several steps, not the last), or the code of the
-    refusal; `done` and `refused` count the items. `run` is set for actions of several steps.
-    """
-
-    id: Id
-    at: Instant
-    action: str
-    queue: str | None
-    target: str | None
-    note: str | None
-    outcome: str
-    done: int
-    refused: int
-    who: str | None
-    address: str | None
-    door: str | None
-    run: str | UnsetType = UNSET
-
-
-class AuditOut(msgspec.Struct):
-    """A page of the audit log. `kept` is the number of entries, `removed` of those removed by age or number."""
-
-    entries: list[AuditEntryOut]
-    next_cursor: str | None
-    kept: int
-    kept_bytes: int
-    removed: int

@@ -10,6 +10,7 @@ from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.rest import (
     audit,
     bodies,
+    budgets,
     docs,
     failures,
     hot,
@@ -46,6 +47,7 @@ ROUTES: list[Route] = [
     *schedules.ROUTES,
     *operations.ROUTES,
     *job_batches.ROUTES,
+    *budgets.ROUTES,
     *audit.ROUTES,
     *failures.ROUTES,
     *keys.ROUTES,

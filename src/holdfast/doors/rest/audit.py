@@ -8,7 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import AuditEntryOut, AuditOut
+from holdfast.doors.rest.audit_answers import AuditEntryOut, AuditOut
 from holdfast.doors.rest.state import AppState
 from holdfast.engine.engine import Engine
 from holdfast.errors import breach

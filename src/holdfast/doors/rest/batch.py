@@ -117,7 +117,7 @@ def _failing(ref: LeaseRef, given: FailEntry, at: str) -> FailLease:  # noqa: AR
 
 
 def _releasing(ref: LeaseRef, given: ReleaseEntry, at: str) -> ReleaseLease:  # noqa: ARG001
-    return ReleaseLease(ref, given.delay_ms, given.priority)
+    return ReleaseLease(ref, given.delay_ms, given.priority, block=bodies.block(given.block))
 
 
 def _extending(ref: LeaseRef, given: ExtendEntry, at: str) -> ExtendLease:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import error_text
+from holdfast.doors.rest.budget_types import BlockIn, ChargeIn
 from holdfast.doors.rest.types import (
     BatchIn,
     ClosingIn,
@@ -27,6 +28,7 @@ from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
 from holdfast.http.query import whole
+from holdfast.job.budget import Block, Charge
 from holdfast.job.closing import Closing
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, LeaseRef, NewJob, OnConflict, Raised, UniqueWhile
 from holdfast.job.job_batch import ClosingJob
@@ -300,6 +302,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     for name, kind, what in (
         ("retry", RetryPolicy, "a retry policy in JSON"),
         ("meta", dict[str, str], "an object of texts in JSON"),
+        ("budgets", list[ChargeIn], "an array of budgets in JSON"),
     ):
         if name in options:
             try:
@@ -342,6 +345,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.tags
         or given.meta
         or given.expires_at is not None
+        or given.budgets
         or given.retry is not None
         or given.group_limit != 1
         or given.unique_while is not _UNFINISHED
@@ -356,6 +360,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
             given.tags,
             meta=tuple(given.meta.items()) if given.meta else (),
             expires_at=None if given.expires_at is None else millis(given.expires_at),
+            budgets=tuple([Charge(one.name, one.key, one.cost) for one in given.budgets]) if given.budgets else (),
         )
     return NewJob(
         queue,
@@ -410,6 +415,11 @@ def idempotency(scope: str, key: bytes | None, *parts: bytes) -> IdempotencyKey 
     return IdempotencyKey(scope, text, digest.digest())
 
 
+def block(given: BlockIn | None) -> Block | None:
+    """What a worker says of an account."""
+    return None if given is None else Block(given.budget, given.for_ms, given.key)
+
+
 def reason(text: str) -> str:
     """A failure's reason, cut to its bound and free of NUL: a worker must always be able to say that it failed."""
     text = text.replace("\0", "\ufffd")
@@ -423,4 +433,4 @@ def failing(ref: LeaseRef, given: FailIn) -> FailLease:
         parts = error_text.bounded(*(part.replace("\0", "\ufffd") for part in (error.kind, error.message, error.traceback)))
         raised = Raised(*parts, error_text.place_of(error.traceback.replace("\0", "\ufffd")))
         text = text or error_text.sentence(error.kind, error.message)
-    return FailLease(ref, reason(text), given.retry, given.delay_ms, given.crashed, raised)
+    return FailLease(ref, reason(text), given.retry, given.delay_ms, given.crashed, raised, block(given.block))

@@ -42,6 +42,7 @@ _TAGS = {
     "operations": "Bulk work by the server.",
     "batches": "Jobs that are counted together, and what runs when they have ended.",
     "schedules": "Recurring jobs.",
+    "budgets": "How many jobs may start in a time, or run at once, over all queues.",
     "keys": "Access keys: who may do what, on which queues.",
     "jobs": "List, inspect and manage jobs.",
     "queues": "Queues and their settings.",

@@ -176,7 +176,10 @@ async def fail(request: Request, state: AppState) -> Reply:
 async def release(request: Request, state: AppState) -> Reply:
     """The attempt is not spent."""
     given = _read(request, ReleaseIn)
-    return _ended(state, await state.engine.end(ReleaseLease(_ref(request), given.delay_ms, given.priority)))
+    return _ended(
+        state,
+        await state.engine.end(ReleaseLease(_ref(request), given.delay_ms, given.priority, block=bodies.block(given.block))),
+    )
 
 
 @_of_lease("/v1/leases/{token}/extend", summary="Keep a lease for longer", takes=ExtendIn, gives=ExtendedOut)

@@ -6,7 +6,9 @@ import msgspec
 from msgspec import Meta, Raw
 
 from holdfast import limits
-from holdfast.doors.rest.types import Id, bounds
+from holdfast.doors.rest.bounds import bounds
+from holdfast.doors.rest.budget_types import ChargeIn
+from holdfast.doors.rest.types import Id
 
 HandlerType = Annotated[str, Meta(description="Names the handler that runs it; may be empty.")]
 StateName = Annotated[str, Meta(description="scheduled, ready, leased, concluded, dead or cancelled.")]
@@ -31,6 +33,7 @@ GroupLimit = Annotated[int, Meta(description="How many of its group run at once,
 OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: its copy of an event for all.")]
 ExpiresAt = Annotated[str, bounds("Its deadline: it ends if it still waits then.", format="date-time")]
 Follows = Annotated[int, bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
+Budgets = Annotated[list[ChargeIn], Meta(description="The budgets that it names, and what it costs them.")]
 Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
 Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
 Named = Annotated[

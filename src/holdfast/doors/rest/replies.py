@@ -24,13 +24,15 @@ from holdfast.doors.rest.answers import (
     RaisedOut,
     SettingsOut,
 )
+from holdfast.doors.rest.budget_answers import WaitOut
+from holdfast.doors.rest.budget_types import ChargeIn
 from holdfast.doors.rest.job_fields import ClosesOut
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, JobError, Receipt, State
 from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
 from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
-from holdfast.messages.views import Durability, JobDetail, QueueInfo
+from holdfast.messages.views import Durability, JobDetail, JobFacts, QueueInfo
 
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
@@ -170,6 +172,8 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
     shown.tags = extras.tags
     if extras.meta:
         shown.meta = dict(extras.meta)
+    if extras.budgets:
+        shown.budgets = [ChargeIn(name=one.name, key=one.key, cost=one.cost) for one in extras.budgets]
     if extras.unique_key is not None:
         shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
     if extras.group_key is not None:
@@ -257,7 +261,10 @@ def counts_out(tally: Tally) -> CountsOut:
 
 def settings_out(policy: QueuePolicy) -> SettingsOut:
     """The settings in force."""
-    return SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
+    shown = SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
+    if not policy.budgets:
+        shown.budgets = UNSET
+    return shown
 
 
 def queue_out(info: QueueInfo) -> QueueOut:
@@ -273,3 +280,20 @@ def queue_out(info: QueueInfo) -> QueueOut:
         set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
         paused_types=info.paused_types,
     )
+
+
+def waits_out(facts: JobFacts) -> list[WaitOut]:
+    """The accounts that a ready job names."""
+    return [
+        WaitOut(
+            budget="" if wait.budget is None else wait.budget.name,
+            key=wait.account.key,
+            cost=wait.cost,
+            left=wait.account.left,
+            in_its_line=wait.budget is not None and facts.job.waits == f"{wait.budget.name}/{wait.account.key}",
+            ahead=wait.ahead,
+            blocked_until=instant(wait.account.blocked_until) if wait.account.blocked_until else None,
+            earliest=None if wait.account.earliest is None else instant(wait.account.earliest),
+        )
+        for wait in facts.waits
+    ]

@@ -124,6 +124,7 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
         ahead=facts.ahead if facts.job.state is State.READY else UNSET,
         group_holders=facts.group_holders or UNSET,
         expires_at=UNSET if facts.job.deadline is None else replies.instant(facts.job.deadline),
+        budgets=replies.waits_out(facts) or UNSET,
     )
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import astuple
 from holdfast import __version__
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
+from holdfast.doors.rest.budget_answers import BudgetStatsOut
 from holdfast.doors.rest.state import AppState
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
@@ -67,6 +68,18 @@ def stats_out(given: Stats, engine: Engine) -> StatsOut:
             store.reason,
             None if store.replication is None else ReplicationOut(*astuple(store.replication)),
         ),
+        budgets=[
+            BudgetStatsOut(
+                name=info.budget.name,
+                left=info.left,
+                accounts=info.accounts,
+                jobs=info.jobs,
+                waiting=info.waiting,
+                running=info.running,
+                blocked=info.budget.blocked_until > info.now,
+            )
+            for info in given.budgets
+        ],
     )
 
 

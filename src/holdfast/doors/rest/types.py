@@ -4,23 +4,19 @@ Bounds are in the schema for readers; they are enforced once, in the engine, for
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from holdfast import limits
 from holdfast.auth.keys import Ability
+from holdfast.doors.rest.bounds import bounds
+from holdfast.doors.rest.budget_types import BlockIn, ChargeIn
 from holdfast.job.job import PURGEABLE, OnConflict, State, UniqueWhile
 from holdfast.job.operation import Do
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed
-
-
-def bounds(description: str, **schema: Any) -> Meta:
-    """What the OpenAPI document says of a field."""
-    return Meta(description=description, extra_json_schema=schema)
-
 
 Id = Annotated[int, bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
 TypeNames = Annotated[
@@ -88,6 +84,9 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
     ) = None
     expires_in_ms: ExpiresInMs | None = None
     expires_at: ExpiresAt | None = None
+    budgets: Annotated[
+        tuple[ChargeIn, ...], bounds("It starts only when all of these can pay.", maxItems=limits.BUDGETS_OF_JOB)
+    ] = ()
 
 
 class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
@@ -315,6 +314,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     delay_ms: DelayMs | None = None
     crashed: Annotated[bool, bounds("It counts as a crash: what ran it was killed or broke down.")] = False
     error: ErrorIn | None = None
+    block: BlockIn | None = None
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -322,6 +322,7 @@ class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     delay_ms: DelayMs = 0
     priority: Priority | None = None
+    block: BlockIn | None = None
 
 
 class ExtendIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

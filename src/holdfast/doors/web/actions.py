@@ -5,14 +5,17 @@ screens, so that a button that would be refused is hidden.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from holdfast.auth.actor import NOBODY, Actor, acting_as
 from holdfast.auth.caller import Caller
 from holdfast.auth.keys import Ability
 from holdfast.engine.engine import Engine
-from holdfast.errors import Forbidden
+from holdfast.errors import Forbidden, QueueNotFound
 from holdfast.job.job import NewJob, State
 from holdfast.job.operation import Do
 from holdfast.job.queue import QueueSettings
@@ -44,6 +47,8 @@ async def _pause_type(engine: Engine, name: str, given: Given) -> Any:
 
 async def _set_queue(engine: Engine, name: str, given: Given) -> Any:
     settings: QueueSettings = given["settings"]
+    with suppress(QueueNotFound):  # the form does not show them
+        settings = replace(settings, budgets=(await engine.reading.queue(name)).settings.budgets)
     return await engine.set_queue(name, settings, whole=True)
 
 
@@ -96,6 +101,14 @@ async def _remove_worker(engine: Engine, name: str, _: Given) -> Any:
 async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     spec: ScheduleSpec = given["spec"]
     return await engine.schedules.set(name, spec, bool(given["paused"]))
+
+
+async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.block(name, None, int(given["for_ms"]))
+
+
+async def _unblock_budget(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.budgets.unblock(name)
 
 
 async def _create_key(engine: Engine, name: str, given: Given) -> Any:
@@ -179,6 +192,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
+    "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
     "key.create": Action(_create_key, "Access key created."),
     "key.edit": Action(_edit_key, "Access key saved. It takes effect everywhere within 2 seconds."),
     "key.rotate": Action(_rotate_key, "Access key rotated."),

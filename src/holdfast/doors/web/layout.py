@@ -50,6 +50,7 @@ NAVIGATION = (
     ("schedules", "/schedules", "Schedules"),
     ("operations", "/operations", "Operations"),
     ("batches", "/batches", "Batches"),
+    ("budgets", "/budgets", "Budgets"),
     ("enqueue", "/enqueue", "Enqueue"),
     ("audit", "/audit", "Audit log"),
     ("keys", "/keys", "Access keys"),

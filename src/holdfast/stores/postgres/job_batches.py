@@ -1,7 +1,7 @@
 """The batches of jobs of a transaction, in a file of their own.
 
 Their rows are locked after the queues, in the order of their ids, so that nodes never wait in a circle. One that turns out to be needed later is
-waited for if its id is the highest; otherwise it is locked if it is free, and if not, the transaction restarts and locks it with the others.
+waited for if its id is the highest and no budget is locked, which come behind; otherwise it is locked if it is free, and if not, the transaction restarts and locks it with the others.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class JobBatchRows(Loader):
         known = self._job_batches
         wanted = [one for one in ids if one not in known]
         if wanted:
-            waits = min(wanted) > max(known, default=0)
+            waits = min(wanted) > max(known, default=0) and not self._budgets
             try:
                 found = await self._db.fetch(SQL["job_batches" if waits else "job_batches_now"], wanted)
             except asyncpg.LockNotAvailableError:

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from holdfast.job.budget import Budget
 from holdfast.job.by_type import Typed
 from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue
@@ -53,6 +54,8 @@ class Locks:
         self._saved_types: dict[int, tuple[tuple[str, ...], Typed | None]] = {}  # of queues that have something of that
         self._history: tuple[list[str], str] | None = None
         self._job_batches: dict[int, JobBatch | None] = {}  # locked; None: there is none
+        self._budgets: dict[str, Budget | None] = {}  # those that are locked
+        self._due_accounts: list[str] | None = None
         self._interests = 0
         self._workers_version = 0
         self._voters: list[str] = []
@@ -83,6 +86,8 @@ class Locks:
             await self._lock_job_batches(sorted(expected.job_batches))
         leases = expected.leases if expected.open_ended else min(expected.leases, self._may_lease())
         await self._number(expected.new_jobs, leases)
+        if expected.budgets:
+            await self.budgets(sorted(expected.budgets))
 
     async def _lock(self, names: Iterable[str], numbers: Iterable[int], fences: Iterable[int], jobs: Iterable[int]) -> None:
         needed = self._replication.needed > 0
@@ -137,6 +142,10 @@ class Locks:
                     numbers.update(row[0] for row in await self._db.fetch(SQL["interested_queues"]))
         if expected.owed is not None:
             numbers.update(row[0] for row in await self._db.fetch(SQL["owing_queues"], *expected.owed))
+        if expected.accounts:
+            due = await self._db.fetch(SQL["due_accounts"], now, expected.accounts)
+            self._due_accounts = [row[0] for row in due]
+            numbers.update(number for row in due for number in row[1] or ())
         if expected.forget is not None:
             numbers.update(await self._old(now, *expected.forget))
         return numbers
@@ -178,6 +187,10 @@ class Locks:
         if any(block.left < need for block, need in zip(blocks, (jobs, fences), strict=True)):
             await self._number(jobs, fences)  # others took numbers between the look and the taking
 
+    async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
+        """Lock budgets; `budgets.py` implements it."""
+        raise NotImplementedError
+
     async def reserve(self, job_ids: int = 0, fences: int = 0) -> None:
         """Reserve so many."""
         await self._number(job_ids, fences)
@@ -211,7 +224,7 @@ class Locks:
             self._absent.add(name)
             return None
         highest = max((queue.id for queue in self._queues.values()), default=0)
-        waits = found[0] > highest and not self._job_batches  # who holds it may want one of these
+        waits = found[0] > highest and not self._job_batches and not self._budgets  # queues are locked before these
         try:
             row = await self._db.fetchrow(SQL["lock_queue_by_name" if waits else "lock_queue_by_name_now"], name)
         except asyncpg.LockNotAvailableError:

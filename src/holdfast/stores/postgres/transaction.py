@@ -18,22 +18,24 @@ from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES, READY_FLOORS
+from holdfast.limits import BUDGET_BLOCK_MS_MAX, ERRORS_KEPT, OUTAGE_MS, QUEUES, READY_FLOORS
 from holdfast.messages.audit import AuditEntry
 from holdfast.stores import audit_rows, formats, rows
+from holdfast.stores.audit_store import AuditTally
 from holdfast.stores.postgres.access_keys import KeyRows
+from holdfast.stores.postgres.budgets import BudgetRows
 from holdfast.stores.postgres.job_batches import JobBatchRows
 from holdfast.stores.postgres.operations import OperationRows
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
-from holdfast.stores.store import AuditTally, Change, KeptAnswer, TryAgain
+from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # no caller waits for it, and nothing depends on it
 
 
-class PostgresTransaction(JobBatchRows, KeyRows, OperationRows):
+class PostgresTransaction(BudgetRows, JobBatchRows, KeyRows, OperationRows):
     """See `stores.store.Transaction`."""
 
     def __init__(self, *args: Any) -> None:
@@ -190,7 +192,9 @@ class PostgresTransaction(JobBatchRows, KeyRows, OperationRows):
 
     async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
         """Draw in what lies too far ahead."""
-        queues = int(await self._value("clamp_seen", now))
+        queues = int(await self._value("clamp_seen", now)) + int(
+            await self._value("clamp_accounts", now, now + BUDGET_BLOCK_MS_MAX)
+        )
         leases = int(await self._value("clamp_leased", lease_until))
         jobs = int(await self._value("clamp_scheduled", ready_at))
         if queues or leases or jobs:

@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from holdfast.job.budget import Account, Budget
 from holdfast.job.by_type import Typed
 from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
@@ -39,6 +40,8 @@ class Cache:
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
         self.interests: int | None = None
         self.workers: Roster | None = None
+        self.budgets: dict[str, Budget] | None = None
+        self.accounts: dict[str, Account] = {}
         self.last_job = self.last_fence = -1
         self._kept_job = self._kept_fence = -1
 
@@ -108,6 +111,8 @@ class Cache:
         self.doubtful.clear()
         self.interests = None
         self.workers = None
+        self.budgets = None
+        self.accounts.clear()
 
     def keep_job_batch(self, batch: JobBatch) -> None:
         """Remember a batch of jobs as it is on disk, or will be with the commit of this transaction."""

@@ -10,10 +10,11 @@ import apsw
 from holdfast.job.by_type import Types
 from holdfast.job.job import DEAD, WAITING, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, Tally
-from holdfast.limits import GRANT_BYTES, TYPES_AT_ONCE, TYPES_HEAD
+from holdfast.limits import BUDGET_BLOCK_MS_MAX, GRANT_BYTES, TYPES_AT_ONCE, TYPES_HEAD
 from holdfast.stores import formats, rows
 from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.rows import Row, json_text
+from holdfast.stores.sqlite.budgets import BudgetRows
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.ordered_jobs import read_in_order
 from holdfast.stores.sqlite.schedules import ScheduleRows
@@ -24,7 +25,7 @@ from holdfast.stores.store import UNTOLD, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 
 
-class Loader(SingleWriterTransaction, ScheduleRows):
+class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows):
     """The reading half of a transaction."""
 
     def __init__(self, connection: apsw.Connection, known: Cache) -> None:
@@ -155,8 +156,12 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         """Extend leases after an outage."""
         return self._changed("grant_grace", (until, limit))
 
-    async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
+    async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
         """Draw in what lies too far ahead."""
+        self._cache.accounts.clear()
+        self._cache.budgets = None
+        self._db.execute(SQL["clamp_accounts"], (now, now + BUDGET_BLOCK_MS_MAX))
+        self._db.execute(SQL["clamp_budgets"], (now + BUDGET_BLOCK_MS_MAX,))
         return self._changed("clamp_leased", (lease_until,)), self._changed("clamp_scheduled", (ready_at,))
 
     async def clamp_history(self, now: int, after: int, limit: int) -> int:
@@ -208,6 +213,10 @@ class Loader(SingleWriterTransaction, ScheduleRows):
     async def held(self, queue: str, group: str, limit: int) -> list[Job]:
         """Who waits for a place."""
         return self._jobs("next_held", (await self._id(queue), group, limit))
+
+    async def waiting(self, account: str, limit: int) -> list[Job]:
+        """Who waits for an account."""
+        return self._jobs("next_waiting", (account, limit))
 
     async def error_of(self, job_id: int, attempt: int) -> JobError | None:
         """How this attempt went wrong."""

@@ -163,8 +163,8 @@ class SqliteStore(SingleWriter):
             raise self.sort(self._failure) from self._failure
 
     async def next_due(self) -> int | None:
-        """The earliest time at which a lease expires, a scheduled job is due, a waiting one expires or a schedule fires."""
-        names = ("earliest_until", "earliest_scheduled", "earliest_expiry", "earliest_schedule")
+        """The earliest time at which a lease expires, a scheduled job is due, a waiting one expires, a schedule fires or an account has jobs to let go on."""
+        names = ("earliest_until", "earliest_scheduled", "earliest_expiry", "earliest_schedule", "earliest_account")
         moments = [self._writer.execute(SQL[name]).get for name in names]
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -13,6 +13,7 @@ from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.messages.audit import AuditEntry
 from holdfast.stores import audit_rows, formats, rows
+from holdfast.stores.audit_store import AuditTally
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.access_keys import KeyRows
 from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
@@ -20,7 +21,7 @@ from holdfast.stores.sqlite.job_batches import JobBatchRows
 from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.operations import OperationRows
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.store import AuditTally, Change, KeptAnswer
+from holdfast.stores.store import Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, PLACES, Writer
 

@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 
 class Needs(NamedTuple):
-    """One operation: any of these abilities, the answer to a key for other queues, and how to call it."""
+    """One operation: any of these abilities, the answer to a key for other queues, and how to call it. `every`: it needs the ability on all queues."""
 
     abilities: tuple[str, ...]
     elsewhere: str
@@ -88,6 +88,12 @@ ROUTES = {
     "list_batches": Needs(("read",), "filtered", "batch"),
     "close_batch": Needs(("produce",), "gone", "batch"),
     "cancel_batch": Needs(("manage",), "gone", "batch"),
+    "list_budgets": Needs(("read",), "every"),
+    "get_budget": Needs(("read",), "every", "budget"),
+    "set_budget": Needs(("manage",), "every", "", {"limit": 5}),
+    "delete_budget": Needs(("manage",), "every", "budget"),
+    "block_budget": Needs(("manage",), "every", "budget", {"for_ms": 1}),
+    "unblock_budget": Needs(("manage",), "every", "budget"),
     "audit_log": Needs(("admin",), "all"),
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
@@ -130,8 +136,9 @@ class House:
         while self.http.get("/v1/queues").status_code != 401:  # this front has loaded its first key
             pass
         self.mine = {ability: self.secret(f"mine-{ability}", [ability], ["r.*"]) for ability in ABILITIES}
+        self.everywhere = {ability: self.secret(f"every-{ability}", [ability], ["*"]) for ability in ABILITIES}
         self.elsewhere = {ability: self.secret(f"elsewhere-{ability}", [ability], ["y.*"]) for ability in ABILITIES}
-        for secret in (*self.mine.values(), *self.elsewhere.values()):
+        for secret in (*self.mine.values(), *self.everywhere.values(), *self.elsewhere.values()):
             while self.call("GET", "/v1/channel", secret).status_code == 401:
                 pass
 
@@ -154,7 +161,7 @@ class House:
         assert answer.is_success, f"{method} {path}: {answer.text}"
         return answer.json() if answer.content else None
 
-    def prepared(self, needs: Needs) -> dict[str, str]:  # noqa: C901  (a table)
+    def prepared(self, needs: Needs) -> dict[str, str]:  # noqa: C901, PLR0912  (a table)
         """Create what the operation is about; returns the names in its path."""
         number = next(_numbers)
         names = {
@@ -189,6 +196,8 @@ class House:
                 self.root("PUT", f"/v1/schedules/s{number}", {"queue": MINE, "payload": 1, "interval_ms": 60_000})
             case "batch":
                 names["batch_id"] = self.root("POST", "/v1/batches", {"name": "needle", "jobs": [{"queue": MINE}]})["id"]
+            case "budget":
+                self.root("PUT", f"/v1/budgets/s{number}", {"limit": 1})
             case "key":
                 self.secret(f"k{number}", ["read"], ["*"])
         return names
@@ -240,7 +249,7 @@ def test_every_operation_is_in_the_table(house):
 @pytest.mark.parametrize("ability", ABILITIES)
 def test_an_ability_permits_what_needs_it_and_nothing_else(house, operation, ability):
     needs = ROUTES[operation]
-    answer = house.ask(operation, house.mine[ability])
+    answer = house.ask(operation, (house.everywhere if needs.elsewhere == "every" else house.mine)[ability])
     if ability in (*needs.abilities, "admin"):
         assert answer.is_success, answer.text
     else:
@@ -270,6 +279,8 @@ def test_what_a_key_may_not_see_does_not_exist(house, operation, whole):
             assert "needle" not in answer.text
         case "all":
             assert answer.is_success, answer.text
+        case "every":
+            assert answer.status_code == 403, answer.text
 
 
 @pytest.mark.parametrize("operation", sorted(AUDITED))

@@ -389,3 +389,13 @@ def test_what_was_raised_is_shown_with_its_traceback_folded(browser, queue):
     assert "<b>mail.py" not in html
     listed = browser.text(f"/failures?queue={queue}")
     assert "OSError /srv/app/<b>mail.py in send" in listed
+
+
+def test_a_budget_is_blocked_and_unblocked(browser):
+    browser.http.put("/v1/budgets/page", json={"limit": 5, "per_ms": 60_000})
+    assert "5 in 1" in browser.get("/budgets")
+    assert "Budget blocked" in browser.done("/budgets/page/block")
+    assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is not None
+    assert "Budget unblocked" in browser.done("/budgets/page/unblock")
+    assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is None
+    browser.send("/budgets/page/other", 404)

@@ -22,6 +22,7 @@ SCREENS = (
     "/failures?queue={queue}",
     "/workers",
     "/interests",
+    "/budgets",
     "/interests?queue={queue}",
     "/schedules",
     "/batches",

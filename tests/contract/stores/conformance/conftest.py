@@ -12,13 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cluster.postgres import PostgresServer
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.submitter import error_of
-from holdfast.job.job import UNFINISHED, Extras, IdempotencyKey, Job, NewJob, Receipt, State
+from holdfast.job.budget import Account
+from holdfast.job.job import UNFINISHED, Extras, IdempotencyKey, Job, NewJob, Receipt, State, is_next
 from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.messages.answers import Granted, GrantedJob
@@ -26,7 +28,7 @@ from holdfast.messages.commands import CancelJob, ConcludeLease, Enqueue, FailLe
 from holdfast.messages.frame import Answer, Command, Query, Refused
 from holdfast.messages.job_batches import GetJobBatch, ListJobBatches
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs, ListQueues
-from holdfast.messages.time_commands import ExpireLeases, PromoteDue
+from holdfast.messages.time_commands import AdmitWaiting, ExpireLeases, PromoteDue
 from holdfast.messages.views import JobDetail, JobPage, QueueInfo, QueuePage
 from holdfast.stores.postgres.migrate import NEWEST
 from holdfast.stores.postgres.store import PostgresStore
@@ -81,7 +83,9 @@ class StoreClient:
     async def pass_time(self, ms: int) -> tuple[int, int]:
         """Move the clock, and do what falls due: how many leases ended, how many scheduled jobs became ready."""
         self.clock.advance(ms)
-        return (await self.do(ExpireLeases(10_000))).count, (await self.do(PromoteDue(10_000))).count
+        counts = (await self.do(ExpireLeases(10_000))).count, (await self.do(PromoteDue(10_000))).count
+        await self.do(AdmitWaiting(10_000))
+        return counts
 
     async def detail(self, job_id: int) -> JobDetail:
         return await self.ask(GetJob(job_id))
@@ -120,6 +124,7 @@ class StoreClient:
                 counted.move(None, job.state, job.size, job.result_size)
             assert info.tally == counted, f"{info.name} counts {info.tally} and has {counted}"
         await self.count_batches_again()
+        await self.count_accounts_again()
 
     async def batch(self, number: int) -> JobBatch:
         return (await self.ask(GetJobBatch(number))).batch
@@ -135,6 +140,27 @@ class StoreClient:
             assert batch.pending == unfinished or (nested and batch.pending > unfinished), batch
             assert batch.concluded >= states.count(State.CONCLUDED), batch
             assert batch.cancelled >= states.count(State.CANCELLED), batch
+
+    async def count_accounts_again(self) -> dict[str, Account]:
+        """Each account of a budget counts the jobs that name it."""
+        counted: dict[str, Account] = {}
+        for job in await self.walk():
+            for charge in job.extras.budgets if job.state in UNFINISHED else ():
+                account = counted.setdefault(charge.account, Account(charge.account))
+                account.jobs += 1
+                if job.state is State.LEASED:
+                    account.running += charge.cost
+                elif is_next(job):
+                    account.next_jobs, account.next_units = account.next_jobs + 1, account.next_units + charge.cost
+                elif job.waits == charge.account:
+                    account.waiting += 1
+        async with self.store.transaction() as tx:
+            kept = {one: msgspec.structs.replace(found) for one, found in (await tx.accounts(sorted(counted))).items()}
+        for one, account in counted.items():
+            names = ("jobs", "waiting", "next_jobs", "next_units", "running")
+            for name in names:
+                assert getattr(kept[one], name) == getattr(account, name), f"{one} counts {kept[one]} and has {account}"
+        return kept
 
     async def close(self) -> None:
         await self.backend.committer.settled()

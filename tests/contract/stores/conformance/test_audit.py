@@ -18,6 +18,7 @@ from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, Bulk, ListAudit, Managed, RecordAudit, TrimAudit
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor
+from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
 from holdfast.messages.commands import (
     AddJob,
     CancelJob,
@@ -115,6 +116,10 @@ async def test_every_managing_verb_has_its_entry(client):
         RunSchedule("s"),
         DeleteSchedule("s"),
         CancelJobBatch(0),
+        SetBudget("b", 5, 1_000),
+        BlockBudget("b", "k", 1_000),
+        BlockBudget("b"),
+        DeleteBudget("b", force=True),
         PurgeQueue("q", (State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED), 0, 100),
         DeleteQueue("q"),
     ]
@@ -159,6 +164,10 @@ async def test_every_managing_verb_has_its_entry(client):
         ("schedule.run", "q", "s", "as job 9"),
         ("schedule.delete", "", "s", ""),
         ("batch.cancel", "", "10", ""),
+        ("budget.set", "", "b", "limit 5 per 1000 ms, burst 5"),
+        ("budget.block", "", "b", "key k, for 1000 ms"),
+        ("budget.unblock", "", "b", ""),
+        ("budget.delete", "", "b", "by force"),
         ("queue.purge", "q", "", "ready, scheduled, dead, cancelled"),
         ("queue.delete", "q", "", ""),
     ]

@@ -7,7 +7,7 @@ from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
 from holdfast.messages.queries import CountJobs, GetJob, GetLoad, ListJobs, RecentFailures
-from holdfast.stores import reader
+from holdfast.stores import listings
 
 
 async def test_without_a_filter_the_counts_are_those_of_the_queue(client, one_of_each):
@@ -33,7 +33,7 @@ async def test_a_count_follows_type_tag_and_text(client):
 
 
 async def test_a_count_with_a_filter_says_when_there_may_be_more(client, new, monkeypatch):
-    monkeypatch.setattr(reader, "COUNT_SCANNED", 3)
+    monkeypatch.setattr(listings, "COUNT_SCANNED", 3)
     await client.put_all([new(type="mail") for _ in range(5)])
     counted = await client.ask(CountJobs(type="mail"))
     assert counted.counts["ready"] == 3

@@ -44,6 +44,7 @@ WALKS = {
     "passing_queues": "the same",
     "queue_count": "asked for a new queue; they have a bound",
     "count_audit": "a tally that can't be true, once",
+    "queues_with_budgets": "asked when a budget is deleted; queues have a bound",
     "count_anew": "a queue in which something was damaged, once",
     "clamp_seen": "every queue, once at a start after an outage",
     "clamp_ended": "the same",

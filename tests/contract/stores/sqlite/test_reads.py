@@ -137,7 +137,7 @@ async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothin
 
 @pytest.mark.parametrize("scanned", [1, 7, 50])
 async def test_a_filtered_page_looks_at_a_bounded_number_of_rows_and_the_walk_still_finds_all(backend, monkeypatch, scanned):
-    monkeypatch.setattr("holdfast.stores.reader.LIST_SCANNED", scanned)
+    monkeypatch.setattr("holdfast.stores.listings.LIST_SCANNED", scanned)
     for start in range(0, 60, 20):
         jobs = [NewJob("q", b"1", type="rare" if n % 20 == 7 else "often") for n in range(start, start + 20)]
         await backend.submit(Enqueue(jobs))

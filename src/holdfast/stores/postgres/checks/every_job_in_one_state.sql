@@ -3,7 +3,7 @@ SELECT 'job', j.id, 'is in', coalesce(s.states, 0), 'states'
 FROM job j LEFT JOIN (
   SELECT job, count(*) AS states FROM (
     SELECT job FROM ready UNION ALL SELECT job FROM held UNION ALL SELECT job FROM leased
-    UNION ALL SELECT job FROM ready_for UNION ALL SELECT job FROM scheduled UNION ALL SELECT job FROM ended
+    UNION ALL SELECT job FROM ready_for UNION ALL SELECT job FROM waiting UNION ALL SELECT job FROM scheduled UNION ALL SELECT job FROM ended
   ) placed GROUP BY job
 ) s ON s.job = j.id
 WHERE s.states IS DISTINCT FROM 1 LIMIT 20

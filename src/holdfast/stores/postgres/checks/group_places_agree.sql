@@ -2,7 +2,7 @@
 WITH due(queue, group_key, job) AS (
   SELECT queue, extras::json ->> 'group_key', id FROM job
   WHERE extras::json ->> 'group_key' IS NOT NULL
-    AND id IN (SELECT job FROM leased UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM ready_for)
+    AND id IN (SELECT job FROM leased UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM ready_for UNION ALL SELECT job FROM waiting)
 )
 SELECT 'job', job, 'should have a place in the group', group_key FROM (SELECT * FROM due EXCEPT SELECT queue, group_key, job FROM group_place) missing
 UNION ALL

@@ -1,7 +1,7 @@
 -- Queues with a tally that differs from their rows.
 WITH placed AS (
   SELECT queue, job, 'scheduled' AS state FROM scheduled UNION ALL SELECT queue, job, 'ready' FROM ready UNION ALL SELECT queue, job, 'ready' FROM held
-  UNION ALL SELECT queue, job, 'ready' FROM ready_for UNION ALL SELECT queue, job, 'leased' FROM leased UNION ALL SELECT queue, job, state FROM ended
+  UNION ALL SELECT queue, job, 'ready' FROM ready_for UNION ALL SELECT queue, job, 'ready' FROM waiting UNION ALL SELECT queue, job, 'leased' FROM leased UNION ALL SELECT queue, job, state FROM ended
 ),
 counted AS (
   SELECT p.queue, count(*) FILTER (WHERE p.state = 'scheduled') AS scheduled, count(*) FILTER (WHERE p.state = 'ready') AS ready,

@@ -13,3 +13,8 @@ SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.m
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
 FROM job k JOIN ready_for s ON s.queue = k.queue AND s.priority = k.priority AND s.job = k.id
 WHERE k.id = ANY($1::bigint[]) AND k.extras IS NOT NULL
+UNION ALL
+SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, true,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, s.account, 0
+FROM job k JOIN waiting s ON s.queue = k.queue AND s.job = k.id
+WHERE k.id = ANY($1::bigint[]) AND k.extras IS NOT NULL

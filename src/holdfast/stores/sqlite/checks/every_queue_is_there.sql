@@ -4,6 +4,7 @@ SELECT 'queue', s.queue, 'is not there; rows in table', s.kind, 'that name it:',
   UNION ALL SELECT 'ready' AS kind, queue, count(*) AS jobs, min(job) AS first FROM ready GROUP BY queue
   UNION ALL SELECT 'held' AS kind, queue, count(*) AS jobs, min(job) AS first FROM held GROUP BY queue
   UNION ALL SELECT 'ready_for' AS kind, queue, count(*) AS jobs, min(job) AS first FROM ready_for GROUP BY queue
+  UNION ALL SELECT 'waiting' AS kind, queue, count(*) AS jobs, min(job) AS first FROM waiting GROUP BY queue
   UNION ALL SELECT 'leased' AS kind, queue, count(*) AS jobs, min(job) AS first FROM leased GROUP BY queue
   UNION ALL SELECT 'scheduled' AS kind, queue, count(*) AS jobs, min(job) AS first FROM scheduled GROUP BY queue
   UNION ALL SELECT 'ended' AS kind, queue, count(*) AS jobs, min(job) AS first FROM ended GROUP BY queue

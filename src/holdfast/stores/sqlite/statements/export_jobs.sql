@@ -16,3 +16,8 @@ SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.m
        s.ready_at, k.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0
 FROM job k CROSS JOIN ready_for s ON s.queue = k.queue AND s.priority = k.priority AND s.job = k.id
 WHERE k.id BETWEEN ?1 AND ?2 AND k.extras IS NOT NULL
+UNION ALL
+SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at,
+       s.ready_at, k.extras, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, s.account, 0
+FROM job k CROSS JOIN waiting s ON s.queue = k.queue AND s.job = k.id
+WHERE k.id BETWEEN ?1 AND ?2 AND k.extras IS NOT NULL

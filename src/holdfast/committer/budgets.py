@@ -1,0 +1,240 @@
+"""Jobs that name budgets: who may be next, who stands aside, and who comes back. See `job/budget.py` for what an account can pay.
+
+    enqueue, due, retry, release ─▶ can all of its accounts pay, and does nobody wait there?  ─yes─▶ next: in its queue's line
+                                        │ no                                      ▲                     │ lease: it pays
+                                        ▼                                         │ as many as          ▼ (blocked meanwhile: aside again)
+                                    aside: in the line of the account ────────────┘ it can pay for    leased
+                                    that stands in its way, oldest first
+
+A group's place comes first: a job that waits for its group is in no account's line, and one that waits for an account keeps its place. Each batch
+settles the jobs that it changed once, after all other decisions, as groups are settled. A line moves on in the transaction that gives units back, or
+by a tick when time does; in a store shared by nodes, for jobs of queues that the transaction has not locked, by a tick at once.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from holdfast.committer import groups
+from holdfast.committer.accounts import Accounts
+from holdfast.committer.batch import Batch
+from holdfast.committer.unreadable_jobs import set_aside
+from holdfast.errors import InvalidRequest
+from holdfast.job import budget as rules
+from holdfast.job import lifecycle
+from holdfast.job.budget import Block, Charge, with_charges
+from holdfast.job.job import NO_EXTRAS, UNFINISHED, Job, NewJob, is_next
+from holdfast.job.queue import Queue
+from holdfast.limits import BUDGET_CHUNK
+from holdfast.messages import events
+from holdfast.messages.answers import Counted
+from holdfast.messages.time_commands import AdmitWaiting
+
+_READ = 64  # jobs of a line read in one go; most batches give back fewer units
+_PAUSE_MS = 100  # before the next try where a queue that is held by others is in the way
+
+
+def accounts_of(batch: Batch) -> Accounts:
+    """The accounts of the batch."""
+    if batch.accounts is None:
+        batch.accounts = Accounts(batch.tx, batch.now)
+    return batch.accounts
+
+
+async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
+    """Refuse new jobs that name an unknown budget, or cost more than one can ever pay."""
+    for new in jobs:
+        if new.extras is NO_EXTRAS or not new.extras.budgets:
+            continue
+        await demand(batch, new.extras.budgets)
+
+
+async def demand(batch: Batch, charges: Sequence[Charge]) -> None:
+    """The same of what one job, or each job of a queue, is to cost."""
+    accounts = accounts_of(batch)
+    await accounts.load_budgets([charge.name for charge in charges])
+    for place, charge in enumerate(charges):
+        budget = accounts.budgets.get(charge.name)
+        if budget is None:
+            raise InvalidRequest(f"There is no budget {charge.name}.", field=f"budgets[{place}].name", budget=charge.name)
+        if charge.cost > budget.need(charge.cost):
+            bound, most = ("limit", budget.limit) if budget.per_ms is None else ("burst", budget.burst)
+            raise InvalidRequest(
+                f"A cost of {charge.cost} is more than the {bound} of the budget {charge.name}, which is {most}.",
+                field=f"budgets[{place}].cost",
+                budget=charge.name,
+                limit=most,
+            )
+
+
+def add_queues(new: NewJob, queue: Queue) -> None:
+    """Let a new job pay what its queue's settings say, too."""
+    new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, queue.policy.budgets))
+
+
+async def settle(batch: Batch) -> None:
+    """Count every job of this batch in its accounts, decide which ready ones are next, and let those in who can be."""
+    await groups.settle(batch)
+    if batch.budgeted:
+        await _settle(batch)
+    if batch.accounts is not None and batch.accounts.to_admit:
+        await admit(batch, BUDGET_CHUNK)
+
+
+async def _settle(batch: Batch) -> None:
+    ids, batch.budgeted = batch.budgeted, set()
+    accounts = accounts_of(batch)
+    moved: list[tuple[Job | None, Job | None, int]] = []
+    for job_id in sorted(ids):
+        change = batch.changes.get(job_id)
+        if change is not None:
+            before = accounts.seen.get(job_id, change.before)
+            if _counts_differ(before, change.after):
+                moved.append((before, change.after, job_id))
+    if not moved:
+        return
+    await accounts.load([charge for pair in moved for job in pair[:2] if job is not None for charge in job.extras.budgets])
+    wanting: list[Job] = []
+    for before, after, job_id in moved:
+        given_back = job_id in batch.given_back
+        if after is None or not is_next(after):
+            accounts.move(before, after, given_back)
+        else:
+            wanting.append(after)
+            if before is not None:
+                accounts.move(before, None, given_back)
+    for job in wanting:
+        account = accounts.obstacle(job)
+        after = job if account is None else lifecycle.stand_aside(job, account)
+        batch.changes[job.id].after = after
+        accounts.move(None, after)
+    batch.given_back.clear()
+
+
+def _counts_differ(before: Job | None, after: Job | None) -> bool:
+    """Whether the accounts count them differently."""
+    was = before is not None and before.state in UNFINISHED
+    now = after is not None and after.state in UNFINISHED
+    if not (was and now) or before is None or after is None:
+        return was or now
+    return (
+        before.state is not after.state
+        or before.held != after.held
+        or before.waits != after.waits
+        or before.extras.budgets != after.extras.budgets
+    )
+
+
+async def admit(batch: Batch, most: int) -> int:
+    """Let the heads of lines be next, as far as their accounts can pay, and no more than so many jobs; how many left a line."""
+    accounts, done = accounts_of(batch), 0
+    while accounts.to_admit and done < most:
+        one = accounts.to_admit.pop()
+        account, budget = accounts.of(one)
+        accounts.touch(one)
+        if not account.waiting or (account.first and not rules.can_be_next(account, budget, account.first_cost, batch.now)):
+            continue
+        await batch.flush()
+        line = await batch.tx.waiting(one, min(_READ, most - done, rules.room(account, budget, batch.now) + 1))
+        if not line:
+            account.waiting, account.first, account.first_cost = (
+                0,
+                0,
+                1,
+            )  # fewer than were counted: `holdfast check` tells of it
+            continue
+        await accounts.load([charge for job in line for charge in job.extras.budgets])
+        left = await _let_in(batch, one, line)
+        done += left
+        if left == len(line):
+            accounts.to_admit.add(one)
+    return done
+
+
+async def _let_in(batch: Batch, one: str, line: list[Job]) -> int:
+    """How many of these, the head of a line, have left it."""
+    accounts = accounts_of(batch)
+    account, budget = accounts.of(one)
+    for count, job in enumerate(line):
+        queue = await batch.queue_if_locked(job.queue)
+        if queue is None:
+            account.first, account.first_cost = job.id, 1  # a tick locks it
+            accounts.later.add(one)
+            return count
+        if job.extras.unreadable is not None:
+            account.leave(job.id)
+            account.jobs -= 1
+            set_aside(batch, queue, job)
+            continue
+        cost = next((charge.cost for charge in job.extras.budgets if charge.account == one), 1)
+        account.first, account.first_cost = job.id, cost
+        if not rules.can_be_next(account, budget, cost, batch.now):
+            return count
+        other = accounts.obstacle(job, line=one)
+        after = lifecycle.let_in(job) if other is None else lifecycle.stand_aside(job, other)
+        batch.change(events.ADMITTED if other is None else events.WAITS, queue, job, after)
+        accounts.move(job, after)
+    return len(line)
+
+
+async def hold_up(batch: Batch, queue: Queue, jobs: Sequence[Job]) -> bool:
+    """Put those of the next jobs aside again that can't pay: their account was blocked, or made smaller. Whether there were any."""
+    accounts = accounts_of(batch)
+    await accounts.load([charge for job in jobs for charge in job.extras.budgets])
+    found = False
+    for job in jobs:
+        if (account := accounts.cannot_pay(job)) is not None:
+            put_aside(batch, queue, job, account)
+            found = True
+    return found
+
+
+def cannot_pay(batch: Batch, job: Job) -> str | None:
+    """The account that keeps one of the loaded next jobs from starting now; None if all can pay."""
+    return accounts_of(batch).cannot_pay(job)
+
+
+async def may_start(batch: Batch, job: Job) -> bool:
+    """Whether a job that a caller leases by its id is next, and all of its accounts can pay."""
+    await accounts_of(batch).load(job.extras.budgets)
+    return is_next(job) and cannot_pay(batch, job) is None
+
+
+def put_aside(batch: Batch, queue: Queue, job: Job, account: str) -> None:
+    """A job that was next waits again."""
+    after = lifecycle.stand_aside(job, account)
+    batch.change(events.WAITS, queue, job, after)
+    accounts_of(batch).move(job, after)
+
+
+async def block(batch: Batch, job: Job, word: Block) -> None:
+    """The holder of a job says that nothing of one of its accounts is to start for a while."""
+    accounts = accounts_of(batch)
+    mine = [charge.account for charge in job.extras.budgets if charge.name == word.budget]
+    named = mine[0] if word.key is None and mine else f"{word.budget}/{word.key or ''}"
+    if named not in mine:
+        raise not_named(job, word)
+    await accounts.load_accounts([named])
+    rules.block(accounts.touch(named), batch.now + word.for_ms)
+
+
+def not_named(job: Job, word: Block) -> InvalidRequest:
+    """The refusal of a block that is about no account of the job."""
+    known = any(charge.name == word.budget for charge in job.extras.budgets)
+    key = f" with the key {word.key!r}" if word.key else ""
+    field = "block.key" if known else "block.budget"
+    return InvalidRequest(f"Job {job.id} does not name the budget {word.budget}{key}.", field=field, budget=word.budget)
+
+
+async def pass_time(batch: Batch, command: AdmitWaiting) -> Counted:
+    """Let jobs in whose accounts can pay again, and forget accounts that a new one would equal."""
+    due = await batch.tx.accounts_due(batch.now, command.limit)
+    if not due:
+        return Counted(0)
+    accounts = accounts_of(batch)
+    accounts.pause_ms = _PAUSE_MS
+    await accounts.load_accounts(due)
+    for one in due:
+        accounts.touch(one)
+        accounts.free(one)
+    return Counted(await admit(batch, BUDGET_CHUNK) or len(due))

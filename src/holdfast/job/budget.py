@@ -1,0 +1,241 @@
+"""Budgets: what jobs of any queue may start or hold together. Pure rules, exact in integers.
+
+A budget is a policy: `limit` units in `per_ms`, refilled evenly, of which at most `burst` are saved up; or, without `per_ms`, `limit` units that are
+held while a job is leased. An account is a budget with a key. What a job costs is paid by its start, from all of its accounts or from none.
+
+    a rate owes       owed units × per_ms at owed_at: each unit adds per_ms, each millisecond takes `limit` away. It can pay as long as no more than
+                      burst × per_ms are owed, so in any time t no more than burst + limit × t / per_ms units are paid.
+    units held        running: what the leased jobs of the account cost.
+
+A job that could pay now is *next*: in its queue's line, unpaid. As many are next as the account can pay for; the others wait in the account's line.
+"""
+
+import msgspec
+
+from holdfast.limits import BUDGET_CLOCK_MS, BUDGET_NEXT, BUDGET_TOGETHER_MS
+
+_FORGOTTEN_MS = 10_000
+
+
+class Charge(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """What a job costs one account. No key: the account of all jobs that give none."""
+
+    name: str
+    key: str = ""
+    cost: int = 1
+
+    @property
+    def account(self) -> str:
+        """The account's id: a budget's name has no `/`."""
+        return f"{self.name}/{self.key}"
+
+
+def with_charges(own: tuple[Charge, ...], of_queue: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """What a job costs if its queue's settings add to it: an account that both name gets both costs."""
+    costs = {charge.account: charge for charge in own}
+    for charge in of_queue:
+        before = costs.get(charge.account)
+        costs[charge.account] = charge if before is None else Charge(charge.name, charge.key, before.cost + charge.cost)
+    return tuple(costs.values())
+
+
+def without_charges(charges: tuple[Charge, ...], of_queue: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """The same without what the queue's settings have added: for a job that leaves it."""
+    added = {charge.account: charge.cost for charge in of_queue}
+    left = []
+    for charge in charges:
+        cost = charge.cost - added.get(charge.account, 0)
+        if cost > 0:
+            left.append(charge if cost == charge.cost else Charge(charge.name, charge.key, cost))
+    return tuple(left)
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Nothing that names this account starts before so much time has passed. No key: that of the job that says so."""
+
+    budget: str
+    for_ms: int
+    key: str | None = None
+
+
+class Budget(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The policy, and until when all of its accounts are blocked by hand."""
+
+    name: str
+    limit: int
+    per_ms: int | None
+    burst: int
+    blocked_until: int = 0
+    created_at: int = 0
+
+    def need(self, cost: int) -> int:
+        """What a job of this cost needs: all there is, if the budget was made smaller than that."""
+        return min(cost, self.limit if self.per_ms is None else self.burst)
+
+
+class Account(msgspec.Struct):
+    """One account while the committer works on a batch.
+
+    `jobs` unfinished jobs name it: `waiting` of them are in its line, whose head is `first` (0: to be read) and costs `first_cost`; `next_jobs` are
+    next, and cost `next_units`; the leased ones cost `running`.
+    """
+
+    id: str
+    jobs: int = 0
+    waiting: int = 0
+    next_jobs: int = 0
+    next_units: int = 0
+    running: int = 0
+    owed: int = 0
+    owed_at: int = 0
+    per_ms: int = 0
+    blocked_until: int = 0
+    first: int = 0
+    first_cost: int = 1
+    wake_at: int | None = None
+
+    @property
+    def budget(self) -> str:
+        """The name of its budget."""
+        return self.id.partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """Its key; "" for none."""
+        return self.id.partition("/")[2]
+
+    def join(self, job_id: int, cost: int) -> None:
+        """A job goes into its line."""
+        if not self.waiting or (self.first and job_id < self.first):
+            self.first, self.first_cost = job_id, cost
+        self.waiting += 1
+
+    def leave(self, job_id: int) -> None:
+        """A job leaves its line."""
+        self.waiting -= 1
+        if job_id == self.first or not self.waiting:
+            self.first, self.first_cost = 0, 1
+
+
+def blocked_until(account: Account, budget: Budget, now: int) -> int:
+    """When its block ends; 0 if it is not blocked."""
+    until = max(account.blocked_until, budget.blocked_until)
+    return until if until > now else 0
+
+
+def owed(account: Account, budget: Budget, now: int) -> int:
+    """What a rate owes now, in units × per_ms of the present policy."""
+    assert budget.per_ms is not None, "only a rate owes"
+    debt = account.owed
+    if not debt:
+        return 0
+    if account.per_ms != budget.per_ms:
+        debt = -(-debt * budget.per_ms // max(1, account.per_ms))
+    debt = min(debt, budget.burst * budget.per_ms)
+    return max(0, debt - max(0, now - account.owed_at) * budget.limit)
+
+
+def left(account: Account, budget: Budget, now: int) -> int:
+    """How many units it could pay now, were it not blocked."""
+    if budget.per_ms is None:
+        return max(0, budget.limit - account.running)
+    return (budget.burst * budget.per_ms - owed(account, budget, now)) // budget.per_ms
+
+
+def can_pay(account: Account, budget: Budget | None, cost: int, now: int) -> bool:
+    """Whether a job that costs this may start now. Without a budget, which was deleted, everything may."""
+    if budget is None:
+        return True
+    if account.blocked_until > now or budget.blocked_until > now:
+        return False
+    return left(account, budget, now) >= budget.need(cost)
+
+
+def can_be_next(account: Account, budget: Budget | None, cost: int, now: int) -> bool:
+    """Whether one more job that costs this could start now, besides those that are next."""
+    if account.next_jobs >= BUDGET_NEXT:
+        return False
+    if budget is None:
+        return True
+    if account.blocked_until > now or budget.blocked_until > now:
+        return False
+    return left(account, budget, now) - account.next_units >= budget.need(cost)
+
+
+def room(account: Account, budget: Budget | None, now: int) -> int:
+    """How many jobs more could be next at most."""
+    most = max(0, BUDGET_NEXT - account.next_jobs)
+    return most if budget is None else max(0, min(most, left(account, budget, now) - account.next_units))
+
+
+def pay(account: Account, budget: Budget | None, cost: int, now: int) -> None:
+    """A job that costs this starts. Units that are held follow from the leased jobs."""
+    if budget is None or budget.per_ms is None:
+        return
+    account.owed = owed(account, budget, now) + budget.need(cost) * budget.per_ms
+    account.per_ms = budget.per_ms
+    if (
+        not now <= account.owed_at <= now + BUDGET_CLOCK_MS
+    ):  # another node's clock may be a little ahead; more is a clock that was set back
+        account.owed_at = now
+
+
+def give_back(account: Account, budget: Budget | None, cost: int, now: int) -> None:
+    """A start that counts as none: its units are there again."""
+    if budget is None or budget.per_ms is None:
+        return
+    account.owed = max(0, owed(account, budget, now) - budget.need(cost) * budget.per_ms)
+    account.per_ms = budget.per_ms
+    if not now <= account.owed_at <= now + BUDGET_CLOCK_MS:
+        account.owed_at = now
+
+
+def block(account: Account, until: int) -> None:
+    """Nothing starts before that; the longest block wins."""
+    account.blocked_until = max(account.blocked_until, until)
+
+
+def is_idle(account: Account, budget: Budget | None, now: int) -> bool:
+    """Whether a new account would be the same."""
+    if account.jobs or account.waiting or account.next_jobs or account.running or account.blocked_until > now:
+        return False
+    return budget is None or budget.per_ms is None or not owed(account, budget, now)
+
+
+def wake_at(account: Account, budget: Budget | None, now: int) -> int | None:
+    """When time alone lets the head of the line be next, or lets the account be forgotten; None: never, something else has to happen."""
+    if not account.waiting:
+        return None if account.jobs else _idle_at(account, budget, now)
+    if account.next_jobs >= BUDGET_NEXT:
+        return None
+    if budget is None or (not account.first and not blocked_until(account, budget, now)):
+        return now
+    return earliest(account, budget, account.first_cost, now, BUDGET_TOGETHER_MS)
+
+
+def earliest(account: Account, budget: Budget, cost: int, now: int, together_ms: int = 0) -> int | None:
+    """When time alone lets one more job be next. `together_ms`: up to so much later, if nothing is lost by that: then several are."""
+    until = blocked_until(account, budget, now)
+    room = (budget.limit if budget.per_ms is None else budget.burst) - account.next_units - budget.need(cost)
+    if budget.per_ms is None:
+        return until or None if room - account.running < 0 else until or now
+    if room < 0:
+        return until or None
+    debt = owed(account, budget, now)
+    base = max(now, min(account.owed_at, now + BUDGET_CLOCK_MS)) if debt else now
+    moment = base + _ms(debt - room * budget.per_ms, budget.limit)
+    if now < moment < now + together_ms:
+        moment = max(moment, min(now + together_ms, base + _ms(debt, budget.limit)))
+    return max(moment, until)
+
+
+def _idle_at(account: Account, budget: Budget | None, now: int) -> int:
+    full = now
+    if budget is not None and budget.per_ms is not None:
+        full += _ms(owed(account, budget, now), budget.limit)
+    return -(-max(full, account.blocked_until, now + 1) // _FORGOTTEN_MS) * _FORGOTTEN_MS  # many at once
+
+
+def _ms(debt: int, limit: int) -> int:
+    """How long it takes to refill this much."""
+    return -(-debt // limit) if debt > 0 else 0

@@ -1,0 +1,21 @@
+-- Accounts of budgets that count other jobs than there are.
+WITH named(account, cost, job) AS (
+  SELECT (b ->> 'name') || '/' || coalesce(b ->> 'key', ''), coalesce((b ->> 'cost')::bigint, 1), j.id
+  FROM (SELECT id, extras::jsonb AS extras FROM job WHERE extras LIKE '%"budgets"%') j
+  CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(j.extras -> 'budgets') = 'array' THEN j.extras -> 'budgets' ELSE '[]' END) b
+), counted AS (
+  SELECT n.account COLLATE "C" AS account, count(*)::bigint AS jobs, count(*) FILTER (WHERE w.account = n.account COLLATE "C")::bigint AS waiting,
+         count(r.job)::bigint AS next_jobs, coalesce(sum(n.cost) FILTER (WHERE r.job IS NOT NULL), 0)::bigint AS next_units,
+         coalesce(sum(n.cost) FILTER (WHERE l.job IS NOT NULL), 0)::bigint AS running
+  FROM named n
+  LEFT JOIN (SELECT job FROM ready UNION ALL SELECT job FROM ready_for) r ON r.job = n.job
+  LEFT JOIN waiting w ON w.job = n.job
+  LEFT JOIN leased l ON l.job = n.job
+  WHERE NOT EXISTS (SELECT 1 FROM ended e WHERE e.job = n.job) GROUP BY 1
+), kept AS (
+  SELECT account, jobs, waiting, next_jobs, next_units, running FROM budget_account WHERE jobs <> 0 OR waiting <> 0 OR next_jobs <> 0 OR next_units <> 0 OR running <> 0
+)
+SELECT 'account', account, what, 'of jobs, waiting, next, their units, and units that run:', jobs, waiting, next_jobs, next_units, running FROM (
+  SELECT 'counts too much or too little' AS what, * FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted) a
+  UNION ALL SELECT 'should count', * FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept) b
+) d LIMIT 20

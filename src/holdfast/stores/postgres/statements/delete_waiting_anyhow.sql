@@ -1,0 +1,1 @@
+DELETE FROM waiting WHERE queue = $1 AND job = $2

@@ -1,0 +1,1 @@
+SELECT name, settings FROM queue WHERE settings LIKE '%"budgets"%' ORDER BY name

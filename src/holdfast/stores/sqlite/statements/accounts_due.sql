@@ -1,0 +1,1 @@
+SELECT account FROM budget_account WHERE wake_at <= ? ORDER BY wake_at LIMIT ?

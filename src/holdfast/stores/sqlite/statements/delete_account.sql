@@ -1,0 +1,1 @@
+DELETE FROM budget_account WHERE account = ?

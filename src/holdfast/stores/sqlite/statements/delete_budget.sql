@@ -1,0 +1,1 @@
+DELETE FROM budget WHERE name = ?

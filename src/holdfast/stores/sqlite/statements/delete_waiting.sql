@@ -1,0 +1,1 @@
+DELETE FROM waiting WHERE account = ? AND queue = ? AND job = ?

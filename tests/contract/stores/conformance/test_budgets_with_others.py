@@ -1,0 +1,152 @@
+"""Jobs that stand aside for a budget, where other features meet them: deadlines, batches, types, operations."""
+
+import pytest
+
+import holdfast.committer.lease
+import holdfast.stores.postgres.loader
+import holdfast.stores.sqlite.loader
+from holdfast.errors import InvalidRequest
+from holdfast.job.budget import Charge
+from holdfast.job.closing import Closing
+from holdfast.job.job import State
+from holdfast.job.job_batch import ClosingJob
+from holdfast.job.operation import STATES, Do, JobFilter
+from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
+from holdfast.messages.commands import ConcludeLease
+from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
+from holdfast.messages.operations import StartOperation
+from holdfast.messages.queries import ExplainJob
+from holdfast.messages.time_commands import AdmitWaiting, EndOverdue, FillTypes
+
+EXPIRED = (State.CANCELLED, "expired")
+
+
+@pytest.fixture
+async def one(client):
+    """A budget of which one unit is held at a time."""
+    await client.do(SetBudget("one", 1))
+    return (Charge("one"),)
+
+
+async def aside(client, **filters):
+    return [job.id for job in await client.walk(**filters) if job.waits is not None]
+
+
+async def how(client, job_id):
+    job = await client.job(job_id)
+    return job.state, job.reason
+
+
+async def test_who_stands_aside_expires_there(client, new, one):
+    await client.put_all([new(budgets=one), new(budgets=one, expires_in_ms=100), new(budgets=one)])
+    first = await client.take()
+    assert await aside(client) == [2, 3]
+    facts = await client.ask(ExplainJob(2))
+    assert facts.job.deadline == client.now + 100
+    assert facts.waits
+    client.clock.advance(100)
+    assert (await client.do(EndOverdue(10))).count == 1
+    assert await how(client, 2) == EXPIRED
+    await client.do(ConcludeLease(first.ref()))
+    assert (await client.take()).id == 3
+    await client.count_again()
+
+
+async def test_who_is_next_and_has_expired_pays_nothing(client, new, one):
+    await client.put_all([new(budgets=one, expires_in_ms=100), new(budgets=one, expires_in_ms=100), new(budgets=one)])
+    client.clock.advance(100)
+    granted = [each.job.id for _ in range(3) for each in await client.lease(limit=5)]
+    await client.do(EndOverdue(10))
+    granted += [each.job.id for each in await client.lease(limit=5)]
+    assert granted == [3]
+    assert [await how(client, number) for number in (1, 2)] == [EXPIRED] * 2
+    await client.count_again()
+
+
+async def test_members_that_stand_aside_are_counted_and_cancelled(client, new, one):
+    closing = [ClosingJob(Closing.FINISH, new("end", budgets=one))]
+    made = await client.do(MakeJobBatch([new(budgets=one) for _ in range(3)], closed=True, closing=closing))
+    first = await client.take()
+    left = await aside(client, batch=made.id)
+    assert len(left) == 2
+    assert (await client.do(CancelJobBatch(made.id, tuple(left)))).count == 2
+    await client.do(ConcludeLease(first.ref()))
+    assert (await client.take("end")).extras.closes.batch == made.id
+    batch = await client.batch(made.id)
+    assert (batch.pending, batch.concluded, batch.cancelled) == (0, 1, 2)
+    await client.count_again()
+
+
+async def test_a_closing_job_waits_for_its_budget(client, new, one):
+    closing = [ClosingJob(Closing.FINISH, new("end", budgets=one))]
+    await client.do(MakeJobBatch([new()], closed=True, closing=closing))
+    await client.put("other", budgets=one)
+    holder = await client.take("other")
+    await client.do(ConcludeLease((await client.take()).ref()))
+    assert len(await aside(client, queue="end")) == 1
+    await client.do(ConcludeLease(holder.ref()))
+    await client.do(AdmitWaiting(10))
+    assert (await client.take("end")).extras.closes is not None
+
+
+async def test_a_closing_job_names_a_budget_that_there_is(client, new, one):
+    bad = [ClosingJob(Closing.FINISH, new("end", budgets=(Charge("none"),)))]
+    with pytest.raises(InvalidRequest, match="no budget none"):
+        await client.do(MakeJobBatch([new()], closed=True, closing=bad))
+    made = await client.do(MakeJobBatch([new()], closed=True, closing=[ClosingJob(Closing.FINISH, new("end", budgets=one))]))
+    await client.do(DeleteBudget("one"))
+    await client.do(ConcludeLease((await client.take()).ref()))
+    assert (await client.do(PutClosingJobs(10))).count == 0, "it is owed until there is one again"
+    await client.do(SetBudget("one", 1))
+    assert (await client.do(PutClosingJobs(10))).count == 1
+    assert (await client.take("end")).extras.closes.batch == made.id
+
+
+async def test_who_comes_back_into_a_queue_that_is_kept_by_type_has_its_type(client, new, one, monkeypatch):
+    for module in (holdfast.committer.lease, holdfast.stores.sqlite.loader, holdfast.stores.postgres.loader):
+        monkeypatch.setattr(module, "TYPES_HEAD", 4)
+    await client.put_all([new(type="other") for _ in range(9)])
+    await client.put_all([new(type="mail", budgets=one) for _ in range(3)])
+    assert await client.lease(types=("none",)) == []
+    while (await client.do(FillTypes("q", 3))).count:
+        pass
+    for number in (10, 11, 12):
+        (granted,) = await client.lease(limit=5, types=("mail",))
+        assert granted.job.id == number
+        assert await client.lease(types=("mail",)) == []
+        await client.do(ConcludeLease(granted.job.ref()))
+    await client.put_all([new(type="mail", budgets=one)])
+    await client.do(BlockBudget("one", None, 1_000))
+    assert await client.lease(types=("mail",)) == []
+    assert await aside(client) == [13]
+    client.clock.advance(1_000)
+    await client.do(AdmitWaiting(10))
+    assert [each.job.id for each in await client.lease(types=("mail",))] == [13]
+    await client.count_again()
+
+
+@pytest.mark.parametrize("do", [Do.CANCEL, Do.DELETE, Do.MOVE])
+async def test_an_operation_reaches_who_stands_aside(client, new, one, do):
+    await client.put_all([new(budgets=one, expires_in_ms=10_000) for _ in range(4)])
+    first = await client.take()
+    to = "elsewhere" if do is Do.MOVE else None
+    options = {} if to is None else {"to": to}
+    await client.do(StartOperation(do, JobFilter("q", state=State.READY), (State.READY,), **options))
+    while await client.backend.operations.work(anyhow=True):
+        pass
+    assert await aside(client, queue="q") == []
+    await client.do(ConcludeLease(first.ref()))
+    if to is not None:
+        await client.do(AdmitWaiting(10))
+        assert len(await client.lease(to, limit=5)) == 1
+        assert len(await aside(client, queue=to)) == 2
+    await client.count_again()
+
+
+async def test_an_operation_promotes_into_the_line_of_a_budget(client, new, one):
+    await client.put_all([new(budgets=one, delay_ms=10_000) for _ in range(3)])
+    await client.do(StartOperation(Do.PROMOTE, JobFilter("q"), STATES[Do.PROMOTE]))
+    while await client.backend.operations.work(anyhow=True):
+        pass
+    assert await aside(client) == [2, 3]
+    await client.count_again()
