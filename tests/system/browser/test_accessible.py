@@ -53,7 +53,7 @@ def test_the_help_dialog_and_the_notices_are_accessible_too(look, server, everyt
 
 def test_all_of_it_works_without_scripts(look, server, api, everything):
     page = look(f"{server.url}/web/queues/reports", scripts=False)
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_text("Queue paused")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     page.goto(f"{server.url}/web/bulk?way=promote&all=1&queue=reports")

@@ -156,7 +156,7 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_paused_and_go
     page.get_by_label("Jobs a second").fill("100")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("heading", name="Delete: running").wait_for()
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     page.get_by_role("heading", name="Delete: paused").wait_for()
     left = api.counts("many")["ready"]
     assert 0 < left < 1_700
@@ -243,7 +243,7 @@ def test_a_payload_is_downloaded_as_it_came(look, server, api):
 def test_a_queue_is_paused_purged_and_deleted(look, server, api):
     api.put("fading", count=3)
     page = look(f"{server.url}/web/queues/fading")
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_text("is paused, with 3 unfinished jobs")).to_be_visible()
     page.get_by_role("checkbox", name=re.compile("^ready")).check()
     page.get_by_role("button", name="Preview…").click()
@@ -421,7 +421,7 @@ def test_under_a_prefix_everything_works_in_a_browser(look, home):
         page = look(f"{server.url}/ops/queue/")
         page.wait_for_url("**/ops/queue/web")
         page.get_by_role("link", name="q", exact=True).click()
-        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Pause", exact=True).click()
         expect(page.get_by_text("Queue paused")).to_be_visible()
         page.goto(f"{server.url}/ops/queue/web/jobs/{job}")
         page.locator("#payload-text").wait_for()

@@ -47,6 +47,10 @@ UNSAID = [
     "needs either cron or interval_ms",
     "cron must have five fields",
     "has no place in a schedule",
+    "has no place here: all of these jobs are for the new batch",
+    "must name each type once",
+    "to must name the queue to move to",
+    "cursor must be a whole number of at least 0",
     "idempotency_mismatch",  # the same key was made up before
     "no_interest",  # nobody wants the event that was made up
 ]

@@ -12,6 +12,7 @@ DEFAULTS = {
     "retention_ms": 86_400_000,
     "retention_jobs": 10_000_000,
     "retention_bytes": 4 << 30,
+    "expires_in_ms": None,
     "retry": {"base_ms": 5_000, "factor": 2.0, "max_ms": 3_600_000, "jitter": 0.1},
 }
 
