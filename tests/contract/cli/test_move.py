@@ -211,7 +211,7 @@ def test_a_source_that_is_not_sound_is_refused_before_anything_is_copied(file, e
         (job,) = spoiling.execute("SELECT min(id) FROM job WHERE extras IS NOT NULL").fetchone()
         spoiling.execute("UPDATE job SET extras = '[null,1' WHERE id = ?", [job])
     spoiling.close()
-    words = ("The source is not sound", f"job {job} of queue q has", "and 3 more", "`holdfast check`")
+    words = ("The source is not sound", f"job {job} of queue q has", "and 4 more", "`holdfast check`")
     is_refused(run("--from", f"sqlite:///{file}", "--to", empty, *dry), *words)
     is_refused(run("--from", f"sqlite:///{file}", "--to", f"sqlite:///{tmp_path}/new.db", *dry), *words)
     assert not (tmp_path / "new.db").exists()
@@ -242,7 +242,7 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     with psycopg.connect(empty, autocommit=True) as broken:
         tables = (
             "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, job_expiry, group_place, kept_answer,"
-            " waiting, budget, budget_account"
+            " waiting, budget, budget_account, job_batch, job_batch_closing, job_batch_member"
         )
         broken.execute(
             f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key, operation"
