@@ -250,7 +250,7 @@ def test_a_queue_is_paused_purged_and_deleted(look, server, api):
     page.get_by_label("Type").fill("remove 3 from fading")
     page.get_by_role("button", name="Purge").click()
     expect(page.get_by_text("Jobs purged: 3.")).to_be_visible()
-    page.get_by_label("Type").fill("delete fading")
+    page.get_by_label("Type delete").fill("delete fading")
     page.get_by_role("button", name="Delete queue").click()
     expect(page.get_by_text("Queue deleted.")).to_be_visible()
 

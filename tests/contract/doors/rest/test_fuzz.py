@@ -49,6 +49,8 @@ UNSAID = [
     "has no place in a schedule",
     "has no place here: all of these jobs are for the new batch",
     "must name each type once",
+    "burst needs a per_ms",
+    "filter.state must be given",
     "to must name the queue to move to",
     "cursor must be a whole number of at least 0",
     "idempotency_mismatch",  # the same key was made up before
