@@ -51,6 +51,8 @@ UNSAID = [
     "must name each type once",
     "burst needs a per_ms",
     "filter.state must be given",
+    "filter or jobs must be given",
+    "can only be given to move",
     "to must name the queue to move to",
     "cursor must be a whole number of at least 0",
     "idempotency_mismatch",  # the same key was made up before
