@@ -32,7 +32,7 @@ _COLUMNS = {
 
 @click.group("budget")
 def commands() -> None:
-    """Manage budgets: how many jobs may start in a time, or run at once, over all queues."""
+    """Limit how many jobs start in a time, or run at once, over all queues."""
 
 
 @commands.command("list", epilog=examples("holdfast budget list", "holdfast budget list --json"))

@@ -93,7 +93,8 @@ async def test_a_job_whose_extras_are_spoiled_is_named_and_nothing_else(place, t
     assert problems[0].startswith(f"extras can be read: job 5 of queue other has {text[:8]!r}: ")
     assert [problem for problem in problems if "job " in problem] == problems[:1]
     assert problems[1:] == [
-        f"{name} agree: can't be checked before all extras can be read" for name in ("deadlines", "group places", "unique keys")
+        f"{name} agree: can't be checked before all extras can be read"
+        for name in ("accounts", "deadlines", "group places", "unique keys")
     ]
 
 
