@@ -75,7 +75,7 @@ class Caller:
     def end(self):
         """It ends well when it is asked to."""
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(40) == 0, self.err.text
+        assert self._process.wait(90) == 0, self.err.text  # a call may be under way, which is repeated while a node is replaced
         self.out.wait_for_end()
         self.err.wait_for_end()
 
