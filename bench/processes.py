@@ -5,6 +5,8 @@ phase of a second or two. Kernels without it fall back to the ticks.
 """
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -76,6 +78,15 @@ def roles(root: int, keeper_mark: str = "holdfast.keeper") -> dict[int, str]:
         else:
             names[pid] = "front" if pid == root else "other"
     return names
+
+
+def memories(pids: Iterable[int]) -> dict[int, Memory]:
+    """The current memory of these processes; one that has ended meanwhile is left out."""
+    found = {}
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = memory(pid)
+    return found
 
 
 def memory(pid: int) -> Memory:

@@ -12,7 +12,7 @@ import msgspec
 from bench.disk import fdatasync_latency
 from bench.figures import Latency
 from bench.orders import Order, Outcome
-from bench.processes import Memory, is_running, memory
+from bench.processes import Memory, is_running, memories, memory
 from bench.server import Commits, Holdfast
 from bench.sizes import Sizes
 
@@ -143,7 +143,7 @@ class Stage:
             callers=int(wanted.get("callers", 1)),
             outcome=outcome,
             roles=roles,
-            memory={pid: memory(pid) for pid in roles if is_running(pid)},
+            memory=memories(pid for pid in roles if is_running(pid)),
             fdatasync=disk,
             commits=self.subject.commits().since(before),
             asked_rate=float(wanted["rate"]) if "rate" in wanted else None,
