@@ -12,7 +12,7 @@ import msgspec
 from holdfast.committer import budgets, joining
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InvalidRequest, breach
+from holdfast.errors import HoldfastError, InvalidRequest, UpgradeUnfinished, breach
 from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
 from holdfast.job.budget import Budget
@@ -45,6 +45,8 @@ from holdfast.stores.formats import UNREADABLE, receipts_of
 from holdfast.stores.store import KeptAnswer, Prefetch, Store, Transaction, TryAgain
 
 _TRIES = 3
+_SINCE_THE_RELEASE = ("expires_at", "batch", "closes", "budgets")
+"""What a job's extras may have and the release before can't read."""
 Item = Head | QueueLine | BudgetLine | ScheduleLine | BatchLine | AnswerLine | Whole | End
 
 
@@ -196,7 +198,7 @@ class Importer:
                     else:
                         known += 1
                 except HoldfastError as error:
-                    if not isinstance(error, InvalidRequest):
+                    if not isinstance(error, InvalidRequest | UpgradeUnfinished):
                         raise
                     raise _Refused(place, error.detail) from None
             await _count_members(batch)
@@ -220,7 +222,7 @@ async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine
     elif isinstance(item, BudgetLine):
         await _take_budget(batch, item)
     elif isinstance(item, ScheduleLine):
-        await _take_schedule(batch.tx, item)
+        await _take_schedule(batch, item)
     elif isinstance(item, BatchLine):
         await _take_batch(batch, item)
     else:
@@ -232,7 +234,10 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
     checks.settings(line.settings)
     if line.paused_types:
         checks.types("queue.paused_types", line.paused_types)
-        await batch.demand_newest_only("types")
+        await batch.demand_newest_only("queue.paused_types")
+    for name in ("expires_in_ms", "budgets"):
+        if getattr(line.settings, name) is not msgspec.UNSET:
+            await batch.demand_newest_only(f"queue.settings.{name}")
     queue = await batch.queue(line.name)
     if queue is None:
         queue = batch.queues[line.name] = await batch.tx.create_queue(line.name, line.created_at)
@@ -247,6 +252,7 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
 
 async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     checks.budget(line.name, line.limit, line.per_ms, line.burst)
+    await batch.demand_newest_only("budget")
     accounts = budgets.accounts_of(batch)
     await accounts.load_budgets([line.name])
     if line.name not in accounts.budgets and await batch.tx.budget_count() >= BUDGETS:
@@ -257,13 +263,15 @@ async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     await batch.tx.save_budget(budget)
 
 
-async def _take_schedule(tx: Transaction, line: ScheduleLine) -> None:
+async def _take_schedule(batch: Batch, line: ScheduleLine) -> None:
+    tx = batch.tx
     checks.schedule_name(line.name)
     try:
         schedule = exported.schedule_of(line)
     except UNREADABLE as error:
         raise InvalidRequest(f"the schedule {line.name} can't be read: {error}") from None
     _check_schedule(schedule)
+    await _demand_readable(batch, schedule.spec.job, "schedule.job")
     if await tx.schedule(line.name) is None and await tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"there are {SCHEDULES} schedules already; that is the most")
     await tx.save_schedule(schedule)
@@ -287,6 +295,7 @@ def _check_schedule(schedule: Schedule) -> None:
 async def _take_batch(batch: Batch, line: BatchLine) -> None:
     """A batch that is there stays as it is: the file is imported again."""
     checks.text("batch.name", line.name, JOB_BATCH_NAME_CHARS)
+    await batch.demand_newest_only("batch")
     try:
         found, closing = exported.batch_of(line)
     except UNREADABLE as error:
@@ -337,8 +346,7 @@ async def _put(batch: Batch, whole: Whole) -> bool:
                 f"job {job.id} is there already, and is another one: of queue {there.queue}. An import goes into a store of its own"
             )
         return False
-    if job.extras.expires_at is not None:
-        await batch.demand_newest_only("job.extras.expires_at")
+    await _demand_readable(batch, job, "job.extras")
     queue = await batch.queue(job.queue)
     if queue is None:
         queue = batch.queues[job.queue] = await batch.tx.create_queue(job.queue, job.created_at)
@@ -361,6 +369,15 @@ async def _put(batch: Batch, whole: Whole) -> bool:
     if job.extras.batch is not None and job.state in HISTORY:
         batch.members_here().moved_of(job.extras.batch)[place_of(job.state)] -= 1  # it is counted in the batch's own line
     return True
+
+
+async def _demand_readable(batch: Batch, job: Job | NewJob, at: str) -> None:
+    """Refuse what a node of the release before could not read, while one may serve the store."""
+    for name in _SINCE_THE_RELEASE:
+        if getattr(job.extras, name):
+            await batch.demand_newest_only(f"{at}.{name}")
+    if isinstance(job, NewJob) and job.expires_in_ms is not None:
+        await batch.demand_newest_only(f"{at}.expires_in_ms")
 
 
 def _without_lease(job: Job, now: int) -> Job:
