@@ -681,9 +681,8 @@ async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(client, co
 async def test_a_queue_whose_jobs_all_pay_takes_none_that_could_not_be_counted(client, connect):
     await client.do(SetBudget("calls", 5))
     await client.do(SetQueue("q", QueueSettings(budgets=(Charge("calls"),)), whole=True))
-    shop = connect()
-    said = refusal(shop)
+    said = refusal(connect())
     assert said[:2] == ("invalid_request", "queue")
     assert "must have no budgets in its settings: for such a queue, enqueue over HTTP" in said[2]
     await client.do(SetQueue("q", QueueSettings(budgets=()), whole=True))
-    assert enqueue(shop) > 0
+    assert enqueue(connect()) > 0
