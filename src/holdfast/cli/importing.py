@@ -4,15 +4,16 @@ A job keeps its id, so that one which is there already is recognized and passed 
 come along, so it is released, as if no server had run when the lease ended. Places in groups are given out anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import msgspec
+from msgspec import UNSET
 
 from holdfast.committer import budgets, joining
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InvalidRequest, UpgradeUnfinished, breach
+from holdfast.errors import HoldfastError, InvalidRequest, breach
 from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
 from holdfast.job.budget import Budget
@@ -45,8 +46,6 @@ from holdfast.stores.formats import UNREADABLE, receipts_of
 from holdfast.stores.store import KeptAnswer, Prefetch, Store, Transaction, TryAgain
 
 _TRIES = 3
-_SINCE_THE_RELEASE = ("expires_at", "batch", "closes", "budgets")
-"""What a job's extras may have and the release before can't read."""
 Item = Head | QueueLine | BudgetLine | ScheduleLine | BatchLine | AnswerLine | Whole | End
 
 
@@ -139,6 +138,9 @@ def _check(whole: Whole) -> None:
             raise InvalidRequest(f"job.{field} is not JSON: {fault}", field=f"job.{field}")
 
 
+_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets")
+
+
 class Importer:
     """Takes items, and writes them some hundred at a time."""
 
@@ -198,7 +200,7 @@ class Importer:
                     else:
                         known += 1
                 except HoldfastError as error:
-                    if not isinstance(error, InvalidRequest | UpgradeUnfinished):
+                    if not isinstance(error, InvalidRequest):
                         raise
                     raise _Refused(place, error.detail) from None
             await _count_members(batch)
@@ -229,15 +231,20 @@ async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine
         await _take_answer(batch.tx, item)
 
 
+async def _demand_newest(batch: Batch, given: object, names: Sequence[str], at: str) -> None:
+    """Raise `UpgradeUnfinished` for a field that nodes of the release before, which may still serve the store, could not read."""
+    for name in names:
+        if getattr(given, name) not in (None, UNSET, ()):
+            await batch.demand_newest_only(at + name)
+
+
 async def _take_queue(batch: Batch, line: QueueLine) -> None:
     checks.queue_name("queue.name", line.name)
     checks.settings(line.settings)
     if line.paused_types:
         checks.types("queue.paused_types", line.paused_types)
-        await batch.demand_newest_only("queue.paused_types")
-    for name in ("expires_in_ms", "budgets"):
-        if getattr(line.settings, name) is not msgspec.UNSET:
-            await batch.demand_newest_only(f"queue.settings.{name}")
+        await batch.demand_newest_only("types")
+    await _demand_newest(batch, line.settings, ("expires_in_ms", "budgets"), "queue.settings.")
     queue = await batch.queue(line.name)
     if queue is None:
         queue = batch.queues[line.name] = await batch.tx.create_queue(line.name, line.created_at)
@@ -252,7 +259,7 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
 
 async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     checks.budget(line.name, line.limit, line.per_ms, line.burst)
-    await batch.demand_newest_only("budget")
+    await batch.demand_newest_only("budgets")
     accounts = budgets.accounts_of(batch)
     await accounts.load_budgets([line.name])
     if line.name not in accounts.budgets and await batch.tx.budget_count() >= BUDGETS:
@@ -271,7 +278,8 @@ async def _take_schedule(batch: Batch, line: ScheduleLine) -> None:
     except UNREADABLE as error:
         raise InvalidRequest(f"the schedule {line.name} can't be read: {error}") from None
     _check_schedule(schedule)
-    await _demand_readable(batch, schedule.spec.job, "schedule.job")
+    await _demand_newest(batch, schedule.spec.job, ("expires_in_ms",), "schedule.job.")
+    await _demand_newest(batch, schedule.spec.job.extras, _NEWER_EXTRAS, "schedule.job.")
     if await tx.schedule(line.name) is None and await tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"there are {SCHEDULES} schedules already; that is the most")
     await tx.save_schedule(schedule)
@@ -346,7 +354,7 @@ async def _put(batch: Batch, whole: Whole) -> bool:
                 f"job {job.id} is there already, and is another one: of queue {there.queue}. An import goes into a store of its own"
             )
         return False
-    await _demand_readable(batch, job, "job.extras")
+    await _demand_newest(batch, job.extras, _NEWER_EXTRAS, "job.extras.")
     queue = await batch.queue(job.queue)
     if queue is None:
         queue = batch.queues[job.queue] = await batch.tx.create_queue(job.queue, job.created_at)
@@ -369,15 +377,6 @@ async def _put(batch: Batch, whole: Whole) -> bool:
     if job.extras.batch is not None and job.state in HISTORY:
         batch.members_here().moved_of(job.extras.batch)[place_of(job.state)] -= 1  # it is counted in the batch's own line
     return True
-
-
-async def _demand_readable(batch: Batch, job: Job | NewJob, at: str) -> None:
-    """Refuse what a node of the release before could not read, while one may serve the store."""
-    for name in _SINCE_THE_RELEASE:
-        if getattr(job.extras, name):
-            await batch.demand_newest_only(f"{at}.{name}")
-    if isinstance(job, NewJob) and job.expires_in_ms is not None:
-        await batch.demand_newest_only(f"{at}.expires_in_ms")
 
 
 def _without_lease(job: Job, now: int) -> Job:

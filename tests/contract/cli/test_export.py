@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 from cluster.postgres import server as postgres
 from holdfast.cli.entry import main
 from holdfast.cli.entry import main as every_command
-from holdfast.stores.postgres.migrate import beside
 from holdfast.units import counted, is_or_are
 from tests.contract.cli.test_backup import is_refused
 from tests.contract.cli.test_move import filled_store
@@ -354,34 +353,6 @@ def test_a_line_that_cant_be_taken_is_named_and_all_before_it_is_in(line, says, 
     is_refused(take(path, store), "line 4: ", says, "2 jobs are in")
     assert [one["id"] for one in things(export(store).stdout_bytes, "job")] == [5, 6]
     is_sound(store)
-
-
-NEWER = {
-    "queue.settings.expires_in_ms": {"queue": {"name": "q", "created_at": 1, "settings": {"expires_in_ms": 5}}},
-    "queue.settings.budgets": {"queue": {"name": "q", "created_at": 1, "settings": {"budgets": [{"name": "b"}]}}},
-    "queue.paused_types": {"queue": {"name": "q", "created_at": 1, "paused_types": ["a"]}},
-    "budget": {"budget": {"name": "b", "limit": 1, "created_at": 1}},
-    "schedule.job.budgets": {
-        "schedule": {
-            "name": "s",
-            "try_at": 1,
-            "state": STATE | {"job": STATE["job"] | {"extras": {"budgets": [{"name": "b"}]}}},
-        }
-    },
-    "batch": {"batch": {"id": 3, "name": "", "created_at": 1, "queues": [], "closed": True, "concluded": 0, "cancelled": 0}},
-    "job.extras.expires_at": job(extras={"expires_at": 1 << 50}),
-    "job.extras.batch": job(extras={"batch": 3}),
-    "job.extras.budgets": job(extras={"budgets": [{"name": "b"}]}),
-}
-
-
-@pytest.mark.parametrize("field", NEWER)
-def test_what_the_release_before_could_not_read_is_not_imported_until_the_upgrade_is_finished(field, database, tmp_path):
-    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
-    assert take(written(tmp_path / "empty.ndjson"), database.url()).exit_code == 1  # it has no end, and the schema is there
-    database.sql(f"UPDATE holdfast.schema_version SET min_compatible = {beside()}", database="holdfast")
-    path = written(tmp_path / "some.ndjson", job(id=5), NEWER[field])
-    is_refused(take(path, database.url()), f"line 3: {field} is not there until the upgrade is finished", "1 job is in")
 
 
 def test_two_jobs_with_one_unique_key_and_an_id_of_another_job_are_named(place, tmp_path):
