@@ -96,6 +96,8 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     batch: int | None = None
     closes: Closes | None = None
     budgets: tuple[Charge, ...] = ()
+    fair_key: str | None = None
+    fair_cost: int = 1
 
 
 NO_EXTRAS = Extras()
