@@ -285,24 +285,34 @@ async def demand(batch: Batch, jobs: Sequence[NewJob]) -> None:
 async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
     """Refuse new jobs of more fair keys than one priority of a queue may have."""
     shares = batch.shares_here()
-    named = [
-        (queue.id, PRIORITY_DEFAULT if new.priority is None else new.priority, new)
-        for new in jobs
-        if (queue := shares.queues.get(new.queue))
-    ]
-    await shares.load_clocks([(number, priority) for number, priority, _ in named])
-    for number, priority in {(number, priority) for number, priority, _ in named}:
-        clock = shares.clocks[number, priority]
-        if clock.lines + len(jobs) <= FAIR_KEYS:
+    queues, clocks = shares.queues, shares.clocks
+    for new in jobs:
+        queue = queues.get(new.queue)
+        if queue is None:
             continue
-        keys = {(number, priority, new.extras.fair_key or "") for one, at, new in named if (one, at) == (number, priority)}
-        await shares.load(keys)
-        if clock.lines + sum([shares.lines[one].waiting <= 0 for one in keys]) > FAIR_KEYS:
-            raise InvalidRequest(
-                f"Jobs of {FAIR_KEYS} fair keys wait in this queue at this priority already; that is the most.",
-                field="fair_key",
-                limit=FAIR_KEYS,
-            )
+        at = queue.id, PRIORITY_DEFAULT if new.priority is None else new.priority
+        clock = clocks.get(at)
+        if clock is None:
+            await shares.load_clocks([at])
+            clock = clocks[at]
+        if clock.lines + len(jobs) > FAIR_KEYS:
+            await _count_keys(batch, queue, at[1], jobs)
+
+
+async def _count_keys(batch: Batch, queue: Queue, priority: int, jobs: Sequence[NewJob]) -> None:
+    shares = batch.shares_here()
+    keys = {
+        (queue.id, priority, new.extras.fair_key or "")
+        for new in jobs
+        if new.queue == queue.name and (PRIORITY_DEFAULT if new.priority is None else new.priority) == priority
+    }
+    await shares.load(keys)
+    if shares.clocks[queue.id, priority].lines + sum([shares.lines[one].waiting <= 0 for one in keys]) > FAIR_KEYS:
+        raise InvalidRequest(
+            f"Jobs of {FAIR_KEYS} fair keys wait in this queue at this priority already; that is the most.",
+            field="fair_key",
+            limit=FAIR_KEYS,
+        )
 
 
 async def switch(batch: Batch, queue: Queue) -> None:

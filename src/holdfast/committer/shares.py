@@ -44,22 +44,24 @@ class Shares:
     async def count(self, changes: Iterable[Change]) -> None:
         """Count jobs as they are now instead of as they were, and move the turns of those that were started."""
         moves: list[tuple[LineId | None, LineId | None, Job]] = []
-        queues = self.queues
+        queues, known, missing = self.queues, self.lines, False
         for change in changes:
             before, after = change.before, change.after
-            if (before is None or before.state is not READY) and (after is None or after.state is not READY):
-                continue
+            left = before if before is not None and before.state is READY else None
+            came = after if after is not None and after.state is READY else None
             some = after or before
-            queue = queues.get(some.queue) if some is not None else None
+            if some is None or (left is None and came is None):
+                continue
+            queue = queues.get(some.queue)
             if queue is None or queue.sharing is None:
                 continue
-            was = rules.line_of(queue.id, queue.sharing, before)
-            now = rules.line_of(queue.id, queue.sharing, after)
-            if was is not now and was != now and some is not None:
+            was = None if left is None else rules.line_of(queue.id, queue.sharing, left)
+            now = None if came is None else rules.line_of(queue.id, queue.sharing, came)
+            if was != now:
                 moves.append((was, now, some))
-        if not moves:
-            return
-        await self.load([one for was, now, _ in moves for one in (was, now) if one is not None])
+                missing = missing or (was is not None and was not in known) or (now is not None and now not in known)
+        if missing:
+            await self.load([one for was, now, _ in moves for one in (was, now) if one is not None])
         for was, now, job in moves:
             if was is not None:
                 line, clock = self.touch(was)

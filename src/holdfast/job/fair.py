@@ -16,7 +16,7 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast.job.job import Job, is_next
+from holdfast.job.job import Job
 from holdfast.limits import FAIR_UNIT, ID_MAX
 
 _Place = Annotated[int, msgspec.Meta(ge=-1, le=ID_MAX)]
@@ -77,19 +77,14 @@ class Clock(msgspec.Struct, gc=False):
     lines: int = 0
 
 
-def line_of(queue: int, sharing: Sharing, job: Job | None) -> LineId | None:
-    """The line in which a job is counted, if it is in one. One whose row can't be read is in none."""
-    if (
-        job is None
-        or not is_next(job)
-        or sharing.clearing
-        or job.extras.worker is not None
-        or job.extras.unreadable is not None
-    ):
+def line_of(queue: int, sharing: Sharing, job: Job) -> LineId | None:
+    """The line in which a ready job is counted, if it is in one. One whose row can't be read is in none."""
+    extras = job.extras
+    if job.held or job.waits is not None or extras.worker is not None or extras.unreadable is not None or sharing.clearing:
         return None
     if sharing.upto is not None and (job.priority, job.id) > sharing.upto:
         return None
-    return queue, job.priority, job.extras.fair_key or ""
+    return queue, job.priority, extras.fair_key or ""
 
 
 def step(cost: int, weight: int) -> int:

@@ -57,7 +57,7 @@ class FillTypes(Command[Counted], frozen=True, tag=64):
     limit: int
 
 
-class SortShares(Command[Counted], frozen=True, tag=191):
+class SortShares(Command[Counted], frozen=True, tag=251):
     """Sort the next ready jobs of a queue by their fair keys, or forget that they are."""
 
     phase: ClassVar[Phase] = Phase.TIME
@@ -66,7 +66,7 @@ class SortShares(Command[Counted], frozen=True, tag=191):
     limit: int
 
 
-class ForgetShares(Command[Counted], frozen=True, tag=192):
+class ForgetShares(Command[Counted], frozen=True, tag=252):
     """Forget fair keys that have nothing waiting, and have had no more than others."""
 
     phase: ClassVar[Phase] = Phase.TIME

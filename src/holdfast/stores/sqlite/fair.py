@@ -1,15 +1,17 @@
 """Fair shares in a file: lines and clocks are remembered between transactions, as they are on disk."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import apsw
 
 from holdfast.job.fair import Clock, Line, LineId
 from holdfast.job.queue import Queue
-from holdfast.limits import FAIR_CHUNK, FAIR_LINES_KEPT
+from holdfast.limits import FAIR_CHUNK, FAIR_LINES_KEPT, GRANT_BYTES
 from holdfast.stores.by_type import OrderedJobs
-from holdfast.stores.rows import fair_key_of, json_text
+from holdfast.stores.formats import UNREADABLE
+from holdfast.stores.rows import Row, fair_key_of, json_text, ready_of
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
@@ -79,6 +81,12 @@ class FairRows:
     ) -> list[list[int]]:
         """The ids of the first jobs of each line."""
         execute, found = self._db.execute, []
+        if types is None and len(asked) > 1 and all(most == 1 for _, most in asked):
+            keys = json_text([line.key for line, _ in asked])
+            return [
+                [job] if job is not None else []
+                for _, job in execute(SQL["fair_firsts"], (queue.id, asked[0][0].priority, keys))
+            ]
         for line, most in asked:
             bindings = (queue.id, line.priority, line.key, line.first, most)
             ids: list[Any]
@@ -92,10 +100,19 @@ class FairRows:
     async def ready_at(self, queue: Queue, places: Sequence[tuple[int, int]]) -> OrderedJobs:
         """The jobs at these places."""
         bindings = (queue.id, json_text(places), len(places))
+        if queue.tally.bytes <= GRANT_BYTES:
+            name = queue.name
+            with suppress(*UNREADABLE):
+                lean = self._db.execute(SQL["next_ready_at_lean"], bindings).fetchall()
+                if len(lean) == len(places):
+                    return [ready_of(row, name) for row in lean]
         found = self._line("next_ready_at", bindings, queue.name)
         if len(found) < len(places) and self._recover("recover_ready", (queue.id, FAIR_CHUNK)):
             found = self._line("next_ready_at", bindings, queue.name)
         return found
+
+    def _several(self, statement: str, many: Sequence[Row]) -> int:
+        raise NotImplementedError
 
     def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> OrderedJobs:
         raise NotImplementedError
@@ -108,8 +125,10 @@ class FairRows:
         if lines:
             for line in lines:
                 self._cache.lines[line.id] = line
-            rows = [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines]
-            self._db.executemany(SQL["save_fair_line"], rows)
+            self._several(
+                "save_fair_line",
+                [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines],
+            )
         if gone:
             for line in gone:
                 self._cache.lines.pop(line.id, None)
