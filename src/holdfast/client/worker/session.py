@@ -66,6 +66,7 @@ class Session:
         self._runner = Runner(self._changed.set)
         self.endings = Conclusions(channel, holder, reach, self._ended)
         self.quiet = False
+        self.taken = 0  # jobs so far
         self._failures = 0
         self._main: asyncio.Task[None] | None = None
 
@@ -147,6 +148,7 @@ class Session:
         return self._bounds.concurrency + self._bounds.prefetch - len(self._held) - stuck
 
     def _begin(self, jobs: list[Job]) -> None:
+        self.taken += len(jobs)
         for job in jobs:
             held = HeldJob(job, self._holder.note)
             self._held.add(held)
