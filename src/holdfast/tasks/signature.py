@@ -52,7 +52,7 @@ class Signature:
         self._bound: inspect.Signature | None = None
         hints: dict[str, Any] = {}
         if function is not None:
-            hints = _hints(task, function)
+            hints = hints_of(task, function)
             listed = list(inspect.signature(function).parameters.values())
             self.takes_job = bool(listed) and _is_job(hints.get(listed[0].name))
             self._bound = inspect.Signature([_checked(task, each, hints) for each in listed[self.takes_job :]])
@@ -97,13 +97,17 @@ class Signature:
 
     def read(self, payload: bytes | Raw) -> dict[str, Any]:
         """The arguments by name; raises `InvalidArguments`. No payload at all is no arguments."""
-        try:
-            read = self._arguments.read(b"{}" if bytes(payload) == b"null" else payload)
-        except (ValueError, RecursionError) as error:
-            raise InvalidArguments(f"{self.task}: {_words(error)}") from None
+        read = self.read_by(self._arguments, b"{}" if bytes(payload) == b"null" else payload)
         if isinstance(read, dict):
             return read
         return {name: value for name in self.parameters if (value := getattr(read, name)) is not UNSET}
+
+    def read_by(self, content: Content, payload: bytes | Raw) -> Any:
+        """What a payload has, by these rules; raises `InvalidArguments`."""
+        try:
+            return content.read(payload)
+        except (ValueError, RecursionError) as error:
+            raise InvalidArguments(f"{self.task}: {_words(error)}") from None
 
 
 def _words(error: Exception) -> str:
@@ -117,7 +121,8 @@ def _words(error: Exception) -> str:
     return f"{where}: {said[:1].lower()}{said[1:]}".removeprefix(": ")
 
 
-def _hints(task: str, function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(task: str, function: Callable[..., Any]) -> dict[str, Any]:
+    """Its annotations; raises `ValueError`."""
     try:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:

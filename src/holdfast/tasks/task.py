@@ -14,6 +14,7 @@ from holdfast.client.aio.client import AsyncClient
 from holdfast.client.contents import encode
 from holdfast.client.sync.client import Client
 from holdfast.client.types import NewJob, Receipt
+from holdfast.client.worker import HeldJob
 from holdfast.limits import KEY_CHARS
 from holdfast.tasks import options
 from holdfast.tasks.options import CallOptions, DefinedOptions, Duration, Key
@@ -67,7 +68,7 @@ class Task(Generic[P, R]):
     def __init__(self, tasks: "Tasks", name: str, function: Callable[..., Any] | None, given: dict[str, Any]) -> None:
         self.name = name
         self.function = function
-        self.signature = Signature(name, function)
+        self.signature = self._read_signature(function)
         self.timeout_s: float | None = None
         if "timeout" in given:
             self.timeout_s = options.milliseconds(f"{name}: timeout", given["timeout"], 1) / 1_000
@@ -78,6 +79,9 @@ class Task(Generic[P, R]):
         self._read_options()
         if function is not None:
             functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
+
+    def _read_signature(self, function: Callable[..., Any] | None) -> Signature:
+        return Signature(self.name, function)
 
     def _read_options(self) -> None:
         given = self._given
@@ -98,6 +102,11 @@ class Task(Generic[P, R]):
         if unknown:
             raise ValueError(f"{self.name}: {which} asks for {unknown[0]!r}, which is no parameter of it")
         return key, names
+
+    def run(self, held: HeldJob, arguments: dict[str, Any]) -> Any:
+        """Call its function for a job. What it returns may be a coroutine."""
+        assert self.function is not None, "only what has a function is run"
+        return self.function(*([held] if self.signature.takes_job else []), **arguments)
 
     @property
     def queue(self) -> str:

@@ -13,6 +13,7 @@ from holdfast.client.tls import Path
 from holdfast.client.types import NewJob
 from holdfast.client.worker import HeldJob
 from holdfast.tasks import options
+from holdfast.tasks.batches import BatchTask
 from holdfast.tasks.decorator import Decorator
 from holdfast.tasks.eager import AsyncEager, Eager, finished, not_held
 from holdfast.tasks.options import Duration, TaskOptions
@@ -24,6 +25,7 @@ C = TypeVar("C", Client, AsyncClient)
 F = TypeVar("F", bound=Callable[..., Any])
 Around = Callable[[Any], AbstractContextManager[Any]]
 Missed = Literal["one", "skip", "all"]
+_RUN = (SyncTask, AsyncTask, BatchTask)  # what has a function
 
 
 class Connection(TypedDict, total=False):
@@ -98,7 +100,9 @@ class Tasks:
         return Decorator(define)
 
     def _define(self, function: Callable[..., Any], given: dict[str, Any]) -> Task[..., Any]:
-        kind = AsyncTask if inspect.iscoroutinefunction(function) else SyncTask
+        kind: Callable[..., Task[..., Any]] = AsyncTask if inspect.iscoroutinefunction(function) else SyncTask
+        if "batch" in given:
+            kind = BatchTask
         return self._add(kind(self, *self._named(function, given)))
 
     def _named(self, function: Any, given: dict[str, Any]) -> tuple[str, Callable[..., Any], dict[str, Any]]:
@@ -188,10 +192,10 @@ class Tasks:
 
     # ---------------------------------------------------------------------------------------------------- workers
 
-    def runnable(self, name: str) -> SyncTask[..., Any] | AsyncTask[..., Any]:
+    def runnable(self, name: str) -> Task[..., Any]:
         """A task with its function. Raises `ValueError`."""
         task = self._by_name.get(name)
-        if isinstance(task, SyncTask | AsyncTask):
+        if isinstance(task, _RUN):
             return task
         raise ValueError(f"{name}: this program has no function to run it")
 
@@ -207,7 +211,7 @@ class Tasks:
 
     def worker(self, queues: Sequence[str] | None = None, **given: Unpack[WorkerOptions]) -> TaskWorker:
         """A worker for all tasks, on all queues that they name, or on these; see `Worker`. Raises `ValueError`."""
-        listed = [task for task in self._by_name.values() if isinstance(task, SyncTask | AsyncTask)]
+        listed = [task for task in self._by_name.values() if isinstance(task, _RUN)]
         if not listed:
             raise ValueError("there is no task to run: define one with @tasks.task, and import its module")
         names = list(dict.fromkeys(task.queue for task in listed)) if queues is None else list(queues)
@@ -232,7 +236,13 @@ class Tasks:
     def call(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function itself, with a job of its own if it takes one."""
         assert task.function is not None, "a stub is not called"
-        job = [not_held(NewJob(queue=task.queue, type=task.name))] if task.signature.takes_job else []
+        job: list[Any] = []
+        if task.signature.takes_job:
+            made = [
+                not_held(NewJob(queue=task.queue, type=task.name))
+                for _ in range(len(args[0]) if isinstance(task, BatchTask) else 1)
+            ]
+            job = [made] if isinstance(task, BatchTask) else made
         return task.function(*job, *args, **kwargs)
 
 

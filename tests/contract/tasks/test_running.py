@@ -361,10 +361,9 @@ def test_a_job_that_kills_its_processes_is_quarantined(program, witness):
     witness.set_queue("cli", max_crashes=2)
     worker = program("app", "--processes", "1", "--reload", "--queues", "cli")
     job = witness.enqueue("cli", type="kill", lease_ms=1_000).id
-    beside = witness.enqueue("cli", type="pid", lease_ms=1_000).id
     ended = witness.wait(job, 60)
     assert (ended.state, ended.reason, ended.crashes, ended.failures) == ("dead", "crashed", 2, 0)
-    assert isinstance(witness.result(beside, 60), int)
+    assert isinstance(witness.result(witness.enqueue("cli", type="pid").id, 60), int)
     worker.send_signal(signal.SIGTERM)
     said, _ = worker.communicate(timeout=60)
     assert (worker.returncode, said.count("was killed by SIGKILL; another one is started")) == (0, 2), said

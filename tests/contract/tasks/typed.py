@@ -60,6 +60,25 @@ def declared(name: str) -> bytes:
     raise NotImplementedError
 
 
+@tasks.task(queue="rows", batch=100, wait=timedelta(seconds=0.5))
+def insert(rows: list[Sent]) -> list[int | Exception]:
+    return [len(row.to) for row in rows]
+
+
+@tasks.task(batch=10, max_attempts=3)
+async def ainsert(jobs: list[Job], rows: list[int]) -> None:
+    assert jobs
+    assert rows
+
+
+@tasks.task(batch="many")  # wrong
+def sized(rows: list[int]) -> None: ...
+
+
+@tasks.task(batch=10)  # wrong
+def no_list(row: int) -> None: ...
+
+
 @tasks.task(queue="mail", max_retries=3)  # wrong
 def misspelt() -> None: ...
 
@@ -82,6 +101,9 @@ def right() -> None:
     assert_type(noted(page=2), None)
     assert_type(nightly.enqueue(days=3), Enqueued[None])
     assert_type(declared.enqueue("a").result(), bytes)
+    assert_type(insert.enqueue(Sent("a")).result(), int)
+    assert_type(insert.many(insert.job(Sent(str(n))) for n in range(3)), list[Enqueued[int]])
+    assert list(insert([Sent("a")])) == [1]
     tasks.stub("other", queue="mail").enqueue(anything=1)
     accepts(send)
 
@@ -92,6 +114,8 @@ async def right_in_coroutines() -> None:
     assert_type(await report("2026-12"), int)
     assert_type(await free.options(queue="other").amany([free.job({"a": 1})]), list[Enqueued[list[str]]])
     assert_type(await hourly(), None)
+    assert_type(await ainsert.options(delay=5).aenqueue(7), Enqueued[None])
+    await ainsert([7])
 
 
 def accepts(task: Task[..., Any]) -> str:
@@ -115,6 +139,9 @@ def wrong() -> None:
     free.enqueue([1])  # wrong
     nightly.enqueue(days="all")  # wrong
     declared.enqueue(1)  # wrong
+    insert.enqueue([Sent("a")])  # wrong
+    insert.enqueue(to="a")  # wrong
+    insert(Sent("a"))  # wrong
     send("7")  # wrong
 
 
