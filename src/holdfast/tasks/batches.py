@@ -19,7 +19,7 @@ from holdfast.client.worker import Failed, HeldJob
 from holdfast.client.worker.threads import Threads
 from holdfast.limits import LEASE_JOBS
 from holdfast.tasks.options import milliseconds
-from holdfast.tasks.signature import Content, InvalidArguments, Signature, hints_of
+from holdfast.tasks.signature import Content, InvalidArguments, Signature, hints_of, injected_in
 from holdfast.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -39,10 +39,15 @@ class BatchSignature(Signature):
         self.task = task
         hints = hints_of(task, function)
         given = hints.pop("return", None)
-        listed = list(hints.values())
+        parameters = list(inspect.signature(function).parameters.values())
+        self.injected = injected_in(task, parameters, hints)
+        for name, each in self.injected.items():
+            if each.wants_job:
+                raise ValueError(f"{task}: {name} needs the job, and a call has many")
+        names = [each.name for each in parameters if each.name not in self.injected]
+        listed = [hints[name] for name in names if name in hints]
         self.takes_job = len(listed) == 2 and _is_jobs(listed[0])
-        names = list(inspect.signature(function).parameters)
-        if names != list(hints) or len(listed) - self.takes_job != 1 or (kind := _element(listed[-1])) is None:
+        if len(names) != len(listed) or len(listed) - self.takes_job != 1 or (kind := _element(listed[-1])) is None:
             raise ValueError(
                 f"{task}: with batch=… it takes one argument, calls: list[Call], and may take jobs: list[Job] before it"
             )
@@ -101,9 +106,12 @@ class BatchTask(Task[[A], R], Generic[A, R, C]):
         assert function is not None, "a batch has a function"
         return BatchSignature(self.name, function)
 
-    def __call__(self, calls: list[A]) -> C:
+    def __call__(self, calls: list[A], **injected: Any) -> C:
         """Just call the function."""
-        return self._tasks.call(self, (calls,), {})  # type: ignore[no-any-return]
+        return self._just_call((calls,), injected)  # type: ignore[no-any-return]
+
+    def _jobs_of(self, held: HeldJob, args: tuple[Any, ...]) -> Any:  # noqa: ARG002
+        return [self._made_up() for _ in args[0]]
 
     def run(self, held: HeldJob, arguments: dict[str, Any]) -> Any:
         """A call for one job alone."""
@@ -112,8 +120,7 @@ class BatchTask(Task[[A], R], Generic[A, R, C]):
 
     def call(self, jobs: list[HeldJob], arguments: list[Any]) -> Any:
         """Call its function."""
-        assert self.function is not None, "a batch has a function"
-        return self.function(*([jobs] if self.signature.takes_job else []), arguments)
+        return self._run([*([jobs] if self.signature.takes_job else []), arguments], {}, self.signature.injected, jobs[0])
 
     async def _only(self, given: Any) -> Any:
         return self._one(await given)

@@ -15,7 +15,7 @@ from holdfast.client.worker import HeldJob
 from holdfast.tasks import options
 from holdfast.tasks.batches import BatchTask
 from holdfast.tasks.decorator import Decorator
-from holdfast.tasks.eager import AsyncEager, Eager, finished, not_held
+from holdfast.tasks.eager import AsyncEager, Eager, finished
 from holdfast.tasks.options import Duration, TaskOptions
 from holdfast.tasks.schedules import Schedules, When
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
@@ -64,6 +64,9 @@ class Tasks:
         self._shutdown: list[Callable[[], Any]] = []
         self._clients: dict[Any, Any] = {}
         self._eager: dict[type, Any] | None = None
+        self.dependency_overrides: dict[
+            Callable[..., Any], Callable[..., Any]
+        ] = {}  # for tests: what to inject in the place of what
 
     # ------------------------------------------------------------------------------------------------ definitions
 
@@ -232,18 +235,6 @@ class Tasks:
             yield eager.jobs
         finally:
             self._eager = before
-
-    def call(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The function itself, with a job of its own if it takes one."""
-        assert task.function is not None, "a stub is not called"
-        job: list[Any] = []
-        if task.signature.takes_job:
-            made = [
-                not_held(NewJob(queue=task.queue, type=task.name))
-                for _ in range(len(args[0]) if isinstance(task, BatchTask) else 1)
-            ]
-            job = [made] if isinstance(task, BatchTask) else made
-        return task.function(*job, *args, **kwargs)
 
 
 def _context_manager(middleware: Callable[..., Any]) -> Around:
