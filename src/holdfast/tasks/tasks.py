@@ -64,6 +64,7 @@ class Tasks:
         self._shutdown: list[Callable[[], Any]] = []
         self._clients: dict[Any, Any] = {}
         self._eager: dict[type, Any] | None = None
+        self.makes_spans = False  # some middleware, so that a worker need not
         self.dependency_overrides: dict[
             Callable[..., Any], Callable[..., Any]
         ] = {}  # for tests: what to inject in the place of what
@@ -145,6 +146,16 @@ class Tasks:
         """Call this when a worker has ended; the last one first."""
         self._shutdown.append(function)
         return function
+
+    def use(self, middleware: Any) -> None:
+        """Register what an object has of `around_attempt`, `around_enqueue`, `on_startup` and `on_shutdown`."""
+        known = ("around_attempt", "around_enqueue", "on_startup", "on_shutdown")
+        found = [name for name in known if hasattr(middleware, name)]
+        if not found or isinstance(middleware, type):
+            raise ValueError(f"{middleware!r} is no middleware: an object with {', '.join(known[:-1])} or {known[-1]}")
+        for name in found:
+            getattr(self, name)(getattr(middleware, name))
+        self.makes_spans = self.makes_spans or getattr(middleware, "makes_spans", False)
 
     def attempting(self, held: HeldJob) -> AbstractContextManager[Any]:
         """All middleware around one attempt."""

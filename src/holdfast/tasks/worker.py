@@ -48,12 +48,13 @@ class TaskWorker(Worker):
         self._names = {task.name for task in listed if task.queue in self.queues}
         self._gatherings: list[Gathering] = []
         for task in listed:
+            spans = tasks.makes_spans
             if isinstance(task, BatchTask):
                 self._gatherings.append(Gathering(task))
                 run = _batch_handler(tasks, task, self._gatherings[-1])
-                self._handlers[task.name] = Handler(run, raw=True, together=task.size)
+                self._handlers[task.name] = Handler(run, raw=True, together=task.size, makes_spans=spans)
             else:
-                self.handler(task.name, timeout_s=task.timeout_s, raw=True)(_handler(tasks, task))
+                self._handlers[task.name] = Handler(_handler(tasks, task), False, task.timeout_s, True, makes_spans=spans)
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         async with self._tasks.running():

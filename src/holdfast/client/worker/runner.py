@@ -26,7 +26,7 @@ _UNHANDLED_MAX_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A function, and how it is to be run. `timeout_s` bounds one attempt; `raw`: it also gets payloads that Python can't
-    represent; `together`: that many jobs at once are run in one call (see `lanes.py`).
+    represent; `together`: that many jobs at once are run in one call (see `lanes.py`); `makes_spans`: of OpenTelemetry, so that a worker makes none around it.
     """
 
     function: Callable[[HeldJob], Any]
@@ -34,6 +34,7 @@ class Handler:
     timeout_s: float | None = None
     raw: bool = False
     together: int = 0
+    makes_spans: bool = False
     is_coroutine: bool = field(init=False)  # it runs in the event loop
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from holdfast.client import traces
@@ -169,8 +170,9 @@ class Session:
         try:
             if held.cut_off:
                 raise asyncio.CancelledError
-            with traces.processing(held.job) as span:
-                verdict = await self._runner.run(self._find(held.type), held)
+            handler = self._find(held.type)
+            with nullcontext() if handler is not None and handler.makes_spans else traces.processing(held.job) as span:
+                verdict = await self._runner.run(handler, held)
                 if isinstance(verdict, Fail):
                     traces.failed(span, as_reason(verdict).reason)
         except asyncio.CancelledError as error:
