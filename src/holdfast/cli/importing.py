@@ -252,7 +252,7 @@ async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     if line.name not in accounts.budgets and await batch.tx.budget_count() >= BUDGETS:
         raise InvalidRequest(f"there are {BUDGETS} budgets already; that is the most")
     until = min(line.blocked_until, batch.now + BUDGET_BLOCK_MS_MAX)
-    budget = Budget(line.name, line.limit, line.per_ms, line.burst or line.limit, until, line.created_at)
+    budget = Budget(line.name, line.limit, line.per_ms, line.burst or line.limit, until, line.created_at, batch.now)
     accounts.budgets[line.name] = budget
     await batch.tx.save_budget(budget)
 

@@ -69,7 +69,8 @@ async def demand(batch: Batch, charges: Sequence[Charge]) -> None:
 
 def add_queues(new: NewJob, queue: Queue) -> None:
     """Let a new job pay what its queue's settings say, too."""
-    new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, queue.policy.budgets))
+    added = queue.policy.budgets
+    new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, added), queue_budgets=added)
 
 
 async def settle(batch: Batch) -> None:
