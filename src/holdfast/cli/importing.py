@@ -4,10 +4,11 @@ A job keeps its id, so that one which is there already is recognized and passed 
 come along, so it is released, as if no server had run when the lease ended. Places in groups are given out anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import msgspec
+from msgspec import UNSET
 
 from holdfast.committer import budgets, joining
 from holdfast.committer.batch import Batch
@@ -137,6 +138,9 @@ def _check(whole: Whole) -> None:
             raise InvalidRequest(f"job.{field} is not JSON: {fault}", field=f"job.{field}")
 
 
+_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets")
+
+
 class Importer:
     """Takes items, and writes them some hundred at a time."""
 
@@ -220,11 +224,18 @@ async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine
     elif isinstance(item, BudgetLine):
         await _take_budget(batch, item)
     elif isinstance(item, ScheduleLine):
-        await _take_schedule(batch.tx, item)
+        await _take_schedule(batch, item)
     elif isinstance(item, BatchLine):
         await _take_batch(batch, item)
     else:
         await _take_answer(batch.tx, item)
+
+
+async def _demand_newest(batch: Batch, given: object, names: Sequence[str], at: str) -> None:
+    """Raise `UpgradeUnfinished` for a field that nodes of the release before, which may still serve the store, could not read."""
+    for name in names:
+        if getattr(given, name) not in (None, UNSET, ()):
+            await batch.demand_newest_only(at + name)
 
 
 async def _take_queue(batch: Batch, line: QueueLine) -> None:
@@ -233,6 +244,7 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
     if line.paused_types:
         checks.types("queue.paused_types", line.paused_types)
         await batch.demand_newest_only("types")
+    await _demand_newest(batch, line.settings, ("expires_in_ms", "budgets"), "queue.settings.")
     queue = await batch.queue(line.name)
     if queue is None:
         queue = batch.queues[line.name] = await batch.tx.create_queue(line.name, line.created_at)
@@ -247,6 +259,7 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
 
 async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     checks.budget(line.name, line.limit, line.per_ms, line.burst)
+    await batch.demand_newest_only("budgets")
     accounts = budgets.accounts_of(batch)
     await accounts.load_budgets([line.name])
     if line.name not in accounts.budgets and await batch.tx.budget_count() >= BUDGETS:
@@ -257,13 +270,16 @@ async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     await batch.tx.save_budget(budget)
 
 
-async def _take_schedule(tx: Transaction, line: ScheduleLine) -> None:
+async def _take_schedule(batch: Batch, line: ScheduleLine) -> None:
+    tx = batch.tx
     checks.schedule_name(line.name)
     try:
         schedule = exported.schedule_of(line)
     except UNREADABLE as error:
         raise InvalidRequest(f"the schedule {line.name} can't be read: {error}") from None
     _check_schedule(schedule)
+    await _demand_newest(batch, schedule.spec.job, ("expires_in_ms",), "schedule.job.")
+    await _demand_newest(batch, schedule.spec.job.extras, _NEWER_EXTRAS, "schedule.job.")
     if await tx.schedule(line.name) is None and await tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"there are {SCHEDULES} schedules already; that is the most")
     await tx.save_schedule(schedule)
@@ -287,6 +303,7 @@ def _check_schedule(schedule: Schedule) -> None:
 async def _take_batch(batch: Batch, line: BatchLine) -> None:
     """A batch that is there stays as it is: the file is imported again."""
     checks.text("batch.name", line.name, JOB_BATCH_NAME_CHARS)
+    await batch.demand_newest_only("batch")
     try:
         found, closing = exported.batch_of(line)
     except UNREADABLE as error:
@@ -337,8 +354,7 @@ async def _put(batch: Batch, whole: Whole) -> bool:
                 f"job {job.id} is there already, and is another one: of queue {there.queue}. An import goes into a store of its own"
             )
         return False
-    if job.extras.expires_at is not None:
-        await batch.demand_newest_only("job.extras.expires_at")
+    await _demand_newest(batch, job.extras, _NEWER_EXTRAS, "job.extras.")
     queue = await batch.queue(job.queue)
     if queue is None:
         queue = batch.queues[job.queue] = await batch.tx.create_queue(job.queue, job.created_at)

@@ -1,6 +1,6 @@
 """The commands of one transaction: what has been read, what has been decided, and in which order.
 
-    time passes → leases end → managing verbs → new jobs → batches of jobs settle → groups settle → write → leases are given → write
+    time passes → leases end → managing verbs → new jobs → batches of jobs, groups and budgets settle → write → leases are given → write
 
 The order is legal because commands that wait together are concurrent: no caller has the answer to one while sending another. It
 also refuses least: jobs that end make room for new ones, and new ones can be leased at once. Every later decision about a job

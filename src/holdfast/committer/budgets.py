@@ -178,15 +178,15 @@ async def _let_in(batch: Batch, one: str, line: list[Job]) -> int:
     return len(line)
 
 
-async def hold_up(batch: Batch, queue: Queue, jobs: Sequence[Job]) -> bool:
-    """Put those of the next jobs aside again that can't pay: their account was blocked, or made smaller. Whether there were any."""
+async def hold_up(batch: Batch, queue: Queue, jobs: Sequence[Job]) -> int:
+    """Put those of the next jobs aside again that can't pay: their account was blocked, or made smaller. How many."""
     accounts = accounts_of(batch)
     await accounts.load([charge for job in jobs for charge in job.extras.budgets])
-    found = False
+    found = 0
     for job in jobs:
         if (account := accounts.cannot_pay(job)) is not None:
             put_aside(batch, queue, job, account)
-            found = True
+            found += 1
     return found
 
 

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from holdfast.auth.scope import Scope, sees
 from holdfast.committer import budgets, deadlines, worker_registry
 from holdfast.committer.batch import Batch
@@ -24,7 +26,7 @@ from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.store import QueueHeld
 
 _SETS = 8  # of types, by which one queue is read in one batch: calls with further ones are decided in the next
-_PAST_DEADLINE = 1_000  # jobs read in one go once one of them was past its deadline
+_PASSED_AT_ONCE = 1_000  # jobs read in one go once one of them could not be given out
 
 LATER = Refused("later", "")
 """Instead of an answer, to a call that is to be decided again, in the next batch."""
@@ -215,31 +217,43 @@ class Leases:
 
 async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
     """The first jobs in a queue's order. Jobs with unreadable rows and those that can't pay are set aside, those past their deadline end, and
-    others take their places: none, after as many as a transaction changes, and its caller is woken when the tick has ended the rest.
+    others take their places: none, after as many as a transaction changes, and then callers look again after it.
     """
     passed = 0
     while True:
-        head = await read(max(limit, _PAST_DEADLINE) if passed else limit)
-        unlike = [job for job, _ in head if job.extras is not NO_EXTRAS]
-        unfit = [job for job in unlike if _is_unfit(batch, job)]
-        paying = [job for job in unlike if job.extras.budgets and job not in unfit] if unlike else unlike
-        if not (paying and await budgets.hold_up(batch, queue, paying)) and not unfit:
+        head = await read(max(limit, _PASSED_AT_ONCE) if passed else limit)
+        unfit, paying = _sorted_out(batch, head)
+        held_up = await budgets.hold_up(batch, queue, paying) if paying else 0
+        if not held_up and not unfit:
             return head[:limit] if passed else head
         for job in unfit:
             if job.extras.unreadable is not None:
                 set_aside(batch, queue, job)
             else:
                 deadlines.end(batch, queue, job)
-                passed += 1
+        passed += held_up + len(unfit)
         await settle(batch)
         await batch.flush()
         limit = min(limit, queue.may_lease())
-        if limit <= 0 or passed >= BATCH_JOBS:
+        if limit <= 0:
+            return []
+        if passed >= BATCH_JOBS:
+            batch.may_give(queue)
             return []
 
 
-def _is_unfit(batch: Batch, job: Job) -> bool:
-    return job.extras.unreadable is not None or deadlines.has_passed(batch, job)
+def _sorted_out(batch: Batch, head: OrderedJobs) -> tuple[list[Job], list[Job]]:
+    """Of these, the jobs that can't be given out at all, and the others that have to pay."""
+    unfit: list[Job] = []
+    paying: list[Job] = []
+    for job, _ in head:
+        if job.extras is NO_EXTRAS:
+            continue
+        if job.extras.unreadable is not None or deadlines.has_passed(batch, job):
+            unfit.append(job)
+        elif job.extras.budgets:
+            paying.append(job)
+    return unfit, paying
 
 
 async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue | None:
@@ -343,7 +357,7 @@ async def add_progress(batch: Batch, results: list[Answer], indexes: list[int]) 
         result = results[i]
         if isinstance(result, Granted):
             jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
-            results[i] = Granted(jobs, result.now, result.quiet, result.cut)
+            results[i] = replace(result, jobs=jobs)
 
 
 async def _with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:

@@ -55,6 +55,9 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     rules.check(command.spec, batch.now)
     if command.spec.job.expires_in_ms is not None:
         await batch.demand_newest_only("expires_in_ms")
+    for name in ("expires_at", "budgets"):
+        if getattr(command.spec.job.extras, name):
+            await batch.demand_newest_only(name)
     before = await batch.tx.schedule(command.name)
     if before is not None and not rules.is_seen(before, command.scope):
         raise Conflict(f"The name {command.name} is taken.", schedule=command.name)

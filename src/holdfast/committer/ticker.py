@@ -53,7 +53,7 @@ class Ticker:
     def __init__(self, ticks: list[Tick]) -> None:
         self._ticks = ticks
         self._tasks: list[asyncio.Task[None]] = []
-        self._nudged = asyncio.Event()
+        self._nudged = {tick.name: asyncio.Event() for tick in ticks}
         self._stopping = False
         self._started = 0.0
 
@@ -64,7 +64,8 @@ class Ticker:
 
     def nudge(self) -> None:
         """Something is due earlier than planned."""
-        self._nudged.set()
+        for nudged in self._nudged.values():
+            nudged.set()
 
     async def stop(self) -> None:
         """Stop all ticks, including one that swallows a cancellation, as a database driver may while it connects."""
@@ -108,10 +109,12 @@ class Ticker:
         if tick.due is None:
             await asyncio.sleep(self._until_next(tick.period_s))
             return
+        nudged = self._nudged[tick.name]
+        nudged.clear()  # before it is asked: what comes meanwhile may be what the answer leaves out
         while (left := await tick.due()) > 0:
-            self._nudged.clear()
             try:
                 async with asyncio.timeout(min(left, self._until_next(tick.period_s))):
-                    await self._nudged.wait()
+                    await nudged.wait()
             except TimeoutError:
                 pass  # the usual end of a sleep
+            nudged.clear()

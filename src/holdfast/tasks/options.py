@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from holdfast import limits
 from holdfast.client import types
+from holdfast.client.budgets import Charge
 from holdfast.client.worker import outcomes
 
 Duration = timedelta | float
@@ -87,6 +88,7 @@ class TaskOptions(TypedDict, total=False):
     group: Key
     group_limit: int
     tags: Sequence[str]
+    budgets: Sequence[Charge]
     meta: Mapping[str, str]
 
 
@@ -162,6 +164,7 @@ _FIELDS: dict[str, tuple[str, Any]] = {
         "tags",
         Annotated[list[Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS)]], Meta(max_length=limits.TAGS)],
     ),
+    "budgets": ("budgets", Annotated[list[Charge], Meta(max_length=limits.BUDGETS_OF_JOB)]),
     "meta": ("meta", dict[str, str]),
 }
 _OF_THE_CALL: dict[str, tuple[str, Any]] = {  # and of no job

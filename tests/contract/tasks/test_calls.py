@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pydantic
 import pytest
 
 from holdfast import NewJob
+from holdfast.client import Charge
 from holdfast.errors import NotUnique
 from holdfast.tasks import InvalidArguments, Job, NotConcluded, Retry, Tasks
 
@@ -258,6 +259,17 @@ def test_unique_and_group_keys_come_from_arguments(tasks, witness):
     assert put_off.id == held.id
     with pytest.raises(InvalidArguments, match="unique: None is no key of 1 to 256 characters"):
         sync.options(unique=lambda: None).enqueue(7)
+
+
+def test_a_task_names_what_it_costs_and_a_call_may_say_otherwise(tasks, witness):
+    witness.set_budget(budget := f"b{uuid4().hex}", 5)
+
+    @tasks.task(budgets=[Charge(budget)])
+    def ask(page: int) -> None: ...
+
+    assert witness.job(ask.enqueue(1).id).budgets == [Charge(budget)]
+    dear = ask.options(budgets=(Charge(budget, key="tenant-7", cost=3),))
+    assert witness.job(dear.enqueue(1).id).budgets == [Charge(budget, "tenant-7", 3)]
 
 
 def test_options_of_a_call_leave_the_task_as_it_is(tasks, witness):

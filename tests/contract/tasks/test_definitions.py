@@ -83,6 +83,7 @@ def test_a_function_that_cannot_be_a_task(tasks, function, said):
         ({"unique": "x", "on_conflict": "ignore"}, "send: on_conflict: invalid enum value 'ignore'"),
         ({"group_limit": 2}, "send: group_limit says something about group"),
         ({"tags": "a"}, "send: tags: expected `array`"),
+        ({"budgets": ["openai"]}, "send: budgets: expected `object`, got `str`"),
         ({"meta": {"a": 1}}, "send: meta: expected `str`, got `int`"),
     ],
 )

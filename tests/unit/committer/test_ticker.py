@@ -119,6 +119,28 @@ async def test_a_nudge_makes_a_tick_look_at_its_moment_anew(run, turns):
     await asyncio.wait_for(done.wait(), SOON)
 
 
+async def test_a_nudge_while_a_tick_is_asked_for_its_moment_is_not_lost_though_others_wait_for_nudges_too(run):
+    asked, answer = asyncio.Event(), asyncio.Event()
+    moments = [0.0, 100.0]
+
+    async def slow():
+        asked.set()
+        await answer.wait()
+        return moments.pop() if moments else 100.0
+
+    async def idle():
+        return 100.0
+
+    work = Work()
+    ticker = run(Tick("slow", 100, work, slow), Tick("idle", 100, Work(), idle))
+    await asked.wait()
+    ticker.nudge()
+    for _ in range(5):  # the other one looks, and waits again
+        await asyncio.sleep(0)
+    answer.set()
+    await work.reaches(1)
+
+
 async def test_a_tick_that_raises_each_time_is_told_once_and_tried_after_pauses_that_grow(run):
     work = Work(stumbles=10**9)
     began = asyncio.get_running_loop().time()

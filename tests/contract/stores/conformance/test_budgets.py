@@ -281,6 +281,20 @@ async def test_a_change_is_in_force_at_once(client, new, five):
     assert len(await ids(client)) == 11
 
 
+async def test_many_that_could_have_started_are_put_aside_in_bounded_transactions(client, new, monkeypatch):
+    await client.do(SetBudget("many", 100))
+    await client.put_all([new(budgets=names(("many", str(number % 3)))) for number in range(150)])
+    plain = (await client.put()).id
+    await client.do(BlockBudget("many", for_ms=60_000))
+    monkeypatch.setattr("holdfast.committer.lease.BATCH_JOBS", 40)
+    monkeypatch.setattr("holdfast.committer.lease._PASSED_AT_ONCE", 20)
+    aside = []
+    while not (found := await ids(client, limit=1)):
+        aside.append(len(await waiting(client)))
+    assert found == [plain]
+    assert aside == [41, 82, 123]
+
+
 async def test_one_made_smaller_has_those_wait_that_could_have_started(client, new, five):
     await client.put_all([new(budgets=five) for _ in range(5)])
     await client.do(SetBudget("five", 2))

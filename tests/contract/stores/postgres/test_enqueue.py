@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, UpgradeUnfinished
+from holdfast.job.budget import Charge
 from holdfast.job.job import Extras, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, QueueSettings
+from holdfast.messages.budget_commands import SetBudget
 from holdfast.messages.commands import ConcludeLease, EditJob, PurgeQueue, SetQueue
 from holdfast.stores import formats
 from holdfast.stores.postgres.store import PostgresStore
@@ -674,3 +676,13 @@ async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(client, co
     assert enqueue(careful)
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1215261796 AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
     assert postgres_server().value(locks) == 0
+
+
+async def test_a_queue_whose_jobs_all_pay_takes_none_that_could_not_be_counted(client, connect):
+    await client.do(SetBudget("calls", 5))
+    await client.do(SetQueue("q", QueueSettings(budgets=(Charge("calls"),)), whole=True))
+    said = refusal(connect())
+    assert said[:2] == ("invalid_request", "queue")
+    assert "must have no budgets in its settings: for such a queue, enqueue over HTTP" in said[2]
+    await client.do(SetQueue("q", QueueSettings(budgets=()), whole=True))
+    assert enqueue(connect()) > 0

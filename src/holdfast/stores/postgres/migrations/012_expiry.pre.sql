@@ -17,7 +17,8 @@ ALTER TABLE job_error
   ADD COLUMN traceback text,
   ADD COLUMN place text;                    -- file and function in which it was raised
 
--- `holdfast.enqueue` takes a deadline, too. Its functions have two arguments more, so they are other functions: who may call them is kept.
+-- `holdfast.enqueue` takes a deadline, too, writes the type of a job that is ready in a queue which is `typed`, and refuses a queue whose settings have
+-- budgets (014): only a node decides who is next in the line of an account. Its functions have two arguments more, so they are other functions: who may call them is kept.
 
 CREATE TEMP TABLE may_enqueue ON COMMIT DROP AS
   SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
@@ -87,6 +88,9 @@ BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', b.hold_ms || 'ms', true);
   END IF;
   q := hold_queue(p_queue, b.queues);
+  IF json_array_length(q.settings::json -> 'budgets') > 0 THEN
+    PERFORM breach('queue', 'must have no budgets in its settings: for such a queue, enqueue over HTTP');
+  END IF;
   moment := greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint, q.seen_at);
   PERFORM nextval('enqueued');
 
