@@ -76,7 +76,7 @@ async def give_way(batch: Batch, new: NewJob, taken: Job | int, before: Sequence
         return receipt(taken)
     queue = await batch.own(taken)
     if queue.policy.budgets:
-        budgets.add_queues(new, queue)
+        new = budgets.with_queues(new, queue)
     after = lifecycle.overwrite(
         taken, new, batch.now, new.max_attempts or queue.policy.max_attempts, deadlines.expires_in_ms(new, queue)
     )

@@ -3,14 +3,17 @@
 import pytest
 
 from holdfast.job.budget import Charge
-from holdfast.job.job import State
+from holdfast.job.closing import Closing
+from holdfast.job.job import OnConflict, State
+from holdfast.job.job_batch import ClosingJob
 from holdfast.job.queue import QueueSettings
 from holdfast.limits import BUDGET_UNITS_MAX
 from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import ReserveJob
 from holdfast.messages.budget_commands import SetBudget
-from holdfast.messages.commands import ConcludeLease, LeaseJobs, MoveJob, ReleaseLease, SetQueue
+from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs, MoveJob, ReleaseLease, SetQueue
 from holdfast.messages.frame import Refused
+from holdfast.messages.job_batches import MakeJobBatch
 
 ONE = (Charge("b"),)
 
@@ -68,6 +71,41 @@ async def test_a_cost_is_added_to_that_of_the_queue_also_where_both_are_the_most
     assert await started(client) == []
     await client.do(ConcludeLease(job.ref()))
     assert len(await started(client)) == 1
+    await client.count_again()
+
+
+async def test_a_command_that_is_decided_again_adds_the_cost_of_its_queue_once(client, new):
+    await client.do(SetBudget("b", 9))
+    await client.do(SetQueue("q", QueueSettings(budgets=ONE), whole=False))
+    command = Enqueue([new(), new(budgets=ONE)])
+    for _ in range(2):
+        await client.do(command)
+    costs = [[charge.cost for charge in job.extras.budgets] for job in await client.walk()]
+    assert sorted(costs) == [[1], [1], [2], [2]]
+
+
+async def test_a_job_that_replaces_another_pays_what_the_queue_adds_now(client, new):
+    await client.do(SetBudget("b", 9))
+    await client.put(unique_key="u", budgets=ONE)
+    await client.do(SetQueue("q", QueueSettings(budgets=(Charge("b", "", 2),)), whole=False))
+    for on, own, paid in ((OnConflict.REPLACE, 1, 3), (OnConflict.DEBOUNCE, 4, 6), (OnConflict.EXISTING, 1, 6)):
+        await client.put(unique_key="u", on_conflict=on, budgets=(Charge("b", "", own),))
+        (job,) = await client.walk()
+        assert [charge.cost for charge in job.extras.budgets] == [paid]
+        await client.count_again()
+    moved = (await client.do(MoveJob(1, "r"))).jobs[0].id
+    assert (await client.job(moved)).extras.budgets == (Charge("b", "", 4),)
+
+
+async def test_a_follow_up_and_a_closing_job_pay_what_their_queue_adds_and_leave_it_there(client, new):
+    await client.do(SetBudget("b", 9))
+    for queue in ("q", "end"):
+        await client.do(SetQueue(queue, QueueSettings(budgets=ONE), whole=False))
+    await client.do(MakeJobBatch([new()], closed=True, closing=[ClosingJob(Closing.FINISH, new("end", budgets=ONE))]))
+    (first,) = await started(client)
+    await client.do(ConcludeLease(first.ref(), then=[new("r"), new("q", budgets=ONE)]))
+    costs = {job.queue: job.extras.budgets for job in await client.walk() if job.id != first.id}
+    assert costs == {"r": (), "q": (Charge("b", "", 2),), "end": (Charge("b", "", 2),)}
     await client.count_again()
 
 

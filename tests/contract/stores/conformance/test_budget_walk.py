@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -39,6 +40,7 @@ from holdfast.messages.frame import Refused
 from holdfast.messages.job_batches import MakeJobBatch, PutClosingJobs
 from holdfast.messages.time_commands import AdmitWaiting, EndOverdue, ExpireLeases, PromoteDue
 
+FIRST = int(os.environ.get("SEED0", "0"))
 QUEUES = ("q", "r", "s")
 TYPES = ("", "mail")
 RATE = SetBudget("rate", 20, 1_000, 4)  # never changed: its bound holds over every window
@@ -158,32 +160,23 @@ class Walk:
         self.ids = [job.id for job in await self.client.walk()]
         was = {job.id: job for job in await self.client.walk() if job.state is State.LEASED}
         commands = [self.dice.choice(kinds)() for _ in range(self.dice.choice((1, 1, 2, 3, 5)))]
-        refunds = [
-            one
-            for one in commands
-            if isinstance(one, ReleaseLease)
-            and one.ref.fence not in self.extended
-            and not any(isinstance(other, ExtendLease) and other.ref.fence == one.ref.fence for other in commands)
-        ]
         results = [await future for future in [self.client.backend.submit(one) for one in commands]]
+        given_back: set[int] = set()
         for one, result in zip(commands, results, strict=True):
             assert not (isinstance(result, Refused) and result.code == "internal_error"), (one, result)
             if isinstance(result, Granted):
                 for granted in result.jobs:
                     self.start(granted.job)
-            if isinstance(one, ExtendLease):
+            if isinstance(one, ExtendLease) and not isinstance(result, Refused):
                 self.extended.add(one.ref.fence)
-        done = {
-            one.ref.fence
-            for one, result in zip(commands, results, strict=True)
-            if one in refunds and not isinstance(result, Refused)
-        }
+            if isinstance(one, ReleaseLease) and not isinstance(result, Refused) and one.ref.fence not in self.extended:
+                given_back.add(one.ref.fence)
         for account in self.starts.values():
-            account[:] = [start for start in account if start[2] not in done]
+            account[:] = [start for start in account if start[2] not in given_back]
         await self.client.count_accounts_again()
         await self.check_groups(commands, results)
         leased = {job.id: job for job in await self.client.walk(state=State.LEASED)}
-        self.held = {number: job for number, job in leased.items()}
+        self.held = leased
         self.check_held(was, leased)
         if self.dice.random() < 0.5:
             self.client.clock.advance(self.dice.randrange(60))
@@ -232,10 +225,8 @@ class Walk:
             for tick in (ExpireLeases, PromoteDue, EndOverdue, AdmitWaiting, PutClosingJobs):
                 await client.do(tick(500))
             for granted in await client.lease(*QUEUES, limit=50, worker="own"):
-                try:
+                with suppress(HoldfastError):
                     await client.do(ConcludeLease(granted.job.ref()))
-                except HoldfastError:
-                    pass
             if not sum([(await client.tally(queue)).unfinished for queue in QUEUES]):
                 return
         left = [
@@ -257,9 +248,7 @@ class Walk:
         pytest.fail(f"jobs are left: {left}\n{client.now} {accounts}")
 
 
-@pytest.mark.parametrize(
-    "seed", range(int(os.environ.get("SEED0", 0)), int(os.environ.get("SEED0", 0)) + int(os.environ.get("SEEDS", 2)))
-)
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + int(os.environ.get("SEEDS", "2"))))
 async def test_nothing_is_forgotten_whatever_comes_together(client, new, seed):
     for command in (RATE, SetBudget("a", 3), SetBudget("c", 2)):
         await client.do(command)
@@ -267,7 +256,7 @@ async def test_nothing_is_forgotten_whatever_comes_together(client, new, seed):
     for queue in QUEUES:
         await client.do(SetQueue(queue, QueueSettings(), whole=False))
     walk = Walk(client, new, seed)
-    for _ in range(int(os.environ.get("STEPS", 150))):
+    for _ in range(int(os.environ.get("STEPS", "150"))):
         await walk.step()
     walk.check_rate()
     await client.count_again()
