@@ -382,20 +382,27 @@ async def forget(batch: Batch, command: ForgetShares) -> Counted:
 async def weigh(batch: Batch, command: SetFairWeight) -> Counted:
     """Set the weight of a key, also for what waits."""
     queue = await batch.queue_here(command.queue)
-    before = await batch.tx.fair_weight(queue, command.key)
-    if command.weight is None and before is None:
+    if command.weight is None and await batch.tx.fair_weight(queue, command.key) is None:
         return Counted(0)
-    if before is None:
-        await batch.demand_newest_only("fair")
-        if await batch.tx.fair_weight_count(queue) >= FAIR_WEIGHTS:
-            raise InvalidRequest(
-                f"{FAIR_WEIGHTS} fair keys of queue {queue.name} have a weight already; that is the most.",
-                field="key",
-                limit=FAIR_WEIGHTS,
-            )
+    await batch.demand_newest_only("fair")
+    await set_weight(batch, queue, command.key, command.weight)
+    return Counted(1)
+
+
+async def set_weight(batch: Batch, queue: Queue, key: str, weight: int | None) -> None:
+    """The same for a queue that is known."""
+    if (
+        weight is not None
+        and await batch.tx.fair_weight_count(queue) >= FAIR_WEIGHTS
+        and await batch.tx.fair_weight(queue, key) is None
+    ):
+        raise InvalidRequest(
+            f"{FAIR_WEIGHTS} fair keys of queue {queue.name} have a weight already; that is the most.",
+            field="key",
+            limit=FAIR_WEIGHTS,
+        )
     shares = batch.shares_here()
     await batch.flush()
     await shares.save()
-    await batch.tx.save_fair_weight(queue, command.key, command.weight)
+    await batch.tx.save_fair_weight(queue, key, weight)
     shares.forget()
-    return Counted(1)

@@ -241,7 +241,7 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     if command.settings.budgets is not UNSET and command.settings.budgets:
         await batch.demand_newest_only("budgets")
         await budgets.demand(batch, command.settings.budgets)
-    if command.settings.fair is True:
+    if command.settings.fair is not UNSET:
         await batch.demand_newest_only("fair")
     queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}

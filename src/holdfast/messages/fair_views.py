@@ -28,3 +28,13 @@ class ShareList(Answer, frozen=True, tag=250):
     waiting: int
     shares: list[ShareInfo]
     after: str | None = None
+
+
+class TurnFacts(Frame, frozen=True):
+    """Where a job stands in a fair queue: how many jobs are ahead of it if each costs 1, how many of these have its key, and how many keys wait at its
+    priority. Each is counted up to a bound.
+    """
+
+    ahead: int
+    own: int
+    keys: int

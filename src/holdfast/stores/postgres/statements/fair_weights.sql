@@ -1,2 +1,2 @@
--- Weights of one queue behind one key, in order.
-SELECT fair, weight FROM fair_weight WHERE queue = $1 AND fair > $2 ORDER BY fair LIMIT $3
+-- Weights of fair keys of all queues.
+SELECT q.name, w.fair, w.weight FROM fair_weight w JOIN queue q ON q.id = w.queue ORDER BY q.name, w.fair

@@ -1,2 +1,0 @@
--- Lines of one queue with keys behind one, in the order of the keys.
-SELECT queue, priority, fair, turn, waiting, first, last, weight FROM fair_line WHERE queue = ? AND fair > ? ORDER BY fair, priority LIMIT ?
