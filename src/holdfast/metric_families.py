@@ -1,10 +1,10 @@
 """Families of metrics of what not every server uses: scheduled backups, batches of jobs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from holdfast.messages.views import BackupState, StoreStats
+from holdfast.messages.views import BackupState, QueueStats, StoreStats
 
 
 def seldom_families(store: StoreStats) -> Iterator[Metric]:
@@ -29,6 +29,17 @@ def _batch_families(counts: Mapping[str, int]) -> Iterator[Metric]:
         "1 while closing jobs are due and can't be enqueued, such as into a full queue.",
         value=counts.get("owed", 0),
     )
+
+
+def fair_families(queues: Iterable[QueueStats]) -> Iterator[Metric]:
+    """How many keys share each fair queue; never one by key."""
+    keys = GaugeMetricFamily(
+        "holdfast_queue_fair_keys", "Fair keys with jobs that wait, of queues that are fair.", labels=["queue"]
+    )
+    for queue in queues:
+        if queue.fair_keys is not None:
+            keys.add_metric([queue.info.name], queue.fair_keys)
+    yield keys
 
 
 def _backup_families(backups: BackupState | None) -> Iterator[Metric]:
