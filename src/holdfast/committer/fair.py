@@ -121,13 +121,17 @@ async def next_jobs(batch: Batch, queue: Queue, types: Types | None, limit: int)
         return await _next_jobs(batch, queue, None, limit)
     if not types.names and types.only:
         return []
-    names = await _kept_types(batch, queue, types)
-    if names is not None:
+    names, whole = await _kept_types(batch, queue, types)
+    if whole:
+        if not await batch.tx.ready_of(queue, types, 1):
+            return []  # and no line has to be looked at
         return await _next_jobs(batch, queue, names, limit)
     head = await _next_jobs(batch, queue, None, TYPES_HEAD)
     unknown = [job.id for job, content in head if content is None]
     known = await batch.tx.types_of(unknown) if unknown else {}
     fitting = [(job, content) for job, content in head if types.fit(known.get(job.id, "") if content is None else content.type)]
+    if not fitting and names:
+        return await _next_jobs(batch, queue, names, limit)  # those that are kept by type so far
     turns = turns_of(batch, queue, fitting)
     line, ordered = InTurn(fitting, turns), OrderedJobs()
     while len(line) and len(ordered) < limit:
@@ -136,14 +140,14 @@ async def next_jobs(batch: Batch, queue: Queue, types: Types | None, limit: int)
     return ordered
 
 
-async def _kept_types(batch: Batch, queue: Queue, types: Types) -> Sequence[str] | None:
-    """The types to look for among what a queue keeps by type; None if that is not all."""
-    if queue.typed is None or queue.typed.upto is not None:
-        return None
+async def _kept_types(batch: Batch, queue: Queue, types: Types) -> tuple[Sequence[str], bool]:
+    """The types to look for among what a queue keeps by type, and whether that is all."""
+    if queue.typed is None:
+        return (), False
     if types.only:
-        return sorted(types.names)
+        return sorted(types.names), queue.typed.upto is None
     found = await batch.tx.ready_types(queue, TYPES_AT_ONCE)
-    return None if len(found) >= TYPES_AT_ONCE else [name for name in found if name not in types.names]
+    return [name for name in found if name not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
 
 
 async def _next_jobs(batch: Batch, queue: Queue, types: Sequence[str] | None, limit: int) -> OrderedJobs:
