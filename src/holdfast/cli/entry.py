@@ -79,6 +79,7 @@ SERVER = {
     "move": Place("holdfast.cli.move", "move", "Move a store into another, empty store."),
     "restore": Place("holdfast.cli.restore", "restore_backup", "Put a BACKUP in place as the store of a server."),
     "serve": Place("holdfast.cli.serve", "serve", "Run the server."),
+    "test-server": Place("holdfast.testing.command", "serve", "Serve the tests of a program, for its pytest plugin."),
     "upgrade": Place(
         "holdfast.cli.upgrade", "upgrade", "Bring a store to the schema of this version, or say what that would do."
     ),
