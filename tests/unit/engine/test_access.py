@@ -29,6 +29,7 @@ from holdfast.limits import IN_FLIGHT_QUERIES
 from holdfast.messages.audit import RecordAudit
 from holdfast.messages.commands import AwaitJobs, ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob, ShortenLease
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
+from holdfast.messages.job_batches import OldestJobBatch
 from holdfast.messages.key_commands import NoteKeyUse
 from holdfast.messages.operations import FindJobs
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
@@ -44,6 +45,7 @@ _OF_NOBODY = _OF_TIME | {
     FindJobs,  # an operation was permitted when it began, and has the scope of who began it
     AwaitJobs,  # a caller that waits for jobs has been permitted to lease them
     ShortenLease,
+    OldestJobBatch,  # for the metrics
 }
 
 
