@@ -211,9 +211,9 @@ HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of 
 
 # Operations: bulk work by the server.
 OPERATIONS_RUNNING = 20  # that have not ended, running and paused
-OPERATIONS_KEPT = 1_000  # that have ended: at most some 20 kB each
+OPERATIONS_KEPT = 1_000  # that have ended: at most some 30 kB each
 OPERATIONS_KEPT_MS = 30 * 86_400_000
-OPERATION_JOBS = 1_000  # ids that one may name, in place of a filter
+OPERATION_JOBS = 2_000  # ids that one may name, in place of a filter
 OPERATION_PER_S_MIN = 0.01
 OPERATION_PER_S_MAX = 100_000
 OPERATION_LIMIT_MAX = 1_000_000_000
