@@ -96,6 +96,8 @@ class Reader(Listings):
             queue_id = await self._queue_id(queue)
         except QueueNotFound:
             return FoundJobs([], query.below - 1, True)
+        if query.filter.batch is not None:
+            return await read_batches.find(self._snapshot, query, self._jobs)
         return await matching.find(self._snapshot, query, queue_id, scope_values(query) if queue is None else {})
 
     async def _operations(self, query: ListOperations, now: int) -> OperationPage:
