@@ -205,9 +205,7 @@ class Front:
             page.warm()
 
     def stop(self) -> None:
-        """A signal arrived: drain; at a second one, end at once. Signals that arrive together count as one: init systems and
-        shells send several.
-        """
+        """A signal arrived: drain; at a second one, end at once. Those together, as init systems and shells send, count as one."""
         now = asyncio.get_running_loop().time()
         if self._first_signal is None:
             self._first_signal = now
