@@ -243,6 +243,11 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if self.listened:
             self.job_events.append(JobEvent(verb, job_id, some.queue, state, self.now))
 
+    def tell(self, verb: str, number: int, queue: str = "") -> None:
+        """Something else than a job was changed: an operation, or a batch of jobs."""
+        if self.listened:
+            self.job_events.append(JobEvent(verb, number, queue, None, self.now))
+
     def _note_extras(self, some: Job, before: Job | None, after: Job | None) -> None:
         """What else depends on the state of a job that is not like most."""
         extras = some.extras

@@ -50,6 +50,9 @@ async def settle(batch: Batch) -> None:
             members.unsettled.discard(number)
             if found is not None and (found.finished or found.dead or number in members.died):
                 await _close(batch, found)
+        for number in members.over:
+            batch.tell(f"{events.BATCH}.finished", number)
+        members.over.clear()
 
 
 async def _close(batch: Batch, found: JobBatch) -> None:
@@ -183,6 +186,7 @@ async def make(batch: Batch, command: MakeJobBatch) -> JobBatchMade:
     for closing in command.closing:
         made.set_mark(closing.on, WAITS)
         members.promise(closing.job.extras.batch, 1)
+    batch.tell(f"{events.BATCH}.made", made.id)
     if key is not None:
         itself = Receipt(made.id, "", State.READY, 0, 0, batch.now, batch.now)
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, [itself, *receipts])
@@ -230,6 +234,7 @@ async def close(batch: Batch, command: CloseJobBatch) -> JobBatchInfo:
 async def _closed(batch: Batch, found: JobBatch) -> None:
     if not found.closed:
         found.closed = True
+        batch.tell(f"{events.BATCH}.closed", found.id)
         batch.members_here().moved_of(found.id)  # counted anew: it may be finished by that alone
         await settle(batch)
 
@@ -237,6 +242,8 @@ async def _closed(batch: Batch, found: JobBatch) -> None:
 async def cancel(batch: Batch, command: CancelJobBatch) -> Counted:
     """Close a batch, and cancel some of its members."""
     found = await here(batch, command.id)
+    if not command.jobs:  # the first of its commands
+        batch.tell(f"{events.BATCH}.cancelled", command.id)
     await _closed(batch, found)
     count = 0
     for number in command.jobs:

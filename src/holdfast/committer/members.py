@@ -21,7 +21,20 @@ def moves(before: Job | None, after: Job | None) -> bool:
 class Members:
     """The batches that one transaction touches."""
 
-    __slots__ = ("changed", "died", "finished", "gone", "loaded", "made", "moved", "owed", "put", "put_bytes", "unsettled")
+    __slots__ = (
+        "changed",
+        "died",
+        "finished",
+        "gone",
+        "loaded",
+        "made",
+        "moved",
+        "over",
+        "owed",
+        "put",
+        "put_bytes",
+        "unsettled",
+    )
 
     def __init__(self) -> None:
         self.moved: dict[int, list[int]] = {}
@@ -32,6 +45,7 @@ class Members:
         self.made: list[tuple[JobBatch, list[ClosingJob]]] = []
         self.gone: list[tuple[int, Closing]] = []  # closing jobs that were put, or never come
         self.owed: list[tuple[int, Closing, str]] = []  # and those that could not be put, with the code of the refusal
+        self.over: list[int] = []  # batches that became finished
         self.put = self.put_bytes = self.finished = 0
 
     def note(self, batch: int, before: Job | None, after: Job | None) -> None:
@@ -70,7 +84,9 @@ class Members:
         if found is not None and moved is not None:
             was_over = found.ended_at is not None
             rules.count(found, moved, now)
-            self.finished += not was_over and found.ended_at is not None
+            if not was_over and found.ended_at is not None:
+                self.finished += 1
+                self.over.append(batch)
             self.changed.add(batch)
             self.unsettled.add(batch)
             if moved[_DEATHS] > 0:

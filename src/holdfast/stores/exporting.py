@@ -27,6 +27,7 @@ from holdfast.stores import exported, formats, rows
 from holdfast.stores.exported import AnswerLine, BatchLine, BudgetLine, End, Head, Line, QueueLine, Whole
 from holdfast.stores.reader import Reader
 from holdfast.stores.snapshot import Snapshot
+from holdfast.units import counted
 
 _PAGE = 1_000
 
@@ -40,6 +41,10 @@ class ExportSource(Protocol):
 
     async def numbers(self) -> tuple[int, int]:
         """The last id of a job and the last fence."""
+        ...
+
+    async def not_taken_in(self, up_to: int) -> int:
+        """How many jobs up to this id applications enqueued by SQL that no node takes in, even if it is waited for some seconds."""
         ...
 
 
@@ -64,7 +69,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[bytes]:
     """All lines, from the job after `progress.after` on."""
-    yield exported.written(Line(head=await _head(source, wanted, progress.after)))
+    yield exported.written(Line(head=await _head(source, wanted, progress)))
     async for line in _around(source, wanted, progress):
         yield exported.written(line)
     all_there_is = not (wanted.states or wanted.queues)
@@ -88,10 +93,13 @@ async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> Asy
     yield exported.written(Line(end=End(progress.jobs, progress.after, *await source.numbers())))
 
 
-async def _head(source: ExportSource, wanted: Wanted, after: int) -> Head:
+async def _head(source: ExportSource, wanted: Wanted, progress: Progress) -> Head:
     now = time.time_ns() // 1_000_000
     numbers = await source.numbers()
-    return Head(exported.FORMAT, __version__, now, *numbers, after, sorted(wanted.queues), sorted(wanted.states))
+    head = Head(exported.FORMAT, __version__, now, *numbers, progress.after, sorted(wanted.queues), sorted(wanted.states))
+    if left := await source.not_taken_in(head.last_job):
+        progress.problems.append(f"{counted(left, 'job')} that applications enqueued by SQL: no node has taken them in")
+    return head
 
 
 async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[Line]:
