@@ -103,6 +103,14 @@ async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.schedules.set(name, spec, bool(given["paused"]))
 
 
+async def _set_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.set(name, int(given["limit"]), given["per_ms"], given["burst"])
+
+
+async def _delete_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.delete(name, force=bool(given["force"]))
+
+
 async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
     return await engine.budgets.block(name, None, int(given["for_ms"]))
 
@@ -200,6 +208,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "budget.set": Action(_set_budget, "Budget saved. It is in force, also for jobs that wait."),
+    "budget.delete": Action(_delete_budget, "Budget deleted."),
     "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
     "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
     "batch.close": Action(_close_batch, "Batch closed: it takes no more jobs."),
