@@ -8,8 +8,10 @@ import json
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from holdfast import limits
+from holdfast.cli.entry import main
 from holdfast.committer.intake import Intake
 from holdfast.doors.rest import bodies, inbox
 from holdfast.engine import checks
@@ -21,6 +23,7 @@ from holdfast.messages.budget_commands import SetBudget
 from holdfast.messages.commands import ConcludeLease, Enqueue, PurgeQueue, SetQueue
 from holdfast.messages.inbox import REFUSED_QUEUE, InboxState
 from holdfast.messages.job_batches import MakeJobBatch
+from holdfast.stores.postgres import exporting
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
 from tests.contract.stores.postgres.applications import enqueue as call
@@ -429,3 +432,55 @@ async def test_who_may_enqueue_may_not_touch_the_inbox(client, shop):
     for query in (ROWS, "DELETE FROM holdfast.inbox", "SELECT holdfast.count_inbox()"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             shop.execute(query)
+
+
+async def run(*arguments: str):
+    return await asyncio.to_thread(CliRunner().invoke, main, arguments)
+
+
+async def test_check_and_export_say_what_no_node_has_taken_in(node, client, shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_LOOKS", 2)
+    url = postgres_server().url()
+    numbers = [enqueue(shop) for _ in range(3)]
+    said = await run("check", "--store", url)
+    assert (said.exit_code, "3 jobs in the inbox of holdfast.enqueue are not taken in yet." in said.stderr) == (0, True), (
+        said.output
+    )
+    said = await run("export", "--store", url)
+    assert said.exit_code == 1
+    assert "3 jobs that applications enqueued by SQL: no node has taken them in" in said.stderr
+    exported = asyncio.create_task(run("export", "--store", url))
+    await node.take_in()
+    assert (await exported).exit_code in (0, 1)
+    said = await run("export", "--store", url)
+    assert (said.exit_code, said.stdout.count('{"job":')) == (0, 3)
+    postgres_server().sql(
+        "INSERT INTO holdfast.inbox(job, xact, at, size, queue, options, payload) VALUES (%s, '1', 1, 4, 'q', '{}', '1'), (1000000, '1', 1, 3, 'q', '{}', '1')",
+        (numbers[0],), database="holdfast",
+    )  # fmt: skip
+    said = await run("check", "--store", url)
+    assert said.exit_code == 1
+    for wrong in (
+        f"job {numbers[0]} has the id of another job",
+        f"job {numbers[0]} does not have its size",
+        "1000000 has an id that was never given",
+    ):
+        assert f"inbox can be taken in: {wrong}" in said.stdout.replace("job 1000000", "1000000")
+    await node.take_in()
+
+
+async def test_a_database_is_not_moved_before_its_inbox_is_empty(connect, tmp_path):
+    opened = Taking(empty_database())
+    await opened.client.store.tend()
+    enqueue(connect(autocommit=True))
+    await opened.client.close()
+    await opened.client.store.inbox.drop()
+    url, target = postgres_server().url(), f"sqlite:///{tmp_path}/to.db"
+    said = await run("move", "--from", url, "--to", target)
+    assert (said.exit_code, "enqueued 1 job by SQL that no node has taken in" in said.output) == (1, True), said.output
+    opened = Taking(url)
+    await opened.take_in()
+    await opened.client.close()
+    await opened.client.store.inbox.drop()
+    said = await run("move", "--from", url, "--to", target)
+    assert said.exit_code == 0, said.output
