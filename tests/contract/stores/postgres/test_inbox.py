@@ -15,7 +15,7 @@ from holdfast.cli.entry import main
 from holdfast.committer.intake import Intake
 from holdfast.doors.rest import bodies, inbox
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.job.budget import Charge
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
@@ -30,6 +30,7 @@ from tests.contract.stores.postgres.applications import enqueue as call
 from tests.contract.stores.postgres.applications import refusal as refused
 from tests.contract.stores.postgres.applications import told_of
 
+NODES = "application_name = 'holdfast-inbox'"
 ROWS = "SELECT count(*) FROM holdfast.inbox"
 
 
@@ -415,6 +416,34 @@ async def test_a_queue_whose_jobs_all_pay_takes_them_in_like_any_other(node, cli
         enqueue(shop)
     await node.take_in()
     assert len(await client.lease(limit=5)) == 1
+
+
+async def test_what_was_taken_in_is_not_walked_over_again_though_an_open_transaction_keeps_it(node, client, connect, shop):
+    idle = connect()
+    open_since = idle.execute("SELECT pg_current_xact_id()::text").fetchone()[0]
+    for _ in range(5):
+        enqueue(shop)
+    await node.take_in()
+    first_new, in_progress, *_ = client.store.inbox._window.bounds()
+    assert int(first_new) > int(open_since) + 5
+    assert open_since in in_progress
+    enqueue(idle)
+    idle.commit()
+    await node.take_in()
+    assert (await client.tally()).ready == 6
+
+
+async def test_a_database_that_is_away_is_asked_again_after_a_while(node, client, shop):
+    enqueue(shop)
+    postgres_server().sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {NODES}", database="holdfast")
+    held = client.store.inbox
+    held._db = None
+    held._url = held._url.replace("holdfast@", "nobody@")
+    with pytest.raises(StoreUnavailable):
+        await held.arrived({})
+    assert await held.arrived({}) == []  # not tried
+    held._url, held._not_before = client.store._url, 0.0
+    await node.take_in()
 
 
 async def test_the_size_is_known_within_a_second(node, client, shop):
