@@ -29,6 +29,9 @@ def served(running: Running) -> tuple[set[str], str]:
 def with_a_job(running: Running) -> None:
     body = urllib.request.Request(f"{running.url}/v1/queues/q/jobs", b"{}", {"content-type": "application/json"})
     urllib.request.urlopen(body).close()
+    budget = urllib.request.Request(f"{running.url}/v1/budgets/b", b'{"limit": 5}', method="PUT")
+    budget.add_header("content-type", "application/json")
+    urllib.request.urlopen(budget).close()
 
 
 def asked(expression: str) -> set[str]:
