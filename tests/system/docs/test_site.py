@@ -33,7 +33,7 @@ QUESTIONS = {
     "know that a job is kept": "outcome_unknown",
     "repeat a call without a second job": "Idempotency-Key",
     "in the transaction of my own database": "holdfast.enqueue(",
-    "many jobs at once": "1,000",
+    "enqueue many jobs at once": "1,000",
     "later, or every night": "cron",
     "at most one such job": "unique_key",
     "one after the other": "group_key",
