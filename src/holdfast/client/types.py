@@ -113,6 +113,12 @@ class Enqueued(Receipt, kw_only=True):
     durability: Durability
 
 
+class Receipts(msgspec.Struct):
+    """Jobs as they were when they were enqueued."""
+
+    jobs: list[Receipt]
+
+
 class EnqueuedMany(msgspec.Struct, kw_only=True):
     """One stored chunk of jobs, in the given order."""
 
@@ -162,6 +168,7 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     worker: str
     kind: str
     reason: str
+    leased_at: datetime | None = None
     error: Raised | None = None
 
 

@@ -44,6 +44,7 @@ from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
+    FindReceipts,
     GetHealth,
     GetHistory,
     GetInterests,
@@ -71,6 +72,7 @@ from holdfast.messages.views import (
     QueueInfo,
     QueuePage,
     QueueStats,
+    ReceiptList,
     SchedulePage,
     Stats,
     StoreStats,
@@ -138,9 +140,7 @@ class Reader:
             del ending  # as in `_look`
 
     async def _look(self, job_id: int) -> JobDetail:
-        """The job now. Callers that request the same one in the same turn of the event loop share one read. It begins after
-        that turn, so it misses nothing committed before their requests.
-        """
+        """The job now. Callers that ask for it in the same turn share one read, which begins after it and so misses nothing."""
         asked = self._permitted(GetJob(job_id))
         look = self._looks.get(asked)
         if look is None:
@@ -160,6 +160,11 @@ class Reader:
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
         self._check_filter(query)
         return self._shown_page(await self._ask(query))
+
+    async def receipts(self, key: str, queue: str | None) -> ReceiptList:
+        """The jobs that were enqueued under an idempotency key."""
+        checks.printable("idempotency_key", key, limits.REQUEST_ID_CHARS)
+        return await self._ask(FindReceipts(key, queue))
 
     async def job_batch(self, number: int) -> JobBatchInfo:
         """One batch of jobs."""
@@ -236,9 +241,7 @@ class Reader:
         return await self._ask(ListQueues(limit, after))
 
     async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
-        """The store, sums over all queues, and a bounded number of queues whose name contains this: those that need attention
-        first.
-        """
+        """The store, sums over all queues, and a bounded number of queues named like this: first those that need attention."""
         shared = self._of_named if named else self._of_all
         found = await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
         store = self._seen(found.store)
@@ -272,8 +275,7 @@ class Reader:
 
     async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
         """The numbers of one queue, and the store's time."""
-        found: Stats = await self._ask(GetStats(only=queue))
-        return found.queues[0], found.now
+        return (found := await self._ask(GetStats(only=queue))).queues[0], found.now
 
     async def audit(self, query: ListAudit) -> AuditPage:
         """A page of the audit log: a full page, or what a bounded number of reads finds, with a cursor."""
