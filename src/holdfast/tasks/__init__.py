@@ -4,6 +4,7 @@
     task.py       Task, and the Enqueued that a call returns                              signature.py  arguments and results as JSON
     options.py    options and durations                                                   schedules.py  cron and intervals
     attempt.py    one attempt of a task, for workers and in eager mode                    worker.py     a Worker with a handler for each task
+    many.py       several worker processes
 
 On top of the client and its worker, of which it uses what everybody may.
 """
