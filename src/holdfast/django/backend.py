@@ -173,7 +173,7 @@ class HoldfastBackend(BaseTaskBackend):
         """The result of a job. Raises `ImportError` if its task is not there any more."""
         return result_of(job, task_of(job, self.alias, self.given.queue_prefix), self.alias, result_id)
 
-    def _known(self, result_id: str) -> int | None:
+    def _known(self, result_id: Any) -> int | None:
         if not isinstance(result_id, str) or not 0 < len(result_id) <= REQUEST_ID_CHARS or not result_id.isprintable():
             raise TaskResultDoesNotExist(result_id)
         if not result_id.isascii():

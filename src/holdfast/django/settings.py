@@ -41,7 +41,9 @@ class Options:
     def of(cls, given: Mapping[str, Any]) -> "Options":
         """Those that are known; the others are for `check`."""
         known = {field.name for field in fields(cls)}
-        lower = {name.lower(): tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        lower: dict[str, Any] = {
+            name.lower(): tuple(value) if isinstance(value, list) else value for name, value in given.items()
+        }
         return cls(**{name: value for name, value in lower.items() if name in known})
 
     @property
@@ -59,7 +61,7 @@ def check(alias: str, queues: set[str], given: Mapping[str, Any]) -> Iterator[ch
             near = difflib.get_close_matches(name.upper(), known, 1)
             hint = f"Is {near[0]} meant?" if near else f"There are {', '.join(known)}."
             yield checks.Error(f"{where}: there is no option {name!r} in OPTIONS.", hint=hint, id="holdfast.E001")
-    options = Options.of(given)
+    options: Any = Options.of(given)
     yield from _check_url(where, options)
     yield from _check_when(where, options)
     yield from _check_queues(where, queues, options.queue_prefix)
@@ -71,7 +73,7 @@ def check(alias: str, queues: set[str], given: Mapping[str, Any]) -> Iterator[ch
         yield checks.Warning(f"{where} is Holdfast's backend, and its app is not installed.", hint=hint, id="holdfast.W001")
 
 
-def _check_url(where: str, options: Options) -> Iterator[checks.CheckMessage]:
+def _check_url(where: str, options: Any) -> Iterator[checks.CheckMessage]:
     urls = options.url.split(",") if isinstance(options.url, str) else options.url or ()
     for url in urls:
         parts = urlsplit(str(url).strip())
@@ -80,7 +82,7 @@ def _check_url(where: str, options: Options) -> Iterator[checks.CheckMessage]:
             yield checks.Error(f"{where}: URL has {url!r}, which is no address of a server.", hint=hint, id="holdfast.E002")
 
 
-def _check_when(where: str, options: Options) -> Iterator[checks.CheckMessage]:
+def _check_when(where: str, options: Any) -> Iterator[checks.CheckMessage]:
     if options.enqueue not in WHEN:
         hint = 'It is "on_commit" (the usual), "now" or "transaction".'
         yield checks.Error(f"{where}: ENQUEUE can't be {options.enqueue!r}.", hint=hint, id="holdfast.E003")
@@ -95,7 +97,7 @@ def _check_when(where: str, options: Options) -> Iterator[checks.CheckMessage]:
         yield checks.Error(f"{where}: ENQUEUE 'transaction' needs PostgreSQL.", hint=hint, id="holdfast.E005")
 
 
-def _check_queues(where: str, queues: set[str], prefix: Any) -> Iterator[checks.CheckMessage]:
+def _check_queues(where: str, queues: set[Any], prefix: Any) -> Iterator[checks.CheckMessage]:
     for name in sorted(queues):
         if not isinstance(name, str) or QUEUE_NAME.match(f"{prefix}{name}") is None:
             hint = "A queue is 1 to 200 of A-Z a-z 0-9 . _ : -"
@@ -109,7 +111,7 @@ def _check_queues(where: str, queues: set[str], prefix: Any) -> Iterator[checks.
         )
 
 
-def _check_numbers(where: str, options: Options) -> Iterator[checks.CheckMessage]:
+def _check_numbers(where: str, options: Any) -> Iterator[checks.CheckMessage]:
     most = options.max_attempts
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= ATTEMPTS_MAX):
         hint = f"A whole number from 1 to {ATTEMPTS_MAX:,}: how often a task is tried that does not say. 1 is the usual."

@@ -71,7 +71,7 @@ class DjangoWorker(Worker):
             attempt.tell(task_started.send_robust)
             try:
                 attempt.returned(attempt.call())
-            except BaseException as error:  # noqa: BLE001  (SystemExit, too: whatever a task raises is its failure)
+            except BaseException as error:
                 said = attempt.failed(error)
                 if attempt.is_over:
                     attempt.tell(task_finished.send_robust)
@@ -91,7 +91,7 @@ class DjangoWorker(Worker):
                 await attempt.tell(task_started.asend_robust)
                 try:
                     attempt.returned(await attempt.call())
-                except BaseException as error:  # noqa: BLE001  (as above)
+                except BaseException as error:
                     said = attempt.failed(error)
                     if attempt.is_over:
                         await attempt.tell(task_finished.asend_robust)

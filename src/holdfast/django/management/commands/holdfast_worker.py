@@ -4,8 +4,10 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from argparse import ArgumentParser
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from holdfast.tasks.many import run_many
 
 _URL = "http://127.0.0.1:4653"
 _STARTS_WITHIN_S = 30.0
+_LOOK_S = 0.05
 _LEVELS = ("ERROR", "INFO", "DEBUG", "DEBUG")
 log = logging.getLogger("holdfast.worker")
 
@@ -135,25 +138,23 @@ class Served:
 
     def __enter__(self) -> None:
         client = self._backend.client(Client)
-        try:
-            return self._answers(client, 0.5)
-        except HoldfastError:
-            pass
+        if client.ready():
+            return
         parts = urlsplit(self._url) if isinstance(self._url, str) else None
         if parts is None or parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost"):
             raise CommandError(f"No server answers at {self._url}, and --serve starts one at an address of this machine only.")
-        store = f"sqlite:///{os.path.join(getattr(settings, 'BASE_DIR', '.'), '.holdfast', 'jobs.db')}"  # noqa: PTH118
-        command = [sys.executable, "-m", "holdfast", "serve", "--port", str(parts.port or 80), "--store", store]
+        store = Path(getattr(settings, "BASE_DIR", ".")).absolute() / ".holdfast" / "jobs.db"
+        command = [sys.executable, "-m", "holdfast", "serve", "--port", str(parts.port or 80), "--store", f"sqlite:///{store}"]
         # A session of its own: Ctrl-C is for the worker, which ends first and tells the server of it.
         self._process = subprocess.Popen([*command, "--log-level", "warning"], start_new_session=True)  # noqa: S603
-        try:
-            self._answers(client, _STARTS_WITHIN_S)
-        except HoldfastError as error:
-            self.__exit__()
-            raise CommandError(f"The server did not start: {error}") from error
-
-    def _answers(self, client: Client, within_s: float) -> None:
-        client.within(within_s).queues_page(limit=1)
+        until = time.monotonic() + _STARTS_WITHIN_S
+        while not client.ready():
+            if self._process.poll() is not None:
+                raise CommandError(f"The server did not start; it ended with exit code {self._process.returncode}.")
+            if time.monotonic() > until:
+                self.__exit__()
+                raise CommandError(f"The server did not start within {_STARTS_WITHIN_S:g} s.")
+            time.sleep(_LOOK_S)
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
