@@ -114,6 +114,11 @@ def result_of(job: Job, task: Any, alias: str, id: str | None = None) -> Any:
     return result
 
 
+def written(traceback: str) -> str:
+    """A traceback as Django has it, with the end of its last line."""
+    return traceback and traceback.rstrip("\n") + "\n"
+
+
 def error_path(name: str) -> str:
     """The path of an exception's class: built-in ones are told by their name alone."""
     return name if "." in name else f"builtins.{name}"
@@ -131,7 +136,7 @@ def _errors(job: Job) -> list[Any]:
 def _error(attempt: Attempt) -> Any:
     told = attempt.error
     if told is not None and told.kind:
-        return TaskError(exception_class_path=error_path(told.kind), traceback=told.traceback or attempt.reason)
+        return TaskError(exception_class_path=error_path(told.kind), traceback=written(told.traceback or attempt.reason))
     kind = WorkerLost if attempt.kind == "crashed" else TaskFailed
     return _ours(kind, attempt.reason or f"The worker {attempt.worker or 'of the task'} was lost.")
 

@@ -21,7 +21,7 @@ from holdfast.client.worker.outcomes import GiveBack, raised, told
 from holdfast.client.worker.processes import Said
 from holdfast.client.worker.runner import Handler
 from holdfast.django.compat import TaskContext, TaskError, TaskResultStatus, normalize_json, task_finished, task_started
-from holdfast.django.results import error_path, import_task, result_of, task_of
+from holdfast.django.results import error_path, import_task, result_of, task_of, written
 
 log = logging.getLogger("holdfast.worker")
 _TRIES_TO_IMPORT = 100  # attempts, a minute apart in the end, until a task that can't be imported is given up
@@ -142,7 +142,7 @@ class Attempt:
             entry.error = raised(error)
         entry.retry = entry.retry and (self._is_retried or entry.delay_ms is not UNSET)
         job = self._held.job
-        path, trace = error_path(entry.error.kind), entry.error.traceback
+        path, trace = error_path(entry.error.kind), written(entry.error.traceback)
         self._result.errors.append(TaskError(exception_class_path=path, traceback=trace))
         if not entry.retry or job.failures + job.crashes + 1 >= job.max_attempts:
             self._ended(TaskResultStatus.FAILED)

@@ -142,15 +142,15 @@ def test_on_commit_nothing_is_enqueued_before_the_commit(backend, heard):
 
 
 def test_on_commit_nothing_is_enqueued_after_a_rollback(backend):
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         result = jobs.add.enqueue(1)
-        _ = 1 / 0
+        transaction.set_rollback(True)
     with pytest.raises(TaskResultDoesNotExist):
         backend.get_result(result.id)
     with transaction.atomic():
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            inner = jobs.add.enqueue(1)
-            _ = 1 / 0
+        point = transaction.savepoint()
+        inner = jobs.add.enqueue(1)
+        transaction.savepoint_rollback(point)
         outer = jobs.add.enqueue(2)
     assert backend.get_result(outer.id).args == [2]
     with pytest.raises(TaskResultDoesNotExist):
@@ -169,7 +169,11 @@ def test_a_server_that_is_away_is_told_to_the_caller(configured):
 
 
 def test_the_same_backend_in_another_alias(configured, server, drain):
-    other = {"BACKEND": "holdfast.django.HoldfastBackend", "QUEUES": [], "OPTIONS": {"URL": server.url, "QUEUE_PREFIX": "alias-"}}
+    other = {
+        "BACKEND": "holdfast.django.HoldfastBackend",
+        "QUEUES": [],
+        "OPTIONS": {"URL": server.url, "QUEUE_PREFIX": "alias-"},
+    }
     with configured(), override_settings(TASKS={**TASKS.settings, "more": other}):
         result = jobs.add.using(backend="more", queue_name="any").enqueue(3)
         drain(TASKS["more"], "any")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -76,7 +77,10 @@ def test_a_task_that_asks_for_it_is_tried_again_and_sees_its_earlier_attempts(ba
     drain(backend)
     result.refresh()
     assert result.return_value == [3, result.id, 2]
-    assert [error.traceback.rpartition("\n")[2] for error in result.errors] == ["ValueError: attempt 1", "ValueError: attempt 2"]
+    assert [error.traceback.rpartition("\n")[2] for error in result.errors] == [
+        "ValueError: attempt 1",
+        "ValueError: attempt 2",
+    ]
     assert (result.attempts, len(set(result.worker_ids))) == (3, 1)
     assert result.started_at < result.last_attempted_at
     assert [name for name, id, _ in heard if id == result.id] == ["enqueued", "started", "started", "started", "finished"]
@@ -190,7 +194,7 @@ def processes(server, prefix, tmp_path):
         f"TASKS['default']['OPTIONS'] = {{'URL': {server.url!r}, 'QUEUE_PREFIX': {prefix!r}}}\n"
     )
     program = "from django.core.management import execute_from_command_line as run; import sys; run(['manage.py', 'holdfast_worker', *sys.argv[1:]])"
-    paths = os.pathsep.join([str(tmp_path), os.getcwd()])
+    paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings_of_test", "PYTHONPATH": paths}
 
     def start(*arguments):
