@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,8 @@ class Report:
     output: str = field(repr=False, default="")
 
 
-def run(suite: Suite, python: str, folder: Path, **environment: str) -> Report:
-    """Run a suite with this interpreter, which has Django and what Holdfast's client needs. Raises `Unavailable`."""
+def run(suite: Suite, python: str, folder: Path, labels: Sequence[str] = ()) -> Report:
+    """Run a suite, or these tests of it, with this interpreter, which has Django and what Holdfast's client needs. Raises `Unavailable`."""
     source = sources(suite, python, folder / "sdist")
     tests = folder / suite.package
     shutil.rmtree(tests, ignore_errors=True)
@@ -84,7 +85,7 @@ def run(suite: Suite, python: str, folder: Path, **environment: str) -> Report:
     server = Server(folder / "server", "--log-level", "warning").start()
     try:
         done = subprocess.run(
-            [python, "-m", "holdfast_suite", *suite.labels],
+            [python, "-m", "holdfast_suite", *(labels or suite.labels)],
             cwd=tests,
             env={
                 **os.environ,
@@ -95,7 +96,6 @@ def run(suite: Suite, python: str, folder: Path, **environment: str) -> Report:
                 "SUITE_APPS": suite.apps,
                 "SUITE_DATABASE": str(folder / "db.sqlite3"),
                 "SUITE_REASONS": json.dumps(suite.reasons),
-                **environment,
             },
             capture_output=True,
             text=True,
