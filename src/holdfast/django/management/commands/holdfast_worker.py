@@ -21,7 +21,7 @@ from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, TASKS
 from holdfast.django.worker import DjangoWorker
 from holdfast.errors import HoldfastError
 from holdfast.limits import QUEUES_PER_LEASE
-from holdfast.tasks.many import run_many
+from holdfast.tasks.many import Workers
 
 _URL = "http://127.0.0.1:4653"
 _STARTS_WITHIN_S = 30.0
@@ -71,7 +71,7 @@ class Command(BaseCommand):
                 run(*arguments)
                 return
             begin_log(level)
-            code = run_many(given["processes"], run_alone, *arguments)
+            code = Workers(given["processes"], run_alone, arguments).run()
         if code:
             sys.exit(code)
 
