@@ -35,6 +35,7 @@ from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
+from holdfast.doors.rest import inbox
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import login
@@ -273,7 +274,8 @@ async def _connect_backend(
     if sock is None:
         from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
 
-        here = PostgresBackend(config, on_lost) if telemetry is None else telemetry.postgres_backend(config, on_lost)
+        make = PostgresBackend if telemetry is None else telemetry.postgres_backend
+        here: PostgresBackend = make(config, on_lost, inbox.reading(config.max_payload_bytes))
         await here.connect()
         return here
     gone = partial(on_lost, _KEEPER_DIED)

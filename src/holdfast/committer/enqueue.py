@@ -106,12 +106,14 @@ async def put(
     member: Job | None = None,
     joined: bool = False,
     is_late: bool = False,
+    ids: Sequence[int] | None = None,
 ) -> list[Receipt]:
     """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
     `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the places
     of those that are not new jobs: another that has their unique key stands there. `member`: a running job that adds to its own batch.
     `joined`: the batches that they name have them already. `is_late`: their deadlines were given long ago and may have passed.
+    `ids`: one for each, where they were given before.
     """
     if not batch.accepting:
         raise StorageFull(
@@ -136,11 +138,15 @@ async def put(
         if ending is not None:
             new.extras = replace(new.extras, follows=ending.id, meta=inherited(new.extras.meta, ending.extras.meta))
     count = len(jobs) - len(instead)
-    await batch.tx.reserve(job_ids=count)
-    first = batch.tx.take_job_ids(count)
+    await batch.tx.reserve(job_ids=0 if ids else count)
+    numbers = ids or _from(batch.tx.take_job_ids(count), count)
     if instead:
-        return await _put_some(batch, jobs, iter(range(first, first + count)), instead, [] if existing is None else existing)
-    return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
+        return await _put_some(batch, jobs, iter(numbers), instead, [] if existing is None else existing)
+    return [_put_one(batch, batch.queues[new.queue], new, number) for new, number in zip(jobs, numbers, strict=True)]
+
+
+def _from(first: int, count: int) -> range:
+    return range(first, first + count)
 
 
 async def _put_some(

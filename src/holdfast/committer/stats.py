@@ -165,6 +165,8 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         audit=dict(totals.audit),
         backups=totals.backups,
         job_batches=dict(totals.job_batches),
+        inbox=health.inbox,
+        taken_in=dict(totals.taken_in),
     )
 
 

@@ -31,6 +31,7 @@ SET_ASIDE = "set_aside"
 SETTLED = "settled"
 DEADLINE_PASSED = "deadline_passed"
 WAITS = "waits_for_budget"
+REFUSED = "refused"
 DIED = "died"
 
 COUNTED = (

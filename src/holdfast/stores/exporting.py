@@ -23,6 +23,7 @@ from holdfast.stores import exported, formats, rows
 from holdfast.stores.exported import AnswerLine, BudgetLine, End, Head, Line, QueueLine, Whole
 from holdfast.stores.reader import Reader
 from holdfast.stores.snapshot import Snapshot
+from holdfast.units import counted
 
 _PAGE = 1_000
 
@@ -36,6 +37,10 @@ class ExportSource(Protocol):
 
     async def numbers(self) -> tuple[int, int]:
         """The last id of a job and the last fence."""
+        ...
+
+    async def not_taken_in(self, up_to: int) -> int:
+        """How many jobs up to this id applications enqueued by SQL that no node takes in, even if it is waited for some seconds."""
         ...
 
 
@@ -60,7 +65,10 @@ class Wanted(msgspec.Struct, frozen=True):
 
 async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[bytes]:
     """All lines, from the job after `progress.after` on."""
-    yield exported.written(Line(head=await _head(source, wanted, progress.after)))
+    head = await _head(source, wanted, progress.after)
+    if left := await source.not_taken_in(head.last_job):
+        progress.problems.append(f"{counted(left, 'job')} that applications enqueued by SQL: no node has taken them in")
+    yield exported.written(Line(head=head))
     async for line in _around(source, wanted, progress):
         yield exported.written(line)
     if not (progress.after or wanted.states or wanted.queues):
