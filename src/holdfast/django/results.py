@@ -107,7 +107,8 @@ def result_of(job: Job, task: Any, alias: str, id: str | None = None) -> Any:
         kwargs=dict(payload.get("kwargs") or {}),
         backend=alias,
         errors=_errors(job),
-        worker_ids=[each.worker for each in job.errors] + ([holder] if runs and job.attempt else []),
+        worker_ids=[each.worker for each in job.errors if each.leased_at is not None]
+        + ([holder] if runs and job.attempt else []),
     )
     if job.state == "concluded":
         object.__setattr__(result, "_return_value", job.result)

@@ -244,8 +244,7 @@ class Reader:
         """The store, sums over all queues, and a bounded number of queues named like this: first those that need attention."""
         shared = self._of_named if named else self._of_all
         found = await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
-        store = self._seen(found.store)
-        return found if store is found.store else replace(found, store=store)
+        return found if (store := self._seen(found.store)) is found.store else replace(found, store=store)
 
     async def stats_of_busiest(self, most: int) -> Stats:
         """The same for the queues that hold or have done the most."""
@@ -459,9 +458,8 @@ def _check_id(job_id: int) -> None:
 def _check_audit(wanted: AuditFilter) -> None:
     for field in ("who", "action", "queue", "target", "outcome", "text"):
         checks.text(field, getattr(wanted, field), limits.AUDIT_CHARS)
-    checks.number("job", wanted.job, 1, limits.ID_MAX)
-    checks.number("since", wanted.since, 0, limits.ID_MAX)
-    checks.number("until", wanted.until, 0, limits.ID_MAX)
+    for field, least in (("job", 1), ("since", 0), ("until", 0)):
+        checks.number(field, getattr(wanted, field), least, limits.ID_MAX)
 
 
 def hidden_content(content: Content) -> Content:

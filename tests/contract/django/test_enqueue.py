@@ -35,7 +35,9 @@ async def test_and_in_a_coroutine(configured):
                 await backend.aget_result(new_id())
 
 
-@pytest.mark.parametrize("id", ["01a23278-b6a3-7ae4-92cb-50a0d1cf4079", "123", "", "é", "\n", "x" * 300, "job-999999", "job-0", None])
+@pytest.mark.parametrize(
+    "id", ["01a23278-b6a3-7ae4-92cb-50a0d1cf4079", "123", "", "é", "\n", "x" * 300, "job-999999", "job-0", None]
+)
 def test_what_is_not_there_does_not_exist(backend, id):
     with pytest.raises(TaskResultDoesNotExist):
         backend.get_result(id)
