@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from holdfast.client.budgets import Charge
-from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, TASKS, InvalidTask, Task
+from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, InvalidTask, Task
 from holdfast.limits import KEY_CHARS, TYPE_CHARS
 from holdfast.tasks import options
 from holdfast.tasks.options import Duration, Key, OnConflict, Retry, UniqueWhile
@@ -54,10 +54,10 @@ class HoldfastTask(Task):
 
 
 def task(function: Callable[..., Any] | None = None, *, backend: str = DEFAULT_TASK_BACKEND_ALIAS, **given: Any) -> Any:
-    """As Django's `task`, also where that takes no further keywords: in Django 6.0."""
+    """As Django's `task`, and the keywords of `HoldfastTask` also where that does not take them: in Django 6.0, and with other backends in tests."""
 
     def define(function: Callable[..., Any]) -> Any:
-        return TASKS[backend].task_class(func=function, backend=backend, **given)
+        return HoldfastTask(func=function, backend=backend, **given)
 
     return define if function is None else define(function)
 
