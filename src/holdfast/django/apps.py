@@ -16,6 +16,7 @@ class HoldfastConfig(AppConfig):
     name = "holdfast.django"
     label = "holdfast"
     verbose_name = "Holdfast"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """With the package `django-tasks`, backends are checked by its app; where that is not installed, ours are by this one."""

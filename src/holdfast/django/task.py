@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from holdfast.client.budgets import Charge
 from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, InvalidTask, Task
@@ -53,6 +53,10 @@ class HoldfastTask(Task):
         return self.retry is not None or (self.max_attempts or 1) > 1
 
 
+@overload
+def task(function: Callable[..., Any], /) -> HoldfastTask: ...
+@overload
+def task(*, backend: str = ..., **given: Any) -> Callable[[Callable[..., Any]], HoldfastTask]: ...
 def task(function: Callable[..., Any] | None = None, *, backend: str = DEFAULT_TASK_BACKEND_ALIAS, **given: Any) -> Any:
     """As Django's `task`, and the keywords of `HoldfastTask` also where that does not take them: in Django 6.0, and with other backends in tests."""
 

@@ -67,3 +67,10 @@ def test_the_worker_does_not_begin_with_wrong_settings():
         assert any(isinstance(each, Error) and each.id == "holdfast.E003" for each in run_checks())
         with pytest.raises(SystemCheckError, match=r"holdfast\.E003"):
             call_command("holdfast_worker", skip_checks=False, until_empty=True)
+
+
+def test_the_app_itself_is_sound_and_has_no_migrations_to_be_made(capsys):
+    with override_settings(TASKS={"default": {"BACKEND": "holdfast.django.HoldfastBackend"}}):
+        assert run_checks() == []
+    call_command("makemigrations", check_changes=True, dry_run=True)
+    assert "No changes detected" in capsys.readouterr().out

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from holdfast import Client
 from holdfast.django import WorkerLost
 from holdfast.django.compat import TaskResultStatus
 from tests.contract.django import jobs
@@ -267,10 +268,7 @@ def test_the_command_says_what_is_wrong_with_its_options(backend):
         ({"queues": "default,nowhere"}, "no queue 'nowhere'"),
         ({"exclude_queues": "default,other"}, "from 1 to"),
         ({"processes": 0}, "at least 1"),
-        ({"serve": True}, "starts one at an address of this machine"),
     ):
-        if "serve" in wrong:
-            continue
         with pytest.raises(CommandError, match=says):
             call_command("holdfast_worker", **wrong)
 
@@ -281,3 +279,27 @@ def test_it_takes_from_the_queues_that_it_is_told(backend, drain):
     here.refresh()
     there.refresh()
     assert (here.status, there.status) == (TaskResultStatus.READY, TaskResultStatus.SUCCESSFUL)
+
+
+def test_a_server_is_started_for_development_and_ends_with_the_worker(tmp_path, processes, prefix):
+    from cluster.ports import free_port  # noqa: PLC0415
+
+    url = f"http://127.0.0.1:{free_port()}"
+    settings = tmp_path / "settings_of_test.py"
+    settings.write_text(settings.read_text() + f"TASKS['default']['OPTIONS']['URL'] = {url!r}\nBASE_DIR = {str(tmp_path)!r}\n")
+    worker = processes("--serve")
+    worker.said.wait_for("taking jobs")
+    with Client(url) as client:
+        client.enqueue(f"{prefix}default", {"args": [1]}, type=f"{HERE}.add")
+        job = client.wait(1, 30)
+        assert (job.state, job.result) == ("concluded", 1)
+    worker.terminate()
+    assert worker.wait(60) == 0
+    with Client(url) as client:
+        assert not client.ready()
+    assert (tmp_path / ".holdfast" / "jobs.db").exists()
+
+
+def test_a_server_elsewhere_is_not_started(configured):
+    with configured(URL="http://192.0.2.1:1"), pytest.raises(CommandError, match="at an address of this machine only"):
+        call_command("holdfast_worker", serve=True)
