@@ -57,6 +57,12 @@ class PutOptions(JobOptions, total=False):
     batch: int
 
 
+class PublishOptions(JobOptions, total=False):
+    """The options of an event's copies, and the batch that they join."""
+
+    batch: int
+
+
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A job to enqueue: for `enqueue_many`, and for the follow-ups of a conclude."""
 
@@ -111,12 +117,6 @@ class Enqueued(Receipt, kw_only=True):
     """A stored job. `duplicate`: it was enqueued before under the same idempotency key, or had the unique key."""
 
     durability: Durability
-
-
-class Receipts(msgspec.Struct):
-    """Jobs as they were when they were enqueued."""
-
-    jobs: list[Receipt]
 
 
 class EnqueuedMany(msgspec.Struct, kw_only=True):
@@ -447,9 +447,7 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago;
-    `types`: the only ones that it takes, None: all.
-    """
+    """A registered worker. `state`: `running` or `quiet`; `silent`: no heartbeat for a minute; `types`: all that it takes, or None."""
 
     id: str
     name: str
@@ -471,7 +469,7 @@ class RegisteredWorkers(msgspec.Struct):
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """One committed change of a job; `state` is None once it is deleted. `gap` says that events were missed, `missed` how many, if known."""
+    """One committed change of a job; `state` is None once it is deleted, and for what is no job (`operation.started`, `batch.closed` …). `gap` says that events were missed, `missed` how many, if known."""
 
     event: str
     id: int = 0

@@ -16,7 +16,7 @@ from holdfast.errors import (
     StorageFull,
 )
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, Content, IdempotencyKey, Job, NewJob, OnConflict, Receipt
+from holdfast.job.job import NO_EXTRAS, Content, Extras, IdempotencyKey, Job, NewJob, OnConflict, Receipt
 from holdfast.job.meta import inherited
 from holdfast.job.queue import Queue
 from holdfast.job.registry import takes_from
@@ -125,11 +125,9 @@ async def put(
             await deadlines.check(batch, new, is_late or ending is not None)
     missing = await _missing(batch, jobs)
     instead: dict[int, Job | int] = {}
-    if any(new.extras is not NO_EXTRAS for new in jobs):
-        await budgets.check(batch, jobs)
-        instead = await unique.resolve(batch, jobs, ending)
-        if not joined and joining.joins(jobs):
-            await joining.admit(batch, jobs, ending or member)
+    unlike = [new.extras for new in jobs if new.extras is not NO_EXTRAS]
+    if unlike:
+        instead = await _admit(batch, jobs, unlike, ending, member, joined)
     _check_room(batch, jobs, ending, instead)
     for new in jobs:
         if missing and new.queue in missing:
@@ -147,6 +145,23 @@ async def put(
 
 def _from(first: int, count: int) -> range:
     return range(first, first + count)
+
+
+async def _admit(
+    batch: Batch, jobs: list[NewJob], unlike: list[Extras], ending: Job | None, member: Job | None, joined: bool
+) -> dict[int, Job | int]:
+    """Check what some of these jobs have, and most have not; what stands in the place of which."""
+    paying = one_of_a_kind = joins = False
+    for extras in unlike:
+        paying = paying or bool(extras.budgets)
+        one_of_a_kind = one_of_a_kind or extras.unique_key is not None
+        joins = joins or extras.batch is not None
+    if paying:
+        await budgets.check(batch, jobs)
+    instead = await unique.resolve(batch, jobs, ending) if one_of_a_kind else {}
+    if joins and not joined:
+        await joining.admit(batch, jobs, ending or member)
+    return instead
 
 
 async def _put_some(

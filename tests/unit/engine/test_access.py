@@ -30,6 +30,7 @@ from holdfast.messages.audit import RecordAudit
 from holdfast.messages.commands import AwaitJobs, ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob, ShortenLease
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
 from holdfast.messages.inbox import InboxState, TakeIn
+from holdfast.messages.job_batches import OldestJobBatch
 from holdfast.messages.key_commands import NoteKeyUse
 from holdfast.messages.operations import FindJobs
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
@@ -46,6 +47,7 @@ _OF_NOBODY = _OF_TIME | {
     AwaitJobs,  # a caller that waits for jobs has been permitted to lease them
     ShortenLease,
     TakeIn,  # who enqueued it was permitted by the database
+    OldestJobBatch,  # for the metrics
 }
 
 

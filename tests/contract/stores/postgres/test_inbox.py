@@ -251,6 +251,16 @@ async def test_idle_transactions_hold_up_neither_each_other_nor_the_queue(node, 
     assert [one.execute("SHOW idle_in_transaction_session_timeout").fetchone() for one in idle] == [("0",)] * 3
 
 
+async def test_a_unique_key_that_waits_to_be_taken_in_is_taken(node, client, connect, shop):
+    first = enqueue(shop, unique_key="k")
+    for connection in (shop, connect()):
+        assert refusal(connection, unique_key="k")[2] == f"Job {first} holds the unique key 'k' in queue q."
+    enqueue(shop, queue="other", unique_key="k")
+    enqueue(shop, options={"unique_key": "k", "on_conflict": "existing"})
+    await node.take_in()
+    assert node.counts == {"enqueued": 2, "existing": 1, "duplicate": 0, "refused": 0}
+
+
 async def test_what_a_savepoint_takes_back_never_was(node, client, connect):
     application = connect()
     kept = enqueue(application)

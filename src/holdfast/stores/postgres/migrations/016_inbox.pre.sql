@@ -16,10 +16,12 @@ CREATE TABLE inbox(
   options text NOT NULL,                      -- JSON: the options of a job by the names of the HTTP API
   content_type text,
   payload bytea NOT NULL,
+  unique_key text COLLATE "C",                -- of a job that is to be refused if another has it
   idempotency_key text COLLATE "C",
   digest bytea                                -- of a request with an idempotency key
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX inbox_xact ON inbox(xact, job);
+CREATE INDEX inbox_unique ON inbox(queue, unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX inbox_key ON inbox(queue, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- How much the inbox may hold. A counter in a table would be a lock until the commit, so sequences count, which no transaction holds: calls, rolled
@@ -108,7 +110,7 @@ EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
   PERFORM holdfast.breach(name, 'must be a moment such as 2026-01-31T12:00:00Z');
 END $$;
 
--- Refuse what would be refused by what is committed already. It locks nothing, so it may be otherwise when the job is taken in.
+-- Refuse what would be refused by what is committed already, or waits to be taken in. It locks nothing, so it may be otherwise when the job is taken in.
 CREATE FUNCTION look_ahead(b enqueue_bounds, wanted text, size bigint, wanted_key text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   q record;
@@ -118,10 +120,9 @@ DECLARE
 BEGIN
   SELECT n.id, n.settings::json AS settings, n.scheduled + n.ready + n.leased AS jobs, n.bytes INTO q
   FROM holdfast.queue n WHERE n.name BETWEEN wanted AND wanted ORDER BY n.name DESC LIMIT 1;
-  IF q.id IS NULL THEN RETURN; END IF;
   at_most := coalesce((q.settings ->> 'capacity_jobs')::bigint, b.capacity_jobs);
   bytes_at_most := coalesce((q.settings ->> 'capacity_bytes')::bigint, b.capacity_bytes);
-  IF q.jobs + 1 > at_most OR (size > 0 AND q.bytes + size > bytes_at_most) THEN
+  IF q.id IS NOT NULL AND (q.jobs + 1 > at_most OR (size > 0 AND q.bytes + size > bytes_at_most)) THEN
     IF bytes_at_most > 0 AND size > bytes_at_most THEN
       PERFORM holdfast.refuse('payload_too_large', 'JQ002', 'payload',
         format('A payload of %s bytes never fits into queue %s, whose capacity is %s bytes.', size, wanted, bytes_at_most),
@@ -131,7 +132,11 @@ BEGIN
       format('The queue %s is full: %s of %s jobs, %s of %s bytes.', wanted, q.jobs, at_most, q.bytes, bytes_at_most),
       jsonb_build_object('queue', wanted, 'capacity_jobs', at_most, 'capacity_bytes', bytes_at_most, 'jobs', q.jobs, 'bytes', q.bytes));
   END IF;
+  IF wanted_key IS NULL THEN RETURN; END IF;
   SELECT u.job INTO holder FROM holdfast.unique_key u WHERE u.queue = q.id AND u.key = wanted_key;
+  IF holder IS NULL THEN
+    SELECT i.job INTO holder FROM holdfast.inbox i WHERE i.queue = wanted AND i.unique_key = wanted_key ORDER BY i.job LIMIT 1;
+  END IF;
   IF holder IS NOT NULL THEN
     PERFORM holdfast.refuse('not_unique', 'JQ004', 'unique_key', format('Job %s holds the unique key ''%s'' in queue %s.', holder, wanted_key, wanted),
       jsonb_build_object('queue', wanted, 'unique_key', wanted_key, 'job_id', holder));
@@ -207,13 +212,14 @@ BEGIN
       RETURN first.job;
     END IF;
   END IF;
-  PERFORM look_ahead(b, p_queue, size, CASE WHEN conflict = 'refuse' THEN p_unique_key END);
+  IF conflict <> 'refuse' THEN p_unique_key := NULL; END IF;
+  PERFORM look_ahead(b, p_queue, size, p_unique_key);
   size := size + octet_length(options::text);
   PERFORM admit_to_inbox(b, size);
   number := take('job_id', 1);
-  INSERT INTO inbox(job, xact, at, size, queue, options, content_type, payload, idempotency_key, digest)
+  INSERT INTO inbox(job, xact, at, size, queue, options, content_type, payload, unique_key, idempotency_key, digest)
   VALUES (number, pg_current_xact_id(), extract(epoch FROM clock_timestamp()) * 1000, size, p_queue, options, p_content_type, p_payload,
-          p_idempotency_key, said);
+          p_unique_key, p_idempotency_key, said);
   RETURN number;
 END $$;
 
