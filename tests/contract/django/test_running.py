@@ -195,7 +195,7 @@ def processes(server, prefix, tmp_path):
         f"TASKS['default']['OPTIONS'] = {{'URL': {server.url!r}, 'QUEUE_PREFIX': {prefix!r}}}\n"
     )
     program = "from django.core.management import execute_from_command_line as run; import sys; run(['manage.py', 'holdfast_worker', *sys.argv[1:]])"
-    paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    paths = os.pathsep.join([str(tmp_path), str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings_of_test", "PYTHONPATH": paths}
 
     def start(*arguments):

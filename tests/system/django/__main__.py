@@ -6,7 +6,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.system.django.suites import DJANGO, DJANGO_TASKS_DB, Report, Suite, Unavailable, environment, interpreters, run
+from tests.system.django.suites import (
+    DJANGO,
+    DJANGO_TASKS_DB,
+    Report,
+    Suite,
+    Unavailable,
+    contract,
+    environment,
+    interpreters,
+    run,
+)
 
 
 def main() -> int:
@@ -53,6 +63,7 @@ def _all(pythons: list[str], folder: Path, scratch: Path) -> "list[tuple[str, Re
         made = environment(python, folder / f"env{number}-{Path(python).parts[-3]}")
         one(DJANGO, python, made)
         one(DJANGO_TASKS_DB, f"Django 6.1.3, {python}", made)
+        found.append((f"tests/contract/django, Django 6.1.3, {python}", contract(made)))
     one(DJANGO_TASKS_DB, "Django 5.2 with django-tasks", sys.executable)
     return found
 

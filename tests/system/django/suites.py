@@ -5,6 +5,7 @@ Their code is not ours and not kept here: it comes from the package index when t
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,26 @@ def run(suite: Suite, python: str, folder: Path, labels: Sequence[str] = ()) -> 
         return Report(**json.loads(said), output=done.stderr)
     except (ValueError, TypeError):
         raise AssertionError(f"{suite.package} did not run:\n{done.stdout}\n{done.stderr}") from None
+
+
+def contract(python: str) -> Report:
+    """Our own tests of the backend, but for those that need PostgreSQL, with the Django of this interpreter."""
+    files = sorted(
+        str(path) for path in (ROOT / "tests" / "contract" / "django").glob("test_*.py") if path.stem != "test_transaction"
+    )
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    counts = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error)", done.stdout)}
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if done.returncode and not failed:
+        failed = ["pytest itself"]
+    return Report(counts.get("passed", 0), failed, {}, {}, done.stdout + done.stderr)
 
 
 def sources(suite: Suite, python: str, folder: Path) -> Path:
