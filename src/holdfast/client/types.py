@@ -172,6 +172,7 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     worker: str
     kind: str
     reason: str
+    leased_at: datetime | None = None
     error: Raised | None = None
 
 
@@ -453,9 +454,7 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago;
-    `types`: the only ones that it takes, None: all.
-    """
+    """A registered worker. `state`: `running` or `quiet`; `silent`: no heartbeat for a minute; `types`: all that it takes, or None."""
 
     id: str
     name: str

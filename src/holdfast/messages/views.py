@@ -31,6 +31,13 @@ class QueueCounts(Answer, frozen=True, tag=171):
     counts: dict[str, int]
 
 
+class ReceiptList(Answer, frozen=True, tag=184):
+    """Jobs as they were enqueued; `gone`: the ids of those that are there no more."""
+
+    receipts: list[Receipt]
+    gone: list[int] = []
+
+
 class QueueLoad(Answer, frozen=True, tag=183):
     """A queue, when its oldest ready job became ready, and of its last concluded jobs how many were looked at (`concluded`, up to
     `LOAD_SAMPLE`), since when, and how long each was leased, on average.

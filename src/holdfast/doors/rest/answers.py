@@ -49,6 +49,12 @@ class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
     duplicate: bool | UnsetType = UNSET
 
 
+class ReceiptsOut(msgspec.Struct):
+    """Jobs as they were when they were enqueued."""
+
+    jobs: list[ReceiptOut]
+
+
 class BulkOut(msgspec.Struct, kw_only=True):
     """The answer to a bulk enqueue, in the order of the request."""
 
@@ -186,6 +192,7 @@ class ErrorOut(msgspec.Struct):
     worker: str
     kind: str
     reason: str
+    leased_at: Instant | UnsetType = UNSET
     error: RaisedOut | UnsetType = UNSET
 
 
