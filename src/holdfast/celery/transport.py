@@ -94,18 +94,17 @@ class Transport(virtual.Transport):
 
     def establish_connection(self) -> "Transport":
         """Ask the server whether it is one, and takes the token; kombu tries the next URL if it does not answer."""
-        self.verify_connection(self)
-        super().establish_connection()
-        return self
-
-    def verify_connection(self, connection: "Transport") -> bool:
-        """Whether this connection's server answers; raises why it does not."""
         deadline_s = min(self.client.connect_timeout or DEADLINE_S, DEADLINE_S)
         with (
             Client(self.urls[0], token=self._token, deadline_s=deadline_s, **self._tls()) as server,
             suppress(errors.Forbidden),
-        ):  # a producer's key
-            next(server.queues(page=1), None)
+        ):
+            next(server.queues(page=1), None)  # what a producer's key may not see is answered, too
+        super().establish_connection()
+        return self
+
+    def verify_connection(self, connection: "Transport") -> bool:
+        """Asked at each use. A server that is away is noticed by the next call, and may be back by then."""
         return True
 
     def close_connection(self, connection: "Transport") -> None:
