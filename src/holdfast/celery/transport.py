@@ -82,6 +82,11 @@ class Transport(virtual.Transport):
             )
         return {ours: given[theirs] for theirs, ours in _TLS.items() if given.get(theirs)}
 
+    @property
+    def default_connection_params(self) -> dict[str, Any]:
+        """None: without a host it is the server of the environment, also in kombu's copies of a connection."""
+        return {}
+
     def name_of(self, name: str) -> str:
         """A queue's name on the server: a sign that it may not have is `:` and two digits for each byte."""
         return self.prefix + _NOT_OURS.sub(lambda found: "".join(f":{byte:02X}" for byte in found[0].encode()), name)
