@@ -28,6 +28,12 @@ FILES = [
 ]
 NOT_OURS = {
     "test_inspect.py::test_Inspect::test_scheduled": "it asks a worker for the timers that it holds: it holds none",
+    "test_canvas.py::test_chain::test_chord_header_id_duplicated_on_rabbitmq_msg_duplication": "it asks Redis",
+    # These fail with kombu's broker in memory just so: with results in files a chord is unlocked by polling, later than they look.
+    "test_canvas.py::test_chain::test_header_failure_fails_the_chords_after_it": "see above",
+    "test_canvas.py::test_chain::test_header_failure_fails_the_chords_after_a_group_body": "see above",
+    "test_canvas.py::test_chord::test_error_propagates_from_chord": "see above",
+    "test_tasks.py::test_tasks::test_revoked_by_headers_complex_canvas": "see above",
 }
 INI = """[pytest]
 python_classes = test_*
