@@ -127,14 +127,9 @@ class Channel(virtual.Channel):
         properties["delivery_info"] = {"exchange": exchange, "routing_key": routing_key}
 
     def _put(self, queue: str, message: Message, **kwargs: Any) -> None:
+        key, said = message["properties"]["delivery_tag"], options(message, self.lowest_priority_first)
         with told_as_kombu_does():
-            self.server.enqueue(
-                self._name(queue),
-                encoded(message),
-                idempotency_key=message["properties"]["delivery_tag"],
-                wait_ms=self.wait_for_room_ms,
-                **options(message, self.lowest_priority_first),
-            )
+            self.server.enqueue(self._name(queue), encoded(message), idempotency_key=key, wait_ms=self.wait_for_room_ms, **said)
 
     def _publish(self, exchange: str, routing_key: str, message: Message) -> None:
         key, said = message["properties"]["delivery_tag"], options(message, self.lowest_priority_first)
