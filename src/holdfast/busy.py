@@ -3,9 +3,9 @@
 A front answers nothing, and the keeper commits nothing, during one turn of its loop. The loop itself can't measure its turns;
 so a timer measures how late it is, and how much processor time its thread has used since the last time. The smaller of the two
 is the turn's length, give or take the period: a late timer alone may be the machine's fault, and used time alone may be many
-short turns. Waking up only for that costs as much as a request, so a loop with little to do is measured less often. A commit is
-measured in the same way: reading the processor time is a system call, so it is read every few milliseconds, and after a commit
-that may be the longest.
+short turns. Waking up only for that costs as much as a request, so a loop with little to do is measured less often, and one with
+nothing to do not until bytes arrive: every protocol wakes the watch before it reads them. A commit is measured in the same way:
+reading the processor time is a system call, so it is read every few milliseconds, and after a commit that may be the longest.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import time
 _PERIOD_S = 0.02
 _IDLE_PERIOD_S = 0.05  # of a loop that used less than this part of the last one
 _IDLE_PART = 1 / 8
+_IDLE_LOOKS = 3  # in a row: then it sleeps
 _SAMPLED_S = 0.005
 _WINDOW_S = 60.0
 
@@ -70,24 +71,35 @@ class CommitWatch:
 
 
 class LoopWatch:
-    """Looks after the running loop: `longest` is its longest turn."""
+    """Looks after the loop of this process: `longest` is its longest turn. While `asleep`, whoever receives bytes wakes it."""
 
     def __init__(self) -> None:
         self.longest = Longest()
+        self.asleep = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._used = 0.0
         self._period = _PERIOD_S
+        self._idle_looks = 0
 
     def start(self) -> None:
         """Begin, on the running loop."""
-        self._loop = asyncio.get_running_loop()
-        self._again(time.thread_time())
+        self.stop()
+        self.wake()
 
     def stop(self) -> None:
         """Look no more."""
+        self.asleep = False
         if self._timer is not None:
             self._timer.cancel()
+
+    def wake(self) -> None:
+        """Something begins on a loop that had nothing to do: the running one."""
+        self._loop = asyncio.get_running_loop()
+        self.asleep = False
+        self._idle_looks = 0
+        self._period = _PERIOD_S
+        self._again(time.thread_time())
 
     def _again(self, used: float) -> None:
         assert self._loop is not None, "it was started"
@@ -100,5 +112,15 @@ class LoopWatch:
         used = time.thread_time()
         if late > 0.001:
             self.longest.note(min(late, used - self._used))
-        self._period = _IDLE_PERIOD_S if used - self._used < _IDLE_PART * self._period else _PERIOD_S
+        if used - self._used >= _IDLE_PART * self._period:
+            self._idle_looks, self._period = 0, _PERIOD_S
+        else:
+            self._idle_looks, self._period = self._idle_looks + 1, _IDLE_PERIOD_S
+            if self._idle_looks == _IDLE_LOOKS:
+                self.asleep = True
+                return
         self._again(used)
+
+
+LOOP = LoopWatch()
+"""That of the loop that serves in this process."""

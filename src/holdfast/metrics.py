@@ -12,10 +12,9 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 
-from holdfast import __version__
+from holdfast import __version__, busy
 from holdfast.budget import Budget
 from holdfast.budget_metrics import budget_families
-from holdfast.busy import LoopWatch
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.engine.engine import Engine
 from holdfast.limits import METRIC_QUEUES
@@ -87,7 +86,6 @@ class FrontMetrics:
             ("front", "reason"),
             registry=self._registry,
         )
-        self.loop_busy = LoopWatch()
         self._loop_busy = Gauge(
             "holdfast_loop_busy_seconds_max",
             "The longest that one turn of the event loop used the processor in the last minute or two.",
@@ -110,7 +108,7 @@ class FrontMetrics:
         self._parked.labels(self._front).set(engine.arrivals.parked + engine.room.parked + engine.hub.watchers)
         self._flight.labels(self._front).set(self._engine.in_flight)
         self._streams.labels(self._front).set(engine.hub.streams + engine.change_signal.listeners)
-        self._loop_busy.labels(self._front).set(self.loop_busy.longest.seconds)
+        self._loop_busy.labels(self._front).set(busy.LOOP.longest.seconds)
         for outcome, count in (("kept", engine.unwaited.kept), ("lost", engine.unwaited.lost)):
             self._unwaited.labels(self._front, outcome).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count

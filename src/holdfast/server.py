@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvloop
 
-from holdfast import __version__, trace_settings
+from holdfast import __version__, busy, trace_settings
 from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
@@ -170,7 +170,7 @@ class Front:
             return 0 if self.problem is None else 1
         certificate = self._certificate
         app, metrics, self._channels = application(engine, config, self._number, certificate, self._telemetry)
-        metrics.loop_busy.start()
+        busy.LOOP.start()
         self._http = http_server(app, config, certificate)
         metrics.handshakes_failed.append(("http", self._http.handshakes_failed))
         if self._tubes is not None:
@@ -192,7 +192,7 @@ class Front:
         finally:
             for task in (*tasks, *self._reloads):
                 task.cancel()
-            metrics.loop_busy.stop()
+            busy.LOOP.stop()
             await link.close()
             if self._telemetry is not None:
                 self._telemetry.stop()

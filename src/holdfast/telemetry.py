@@ -36,6 +36,7 @@ from opentelemetry.trace import (
 )
 
 from holdfast import __version__, trace_context
+from holdfast import messaging_attributes as names
 from holdfast.config import Config
 from holdfast.http.app import App
 from holdfast.http.reply import Reply
@@ -186,7 +187,7 @@ class Telemetry:
                 span.set_status(Status(StatusCode.ERROR))
             for name, value in reply.extra:
                 if name == b"location" and request.method == "POST":
-                    span.set_attribute("messaging.message.id", value.decode("latin-1").rpartition("/")[2])
+                    span.set_attribute(names.MESSAGE_ID, value.decode("latin-1").rpartition("/")[2])
         elif request.left:
             span.set_status(Status(StatusCode.ERROR, "the caller has disconnected"))
         span.end()
@@ -217,13 +218,13 @@ class Telemetry:
             _remote(traceparent),
             SpanKind.CONSUMER,
             {
-                "messaging.system": "holdfast",
-                "messaging.operation.type": "receive",
-                "messaging.destination.name": job.queue,
-                "messaging.message.id": str(job.id),
-                "holdfast.job.attempt": job.attempt,
-                "holdfast.worker": "" if lease is None else lease.worker,
-                "holdfast.waited_ms": (job.leased_at or 0) - job.ready_at,
+                names.SYSTEM: names.HOLDFAST,
+                names.OPERATION_TYPE: "receive",
+                names.DESTINATION: job.queue,
+                names.MESSAGE_ID: str(job.id),
+                names.JOB_ATTEMPT: job.attempt,
+                names.WORKER: "" if lease is None else lease.worker,
+                names.WAITED_MS: (job.leased_at or 0) - job.ready_at,
             },
             None if asking is None else [Link(asking.get_span_context())],
             None if job.leased_at is None else job.leased_at * 1_000_000,

@@ -18,7 +18,21 @@ from holdfast.stores.sqlite.files import UnfitPlace, why
 from holdfast.units import counted
 
 
-class StoreFile(click.Path):
+class Existing(click.Path):
+    """A path at which there is something; where a folder on the way can't be read, that is said, and not that there is nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, if something is there."""
+        try:
+            os.stat(value)  # noqa: PTH116  (as it was given)
+        except PermissionError as error:  # click would say that it is not there
+            _refuse(why(error))
+        except (OSError, ValueError):
+            pass  # click says what it is
+        return super().convert(value, param, ctx)
+
+
+class StoreFile(Existing):
     """A file of SQLite's; for a database the error says what to use."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -29,12 +43,6 @@ class StoreFile(click.Path):
                 "the server and its standbys; copy it with pg_basebackup and WAL archiving, or pg_dump (docs/postgresql.md).",
                 2,
             )
-        try:
-            os.stat(value)  # noqa: PTH116  (as it was given)
-        except PermissionError as error:  # click would say that it is not there
-            _refuse(why(error))
-        except (OSError, ValueError):
-            pass  # click says what it is
         return super().convert(value, param, ctx)
 
 

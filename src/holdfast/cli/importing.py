@@ -16,7 +16,7 @@ from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, breach
 from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
-from holdfast.job.budget import Budget
+from holdfast.job.budget import Budget, without_charges
 from holdfast.job.job import HISTORY, IdempotencyKey, Job, NewJob
 from holdfast.job.job_batch import OWED
 from holdfast.job.job_batch import place as place_of
@@ -108,8 +108,12 @@ def _item(number: int, text: bytes) -> Item:
 def _check(whole: Whole) -> None:
     """The bounds of what a producer and a worker set, and that JSON is JSON."""
     job, content = whole.job, whole.content
+    extras = job.extras
+    if extras.queue_budgets:
+        checks.charges(extras.queue_budgets, "job.queue_budgets")
+        extras = msgspec.structs.replace(extras, budgets=without_charges(extras.budgets, extras.queue_budgets))
     new = NewJob(
-        job.queue, content.payload, content.type, content.content_type, job.priority, None, None, job.max_attempts, job.extras
+        job.queue, content.payload, content.type, content.content_type, job.priority, None, None, job.max_attempts, extras
     )
     checks.new_job(new, PAYLOAD_BYTES_MAX, "job.")
     checks.text("job.worker", job.extras.worker, WORKER_CHARS)
@@ -138,7 +142,7 @@ def _check(whole: Whole) -> None:
             raise InvalidRequest(f"job.{field} is not JSON: {fault}", field=f"job.{field}")
 
 
-_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets")
+_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets")
 
 
 class Importer:
@@ -265,7 +269,7 @@ async def _take_budget(batch: Batch, line: BudgetLine) -> None:
     if line.name not in accounts.budgets and await batch.tx.budget_count() >= BUDGETS:
         raise InvalidRequest(f"there are {BUDGETS} budgets already; that is the most")
     until = min(line.blocked_until, batch.now + BUDGET_BLOCK_MS_MAX)
-    budget = Budget(line.name, line.limit, line.per_ms, line.burst or line.limit, until, line.created_at)
+    budget = Budget(line.name, line.limit, line.per_ms, line.burst or line.limit, until, line.created_at, batch.now)
     accounts.budgets[line.name] = budget
     await batch.tx.save_budget(budget)
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from holdfast.cli.check import Existing
 from holdfast.config import Config
 from holdfast.stores.sqlite.copies import Restored, newest_backup, restore
 from holdfast.stores.sqlite.files import UnfitPlace, why
@@ -20,7 +21,7 @@ _DATABASE = (
 
 
 @click.command(name="restore")
-@click.argument("backup", type=click.Path(exists=True, path_type=Path))
+@click.argument("backup", type=Existing(exists=True, path_type=Path))
 @click.option(
     "--store",
     required=True,

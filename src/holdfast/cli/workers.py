@@ -84,6 +84,7 @@ def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool
 @click.option(
     "--grace", "grace_ms", type=Duration(), default="25s", help="Time for tasks to finish after SIGTERM.  [default: 25s]"
 )
+@click.option("--reload", is_flag=True, help="For development: start again when a file of the program changes.")
 @click.option("--until-empty", is_flag=True, help="Exit once no job is ready and none is running.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 @addressed
@@ -94,6 +95,7 @@ def run(
     processes: int,
     concurrency: int,
     grace_ms: int,
+    reload: bool,
     until_empty: bool,
     quiet: bool,
 ) -> None:
@@ -103,11 +105,12 @@ def run(
     os.environ |= {name: value for name, value in zip(VARIABLES, place, strict=True) if value is not None}
     given = {"queues": queues.split(",") if queues else None, "concurrency": concurrency, "grace": grace_ms / 1_000}
     arguments = (app, "WARNING" if quiet else "INFO", given, until_empty)
-    if processes == 1:
+    if processes == 1 and not reload:
         running.run(*arguments)
-    else:
+        return
+    if not reload:
         running.worker_of(app, given)  # what is wrong with it is said once
-        sys.exit(running.run_many(processes, *arguments))
+    sys.exit(running.run_many(processes, reload, *arguments))
 
 
 class _Code(click.IntRange):
@@ -250,7 +253,8 @@ class _Teller:
         self._log = logging.getLogger("holdfast.worker")
 
     def __call__(self, held: Any, outcome: str, code: int | None, seconds: float) -> None:
-        self._log.info("job %d of %s: %s after %.1f s, exit code %s", held.id, held.queue, outcome, seconds, code)
+        if outcome != "concluded":  # which the worker says
+            self._log.info("job %d of %s: %s after %.1f s, exit code %s", held.id, held.queue, outcome, seconds, code)
         if self._as_json:
             said = {"id": held.id, "queue": held.queue, "attempt": held.attempt, "outcome": outcome, "exit_code": code}
             line = msgspec.json.encode(said | {"seconds": round(seconds, 3), "at": time.time()})

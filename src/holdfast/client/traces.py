@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from holdfast import messaging_attributes as names
 from holdfast.client.types import Job
 
 _API = "opentelemetry.trace"
@@ -36,12 +37,12 @@ def processing(job: Job) -> Iterator[Any]:
         return
     parent = trace.SpanContext(int(given[3:35], 16), int(given[36:52], 16), True, trace.TraceFlags(int(given[53:], 16)))
     attributes = {
-        "messaging.system": "holdfast",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": job.queue,
-        "messaging.message.id": str(job.id),
-        "holdfast.job.type": job.type,
-        "holdfast.job.attempt": job.attempt,
+        names.SYSTEM: names.HOLDFAST,
+        names.OPERATION_TYPE: "process",
+        names.DESTINATION: job.queue,
+        names.MESSAGE_ID: str(job.id),
+        names.JOB_TYPE: job.type,
+        names.JOB_ATTEMPT: job.attempt,
     }
     context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
     with trace.get_tracer("holdfast").start_as_current_span(

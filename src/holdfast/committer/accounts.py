@@ -85,9 +85,9 @@ class Accounts:
         self.seen[some.id] = after
         if before is not None and before.state in UNFINISHED:
             self._count(before, -1)
-            if given_back and before.state is LEASED:
+            if given_back and before.lease is not None:
                 for charge in before.extras.budgets:
-                    rules.give_back(*self.of(charge.account), charge.cost, self.now)
+                    rules.give_back(*self.of(charge.account), charge.cost, before.lease.leased_at, self.now)
         if after is not None and after.state in UNFINISHED:
             self._count(after, 1)
             if after.state is LEASED and (before is None or before.state is not LEASED):

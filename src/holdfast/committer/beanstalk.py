@@ -68,6 +68,8 @@ async def _kick(batch: Batch, queue: Queue, job: Job) -> None:
 
 async def reserve(batch: Batch, command: ReserveJob) -> Granted:
     """Lease one job by its id."""
+    if batch.budgeted:
+        await budgets.settle(batch)  # accounts have counted all that came before
     job, queue = await manage.job_here(batch, command.id)
     if deadlines.has_passed(batch, job):  # the tick ends it
         raise WrongState(f"Job {job.id} has expired.", job_id=job.id, state=job.state.value)
@@ -86,6 +88,8 @@ async def reserve(batch: Batch, command: ReserveJob) -> Granted:
     lease = Lease(batch.tx.take_fences(1), batch.secrets(1)[0], command.worker, batch.now, until)
     leased = lifecycle.lease(ready, lease)
     batch.change(events.LEASED, queue, job, leased)
+    if job.extras.budgets:
+        budgets.accounts_of(batch).start(job, leased)
     return Granted([GrantedJob(leased, content)], batch.now)
 
 

@@ -24,9 +24,11 @@ async def put(batch: Batch, command: SetBudget) -> Counted:
             raise InvalidRequest(f"There are {BUDGETS} budgets already; that is the limit.", field="name")
     burst = command.limit if command.per_ms is None or command.burst is None else command.burst
     if before is None:
-        budget = Budget(command.name, command.limit, command.per_ms, burst, 0, batch.now)
+        budget = Budget(command.name, command.limit, command.per_ms, burst, 0, batch.now, batch.now)
     else:
         budget = replace(before, limit=command.limit, per_ms=command.per_ms, burst=burst)
+        if budget != before:
+            budget = replace(budget, changed_at=batch.now)
     await _change(batch, budget)
     return Counted(1)
 

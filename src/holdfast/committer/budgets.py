@@ -67,9 +67,10 @@ async def demand(batch: Batch, charges: Sequence[Charge]) -> None:
             )
 
 
-def add_queues(new: NewJob, queue: Queue) -> None:
-    """Let a new job pay what its queue's settings say, too."""
-    new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, queue.policy.budgets))
+def with_queues(new: NewJob, queue: Queue) -> NewJob:
+    """The same new job, which pays what its queue's settings say, too. A copy: the batch may be tried again."""
+    added = queue.policy.budgets
+    return replace(new, extras=replace(new.extras, budgets=with_charges(new.extras.budgets, added), queue_budgets=added))
 
 
 async def settle(batch: Batch) -> None:

@@ -170,7 +170,7 @@ async def _missing(batch: Batch, jobs: list[NewJob]) -> set[str]:
 def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
     priority = PRIORITY_DEFAULT if new.priority is None else new.priority
     if queue.policy.budgets:
-        budgets.add_queues(new, queue)
+        new = budgets.with_queues(new, queue)
     attempts = new.max_attempts or queue.policy.max_attempts
     if new.extras is not NO_EXTRAS and new.extras == NO_EXTRAS:
         new.extras = NO_EXTRAS  # one and the same value lets everything behind pass quickly over what most jobs do without

@@ -73,6 +73,7 @@ class Leases:
         self._away = away
         self._by_type = by_type
         self._given: set[int] = set()  # that other lines may have as well
+        self._aside = 0  # jobs that could not pay any more when it was their turn
 
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leases":
@@ -118,6 +119,7 @@ class Leases:
             raise self._away[command.queues[0]].with_traceback(None)
         lines = self._lines(command)
         granted: list[GrantedJob] = []
+        aside = self._aside
         cut, limit, most = lines is None, command.limit, self._given_bytes + command.most_bytes
         for queue_head in _in_order(lines or [], command.by_priority):
             job, content = queue_head.line[0]
@@ -134,6 +136,7 @@ class Leases:
             granted.append(GrantedJob(_shown(leased, command), content or await self._content(job)))
             if len(granted) >= limit:
                 break
+        cut = cut or self._aside > aside  # behind those that were read may be others
         if cut and not granted:
             return LATER
         if command.request is not None and granted:
@@ -159,6 +162,7 @@ class Leases:
             return False
         if self._by_type:
             self._given.add(job.id)
+        self._aside += 1
         budgets.put_aside(self._batch, queue, job, account)
         return True
 

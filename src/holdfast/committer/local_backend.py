@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from holdfast import busy
 from holdfast.clock import Clock
 from holdfast.committer import stats
 from holdfast.committer.committer import Committer
@@ -127,14 +128,14 @@ class LocalBackend:
         """Begin committing and ticking. The task ends only by `StoreBroken`."""
         self._runner = asyncio.create_task(self.committer.run(), name="committer")
         self._ticker.start()
-        self.totals.loop_busy.start()
+        busy.LOOP.start()
         if self._nodes is not None:
             self._nodes.start()
         return self._runner
 
     async def stop(self) -> None:
         """Commit what waits, then close the store."""
-        self.totals.loop_busy.stop()
+        busy.LOOP.stop()
         await self._ticker.stop()
         if self.committer.broken is None:
             await self.committer.settled()

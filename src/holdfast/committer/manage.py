@@ -204,7 +204,7 @@ async def move_one(batch: Batch, queue: Queue, job: Job, target: str) -> list[Re
         job.priority,
         run_at=job.ready_at if job.state is State.SCHEDULED else None,
         max_attempts=job.max_attempts,
-        extras=replace(extras, budgets=without_charges(extras.budgets, queue.policy.budgets)),
+        extras=replace(extras, budgets=without_charges(extras.budgets, extras.queue_budgets), queue_budgets=()),
     )
     receipts = await enqueue.put(batch, [new], joined=True, is_late=True)
     batch.change(events.DELETED, queue, job, None)

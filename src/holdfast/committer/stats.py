@@ -5,6 +5,7 @@ import heapq
 import time
 from typing import Any
 
+from holdfast import busy
 from holdfast.committer.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
@@ -154,7 +155,7 @@ def of_store(store: Store, totals: Totals, oldest_batch_ms: int = 0) -> StoreSta
         reason=None if health.accepting else health.reason,
         replication=health.replication,
         commit_busy_seconds=totals.commit_busy.longest.seconds,
-        loop_busy_seconds=totals.loop_busy.longest.seconds,
+        loop_busy_seconds=busy.LOOP.longest.seconds,
         clock_behind_ms=totals.clock_behind_ms,
         clock_steps=totals.clock_steps,
         schedules_aside=totals.schedules_aside,

@@ -7,7 +7,7 @@ import math
 import time
 from bisect import bisect_left
 
-from holdfast.busy import CommitWatch, LoopWatch
+from holdfast.busy import CommitWatch
 from holdfast.limits import QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.events import COUNTED, EXPIRED, FAILED
@@ -65,7 +65,6 @@ class Totals:
         self.batch_buckets = [0] * (len(BATCH_BUCKETS) + 1)
         self.commit_buckets = [0] * (len(COMMIT_BUCKETS) + 1)
         self.commit_busy = CommitWatch()
-        self.loop_busy = LoopWatch()
         self.started = time.monotonic()
         self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
         self.jobs_why: list[str] = []

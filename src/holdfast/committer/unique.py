@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 
-from msgspec.structs import replace
-
-from holdfast.committer import deadlines
+from holdfast.committer import budgets, deadlines
 from holdfast.committer.batch import Batch
 from holdfast.errors import NotUnique
 from holdfast.job import lifecycle
-from holdfast.job.budget import with_charges
 from holdfast.job.job import FORGOTTEN, WAITING, Content, Job, NewJob, OnConflict, Receipt
 from holdfast.messages import events
 
@@ -79,7 +76,7 @@ async def give_way(batch: Batch, new: NewJob, taken: Job | int, before: Sequence
         return receipt(taken)
     queue = await batch.own(taken)
     if queue.policy.budgets:
-        new.extras = replace(new.extras, budgets=with_charges(new.extras.budgets, queue.policy.budgets))
+        new = budgets.with_queues(new, queue)
     after = lifecycle.overwrite(
         taken, new, batch.now, new.max_attempts or queue.policy.max_attempts, deadlines.expires_in_ms(new, queue)
     )

@@ -30,7 +30,7 @@ from holdfast.http.problem import refused
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
 from holdfast.http.route import ReadBody
-from holdfast.http.router import Router
+from holdfast.http.router import Router, with_slashes_marked
 from holdfast.http.upgrade import Upgrade
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, REQUEST_ID_CHARS
 from holdfast.logs import structlog
@@ -112,8 +112,8 @@ class App:
         return b"%b-%x" % (self._prefix, next(self._numbers))
 
     def own_path(self, target: str) -> str:
-        """The path of a target: decoded, without the prefix that a proxy may or may not have removed."""
-        path = urllib.parse.unquote(target) if "%" in target else target
+        """The path of a target: decoded, without the prefix that a proxy may or may not have removed. Raises if it is not UTF-8."""
+        path = _decoded(target) if "%" in target else target
         root = self._root_path
         if root and (path == root or path.startswith(root + "/")):
             path = path[len(root) :] or "/"
@@ -122,10 +122,18 @@ class App:
     def open(self, request: Request, flawed: HoldfastError | None) -> None:
         """Process the head of a request: its route, and its answer if that is known before the body has arrived."""
         given = path = request.path
+        found = None
         if self._root_path or path[-1:] == "/" or "%" in path or "//" in path:
-            given = self.own_path(path)
+            try:
+                given = self.own_path(path)
+            except InvalidRequest as error:
+                request.reply = refused(flawed or error)
+                return
             request.path = as_routes_have_it(given)
-        found = self.router.find(request.method, request.path)
+            if "%2" in path and (apart := with_slashes_marked(path)) != path:
+                found = self.router.find(request.method, as_routes_have_it(self.own_path(apart)))
+        if found is None:
+            found = self.router.find(request.method, request.path)
         if found is not None:
             request.route, request.values = found
         if flawed is not None:
@@ -196,6 +204,13 @@ class App:
         if request.method == "OPTIONS":
             return Reply(204, extra=allow)
         return replace(refused(MethodNotAllowed(f"{request.method} is not a method of this path.")), extra=allow)
+
+
+def _decoded(target: str) -> str:
+    try:
+        return urllib.parse.unquote(target, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidRequest("The path is not UTF-8.", field="path") from None
 
 
 def as_routes_have_it(path: str) -> str:

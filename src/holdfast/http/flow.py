@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from holdfast.busy import LOOP
 from holdfast.errors import HoldfastError, Overloaded
 from holdfast.http.app import App
 from holdfast.http.request import Request
@@ -93,6 +94,8 @@ class Flow(asyncio.Protocol):
         """Process what has been received: at once if it is little, else in chunks and in turn with other connections. Bodies of
         many connections may arrive at once, and each may take some 10 ms to read.
         """
+        if LOOP.asleep:
+            LOOP.wake()
         if self.refusing:  # it is thrown away
             return
         if self._unseen or len(data) > REQUEST_CHUNK_BYTES:

@@ -9,7 +9,14 @@ from holdfast.http.route import Route
 _KNOWN_PATHS = 1_000  # whose path is cached
 _PATH_CHARS = 300  # of a cached path: a longer one is matched each time
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)\Z", re.ASCII)
+_SLASH = "\udc2f"  # which no UTF-8 has
+_WRITTEN_SLASH = re.compile("%2[fF]")
 Found = tuple[Route, tuple[str, ...]]
+
+
+def with_slashes_marked(target: str) -> str:
+    """A target whose percent-encoded slashes are a part of what is between two others, such as the name of a type."""
+    return _WRITTEN_SLASH.sub(_SLASH, target)
 
 
 class _Node:
@@ -57,6 +64,8 @@ class Router:
             route = node.routes.get("GET")
         if route is None or (route.whole and not _are_whole(route, values)):
             return None
+        if _SLASH in path:
+            values = tuple(value.replace(_SLASH, "/") for value in values)
         found = (route, values)
         if route.is_hot and route.names == ("queue",) and len(self._known) < _KNOWN_PATHS and len(path) <= _PATH_CHARS:
             self._known[method, path] = found

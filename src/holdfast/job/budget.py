@@ -59,7 +59,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Budget(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The policy, and until when all of its accounts are blocked by hand."""
+    """The policy, since when it has been this one, and until when all of its accounts are blocked by hand."""
 
     name: str
     limit: int
@@ -67,6 +67,7 @@ class Budget(msgspec.Struct, frozen=True, array_like=True, gc=False):
     burst: int
     blocked_until: int = 0
     created_at: int = 0
+    changed_at: int = 0
 
     def need(self, cost: int) -> int:
         """What a job of this cost needs: all there is, if the budget was made smaller than that."""
@@ -180,11 +181,17 @@ def pay(account: Account, budget: Budget | None, cost: int, now: int) -> None:
         account.owed_at = now
 
 
-def give_back(account: Account, budget: Budget | None, cost: int, now: int) -> None:
-    """A start that counts as none: its units are there again."""
-    if budget is None or budget.per_ms is None:
+def give_back(account: Account, budget: Budget | None, cost: int, started_at: int, now: int) -> None:
+    """A start that counts as none: its units are there again, but for those that time has refilled since, which others may have used.
+
+    One under another policy may have paid something else, or nothing.
+    """
+    if budget is None or budget.per_ms is None or started_at < budget.changed_at:
         return
-    account.owed = max(0, owed(account, budget, now) - budget.need(cost) * budget.per_ms)
+    left_of_it = budget.need(cost) * budget.per_ms - max(0, now - started_at) * budget.limit
+    if left_of_it <= 0:
+        return
+    account.owed = max(0, owed(account, budget, now) - left_of_it)
     account.per_ms = budget.per_ms
     if not now <= account.owed_at <= now + BUDGET_CLOCK_MS:
         account.owed_at = now

@@ -78,6 +78,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
     whose conclude enqueued it. `expires_at` is the job's deadline: it ends if no worker has it by then. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
     set aside or repaired. `batch` is the batch of which the job is a member, `closes` the one that it closes.
+    `queue_budgets` is the part of `budgets` that the settings of its queue have added.
     """
 
     lease_ms: int | None = None
@@ -96,6 +97,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     batch: int | None = None
     closes: Closes | None = None
     budgets: tuple[Charge, ...] = ()
+    queue_budgets: tuple[Charge, ...] = ()
 
 
 NO_EXTRAS = Extras()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from holdfast.busy import LOOP
 from holdfast.limits import PIECE_BYTES
 from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import PutJobs
@@ -146,6 +147,8 @@ class Frames(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Extract every complete frame received so far."""
+        if LOOP.asleep:
+            LOOP.wake()
         buffer = self._buffer
         buffer += data
         start = 0

@@ -22,7 +22,7 @@ PostgreSQL's step 4 are read by those steps only (`positional.py`).
     operation.value               an operation but for its other columns   -
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
@@ -79,7 +79,7 @@ class _Closes(Kept):
 class _Charge(Kept):
     name: str
     key: str = ""
-    cost: Annotated[int, msgspec.Meta(ge=1, le=BUDGET_UNITS_MAX)] = 1
+    cost: Annotated[int, msgspec.Meta(ge=1, le=2 * BUDGET_UNITS_MAX)] = 1  # that of a job and its queue's
 
 
 class _Extras(Kept):
@@ -98,6 +98,7 @@ class _Extras(Kept):
     batch: Number | None = None
     closes: _Closes | None = None
     budgets: tuple[_Charge, ...] = ()
+    queue_budgets: tuple[_Charge, ...] = ()
 
 
 class _Receipt(Kept):
@@ -213,8 +214,13 @@ def _extras_from(kept: _Extras) -> Extras:
         kept.expires_at,
         kept.batch,
         None if kept.closes is None else Closes(*msgspec.structs.astuple(kept.closes)),
-        tuple([Charge(one.name, one.key, one.cost) for one in kept.budgets]) if kept.budgets else (),
+        _charges(kept.budgets, Charge),
+        _charges(kept.queue_budgets, Charge),
     )
+
+
+def _charges(some: Sequence[Charge | _Charge], kind: Callable[[str, str, int], T]) -> tuple[T, ...]:
+    return tuple([kind(one.name, one.key, one.cost) for one in some]) if some else ()
 
 
 def _check_retry(policy: RetryPolicy) -> None:
@@ -243,7 +249,8 @@ def _kept_extras(extras: Extras) -> _Extras:
         extras.expires_at,
         extras.batch,
         None if extras.closes is None else _Closes(*msgspec.structs.astuple(extras.closes)),
-        tuple([_Charge(one.name, one.key, one.cost) for one in extras.budgets]) if extras.budgets else (),
+        _charges(extras.budgets, _Charge),
+        _charges(extras.queue_budgets, _Charge),
     )
 
 

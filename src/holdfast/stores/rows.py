@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
-from holdfast.job.budget import Account
+from holdfast.job.budget import Account, Budget
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.closing import Closing
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Raised, Receipt, State
@@ -125,6 +125,13 @@ def queues_naming(budget: str, found: Iterable[Row]) -> list[str]:
         if charges and any(charge.name == budget for charge in charges):
             named.append(name)
     return named
+
+
+def budget_row(budget: Budget) -> Row:
+    """The row of a budget."""
+    return (
+        budget.name, budget.limit, budget.per_ms, budget.burst, budget.blocked_until, budget.created_at, budget.changed_at,
+    )  # fmt: skip
 
 
 def account_row(account: Account) -> Row:

@@ -49,7 +49,7 @@ TABLES = (
     Table("held", ("queue", "group_key", "job", "priority", *_LINE), key=3),
     Table("ready_for", ("worker", "queue", "priority", "job", *_LINE), key=4),
     Table("waiting", ("account", "job", "queue", "priority", *_LINE), key=2),
-    Table("budget", ("name", "units", "per_ms", "burst", "blocked_until", "created_at")),
+    Table("budget", ("name", "units", "per_ms", "burst", "blocked_until", "created_at", "changed_at")),
     Table(
         "budget_account",
         (

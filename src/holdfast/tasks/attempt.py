@@ -1,6 +1,5 @@
 """One attempt of a task: its arguments out of the payload, and what becomes of what it returns. For workers, and in eager mode."""
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +19,7 @@ class Attempt:
         if held.body is not None:
             raise DoNotRetry(f"{task.name}: the payload is {held.job.content_type}, and not a JSON object of its arguments")
         try:
-            arguments = task.signature.read(held.job.payload_json)
+            self.arguments = task.signature.read(held.job.payload_json)
         except InvalidArguments as error:
             raise DoNotRetry(str(error)) from None
         try:
@@ -31,15 +30,18 @@ class Attempt:
             if not task.known_to_follow(job):
                 raise DoNotRetry(f"{task.name}: this program has no task {job.type!r} in the queue {job.queue} to follow it")
         self._held = held
-        self._name = task.name
-        self.call = partial(task.function, *([held] if task.signature.takes_job else []), **arguments)
+        self._task = task
+
+    def call(self) -> Any:
+        """What the function returns, which may be a coroutine."""
+        return self._task.run(self._held, self.arguments)
 
     def conclude(self, result: Any) -> Raw | None:
         """The result as JSON, if there is one. What follows the job is put with it."""
         try:
             written = None if result is None else Raw(Content.write(result))
         except (TypeError, ValueError, RecursionError) as error:
-            raise DoNotRetry(f"{self._name}: it was done, but its result can't be written as JSON: {error}") from None
+            raise DoNotRetry(f"{self._task.name}: it was done, but its result can't be written as JSON: {error}") from None
         self._held.follow_ups += self._following
         if THEN in (meta := self._held.job.meta):
             for job in self._held.follow_ups:

@@ -1,15 +1,18 @@
 """How a function becomes a task: `@tasks.task`, `@tasks.declare`, `@tasks.cron(…)`, with and without options."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from holdfast.client.worker import HeldJob
-from holdfast.tasks.options import DefinedOptions
+from holdfast.tasks.batches import BatchTask
+from holdfast.tasks.options import DefinedOptions, Duration
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
 T = TypeVar("T", bound=Task[..., Any])
+Outcomes = Sequence[R | Exception]
 
 
 Define = Callable[[Any, dict[str, Any]], Task[..., Any]]  # makes and registers a task of a function, with these options
@@ -36,6 +39,8 @@ class Decorator:
     @overload
     def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
     @overload
+    def __call__(self, /, *, batch: int, wait: Duration = ..., **options: Unpack[DefinedOptions]) -> "BatchDecorator": ...
+    @overload
     def __call__(self, /, **options: Unpack[DefinedOptions]) -> "Decorator": ...
 
     def __call__(self, function: Any = None, /, **options: Any) -> Any:
@@ -45,3 +50,32 @@ class Decorator:
         if options:
             raise ValueError("options are given to the decorator: @tasks.task(queue=…)")
         return self._define(function, self._options)
+
+
+class BatchDecorator(Protocol):
+    """A decorator with `batch=…`, as type checkers see it: of a function of a list of arguments, which returns an outcome for each, or nothing."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[A]], Coroutine[Any, Any, None]], /
+    ) -> BatchTask[A, None, Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[list[A]], Coroutine[Any, Any, Outcomes[R]]], /
+    ) -> BatchTask[A, R, Coroutine[Any, Any, Outcomes[R]]]: ...
+    @overload
+    def __call__(self, function: Callable[[list[A]], None], /) -> BatchTask[A, None, None]: ...
+    @overload
+    def __call__(self, function: Callable[[list[A]], Outcomes[R]], /) -> BatchTask[A, R, Outcomes[R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[list[HeldJob], list[A]], Coroutine[Any, Any, None]], /
+    ) -> BatchTask[A, None, Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[list[HeldJob], list[A]], Coroutine[Any, Any, Outcomes[R]]], /
+    ) -> BatchTask[A, R, Coroutine[Any, Any, Outcomes[R]]]: ...
+    @overload
+    def __call__(self, function: Callable[[list[HeldJob], list[A]], None], /) -> BatchTask[A, None, None]: ...
+    @overload
+    def __call__(self, function: Callable[[list[HeldJob], list[A]], Outcomes[R]], /) -> BatchTask[A, R, Outcomes[R]]: ...

@@ -8,33 +8,19 @@ import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from holdfast.client.types import Job, Lease, NewJob, Receipt
-from holdfast.client.worker import HeldJob
-from holdfast.limits import PRIORITY_DEFAULT
+from holdfast.client.types import NewJob, Receipt
 from holdfast.tasks.attempt import Attempt
+from holdfast.tasks.task import not_held
 
 if TYPE_CHECKING:
     from holdfast.tasks.tasks import Tasks
 
 Finish = Callable[[Any], Awaitable[Any]]
-
-
-def not_held(job: NewJob, number: int = 0) -> HeldJob:
-    """The job that a task gets where no server has one: here, and where it is just called."""
-    now = datetime.now(UTC)
-    given = {name: value for name in ("tags", "meta") if (value := getattr(job, name)) is not UNSET}
-    payload = Raw(b"null") if job.payload is UNSET else Raw(msgspec.json.encode(job.payload))
-    made = Job(
-        id=number, queue=job.queue, type=str(job.type), state="leased", priority=PRIORITY_DEFAULT, attempt=1, max_attempts=1,
-        created_at=now, ready_at=now, payload_json=payload, lease=Lease("", "", 0), **given,
-    )  # fmt: skip
-    return HeldJob(made)
 
 
 class Eager:

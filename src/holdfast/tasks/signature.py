@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw
 
 from holdfast.client.contents import encode
 from holdfast.client.worker import HeldJob
+from holdfast.tasks.injection import Dependency, dependency_of
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -44,18 +45,21 @@ class Content:
 
 
 class Signature:
-    """The parameters of a function, but for a first `job: Job`, and its return annotation. Without a function: any arguments by name."""
+    """The parameters of a function, but for a first `job: Job` and what is injected, and its return annotation. Without a function: any arguments by name."""
 
     def __init__(self, task: str, function: Callable[..., Any] | None) -> None:
         self.task = task
         self.takes_job = False
+        self.injected: dict[str, Dependency] = {}
         self._bound: inspect.Signature | None = None
         hints: dict[str, Any] = {}
         if function is not None:
-            hints = _hints(task, function)
+            hints = hints_of(task, function)
             listed = list(inspect.signature(function).parameters.values())
             self.takes_job = bool(listed) and _is_job(hints.get(listed[0].name))
-            self._bound = inspect.Signature([_checked(task, each, hints) for each in listed[self.takes_job :]])
+            self.injected = injected_in(task, listed[self.takes_job :], hints)
+            given = [each for each in listed[self.takes_job :] if each.name not in self.injected]
+            self._bound = inspect.Signature([_checked(task, each, hints) for each in given])
             fields = [
                 (name, hints[name]) if one.default is one.empty else (name, hints[name], UNSET)
                 for name, one in self.parameters.items()
@@ -78,6 +82,8 @@ class Signature:
         """A call's arguments by name; raises `InvalidArguments`."""
         if self._bound is None and args:
             raise InvalidArguments(f"{self.task}: this stub does not know its parameters: name the arguments")
+        if injected := self.injected.keys() & kwargs.keys():
+            raise InvalidArguments(f"{self.task}: {min(injected)} is injected, and no argument of a call")
         try:
             return self._bound.bind(*args, **kwargs) if self._bound is not None else _bind_any(kwargs)
         except TypeError as error:
@@ -97,13 +103,23 @@ class Signature:
 
     def read(self, payload: bytes | Raw) -> dict[str, Any]:
         """The arguments by name; raises `InvalidArguments`. No payload at all is no arguments."""
-        try:
-            read = self._arguments.read(b"{}" if bytes(payload) == b"null" else payload)
-        except (ValueError, RecursionError) as error:
-            raise InvalidArguments(f"{self.task}: {_words(error)}") from None
+        read = self.read_by(self._arguments, b"{}" if bytes(payload) == b"null" else payload)
         if isinstance(read, dict):
             return read
         return {name: value for name in self.parameters if (value := getattr(read, name)) is not UNSET}
+
+    def read_by(self, content: Content, payload: bytes | Raw) -> Any:
+        """What a payload has, by these rules; raises `InvalidArguments`."""
+        try:
+            return content.read(payload)
+        except (ValueError, RecursionError) as error:
+            raise InvalidArguments(f"{self.task}: {_words(error)}") from None
+
+
+def injected_in(task: str, parameters: list[inspect.Parameter], hints: dict[str, Any]) -> dict[str, Dependency]:
+    """The parameters that are injected; raises `ValueError`."""
+    found = {each.name: dependency_of(task, each, hints.get(each.name)) for each in parameters if each.kind in _NAMED}
+    return {name: dependency for name, dependency in found.items() if dependency is not None}
 
 
 def _words(error: Exception) -> str:
@@ -117,7 +133,8 @@ def _words(error: Exception) -> str:
     return f"{where}: {said[:1].lower()}{said[1:]}".removeprefix(": ")
 
 
-def _hints(task: str, function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(task: str, function: Callable[..., Any]) -> dict[str, Any]:
+    """Its annotations; raises `ValueError`."""
     try:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:

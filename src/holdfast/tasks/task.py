@@ -3,19 +3,22 @@
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from holdfast.client import types
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.contents import encode
 from holdfast.client.sync.client import Client
-from holdfast.client.types import NewJob, Receipt
-from holdfast.limits import KEY_CHARS
+from holdfast.client.types import Job, Lease, NewJob, Receipt
+from holdfast.client.worker import HeldJob
+from holdfast.limits import KEY_CHARS, PRIORITY_DEFAULT
 from holdfast.tasks import options
+from holdfast.tasks.injection import Dependency, InLoop, InThread, Scope
 from holdfast.tasks.options import CallOptions, DefinedOptions, Duration, Key
 from holdfast.tasks.signature import Content, InvalidArguments, Signature
 
@@ -67,7 +70,7 @@ class Task(Generic[P, R]):
     def __init__(self, tasks: "Tasks", name: str, function: Callable[..., Any] | None, given: dict[str, Any]) -> None:
         self.name = name
         self.function = function
-        self.signature = Signature(name, function)
+        self.signature = self._read_signature(function)
         self.timeout_s: float | None = None
         if "timeout" in given:
             self.timeout_s = options.milliseconds(f"{name}: timeout", given["timeout"], 1) / 1_000
@@ -78,6 +81,9 @@ class Task(Generic[P, R]):
         self._read_options()
         if function is not None:
             functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
+
+    def _read_signature(self, function: Callable[..., Any] | None) -> Signature:
+        return Signature(self.name, function)
 
     def _read_options(self) -> None:
         given = self._given
@@ -98,6 +104,40 @@ class Task(Generic[P, R]):
         if unknown:
             raise ValueError(f"{self.name}: {which} asks for {unknown[0]!r}, which is no parameter of it")
         return key, names
+
+    def run(self, held: HeldJob, arguments: dict[str, Any]) -> Any:
+        """Call its function for a job. What it returns may be a coroutine."""
+        return self._run([held] if self.signature.takes_job else [], arguments, self.signature.injected, held)
+
+    def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any], needs: Mapping[str, Dependency], held: HeldJob) -> Any:
+        """Call its function with what it needs of what is injected."""
+        assert self.function is not None, "only what has a function is run"
+        if not needs:
+            return self.function(*args, **kwargs)
+        overrides = self._tasks.dependency_overrides
+        if inspect.iscoroutinefunction(self.function):
+            return Scope(self.name, overrides, held, InLoop()).call(self.function, needs, *args, **kwargs)
+        thread = InThread(held.task.get_loop() if held.task is not None else None)
+        return thread.run(Scope(self.name, overrides, held, thread).call(self.function, needs, *args, **kwargs))
+
+    def _just_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call it as a function: what is injected may be given by name."""
+        assert self.function is not None, "a stub is not called"
+        needs = self.signature.injected
+        if not needs and not self.signature.takes_job:
+            return self.function(*args, **kwargs)
+        held = self._made_up()
+        before = [self._jobs_of(held, args)] if self.signature.takes_job else []
+        if needs:
+            given = inspect.signature(self.function).bind_partial(*before, *args, **kwargs).arguments
+            needs = {name: each for name, each in needs.items() if name not in given}
+        return self._run([*before, *args], kwargs, needs, held)
+
+    def _jobs_of(self, held: HeldJob, args: tuple[Any, ...]) -> Any:  # noqa: ARG002  (a batch has several)
+        return held
+
+    def _made_up(self) -> HeldJob:
+        return not_held(NewJob(queue=self.queue, type=self.name))
 
     @property
     def queue(self) -> str:
@@ -200,7 +240,7 @@ class SyncTask(Task[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Just call the function."""
-        return self._tasks.call(self, args, kwargs)  # type: ignore[no-any-return]
+        return self._just_call(args, kwargs)  # type: ignore[no-any-return]
 
 
 class AsyncTask(Task[P, R]):
@@ -208,7 +248,19 @@ class AsyncTask(Task[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Just call the function."""
-        return self._tasks.call(self, args, kwargs)  # type: ignore[no-any-return]
+        return self._just_call(args, kwargs)  # type: ignore[no-any-return]
+
+
+def not_held(job: NewJob, number: int = 0) -> HeldJob:
+    """The job that a task gets where no server has one: in eager mode, and where it is just called."""
+    now = datetime.now(UTC)
+    given = {name: value for name in ("tags", "meta") if (value := getattr(job, name)) is not UNSET}
+    payload = Raw(b"null") if job.payload is UNSET else Raw(msgspec.json.encode(job.payload))
+    made = Job(
+        id=number, queue=job.queue, type=str(job.type), state="leased", priority=PRIORITY_DEFAULT, attempt=1, max_attempts=1,
+        created_at=now, ready_at=now, payload_json=payload, lease=Lease("", "", 0), **given,
+    )  # fmt: skip
+    return HeldJob(made)
 
 
 def sent(job: NewJob) -> dict[str, Any]:

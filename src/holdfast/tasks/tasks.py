@@ -13,8 +13,9 @@ from holdfast.client.tls import Path
 from holdfast.client.types import NewJob
 from holdfast.client.worker import HeldJob
 from holdfast.tasks import options
+from holdfast.tasks.batches import BatchTask
 from holdfast.tasks.decorator import Decorator
-from holdfast.tasks.eager import AsyncEager, Eager, finished, not_held
+from holdfast.tasks.eager import AsyncEager, Eager, finished
 from holdfast.tasks.options import Duration, TaskOptions
 from holdfast.tasks.schedules import Schedules, When
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
@@ -24,6 +25,7 @@ C = TypeVar("C", Client, AsyncClient)
 F = TypeVar("F", bound=Callable[..., Any])
 Around = Callable[[Any], AbstractContextManager[Any]]
 Missed = Literal["one", "skip", "all"]
+_RUN = (SyncTask, AsyncTask, BatchTask)  # what has a function
 
 
 class Connection(TypedDict, total=False):
@@ -62,6 +64,10 @@ class Tasks:
         self._shutdown: list[Callable[[], Any]] = []
         self._clients: dict[Any, Any] = {}
         self._eager: dict[type, Any] | None = None
+        self.makes_spans = False  # some middleware, so that a worker need not
+        self.dependency_overrides: dict[
+            Callable[..., Any], Callable[..., Any]
+        ] = {}  # for tests: what to inject in the place of what
 
     # ------------------------------------------------------------------------------------------------ definitions
 
@@ -98,7 +104,9 @@ class Tasks:
         return Decorator(define)
 
     def _define(self, function: Callable[..., Any], given: dict[str, Any]) -> Task[..., Any]:
-        kind = AsyncTask if inspect.iscoroutinefunction(function) else SyncTask
+        kind: Callable[..., Task[..., Any]] = AsyncTask if inspect.iscoroutinefunction(function) else SyncTask
+        if "batch" in given:
+            kind = BatchTask
         return self._add(kind(self, *self._named(function, given)))
 
     def _named(self, function: Any, given: dict[str, Any]) -> tuple[str, Callable[..., Any], dict[str, Any]]:
@@ -138,6 +146,16 @@ class Tasks:
         """Call this when a worker has ended; the last one first."""
         self._shutdown.append(function)
         return function
+
+    def use(self, middleware: Any) -> None:
+        """Register what an object has of `around_attempt`, `around_enqueue`, `on_startup` and `on_shutdown`."""
+        known = ("around_attempt", "around_enqueue", "on_startup", "on_shutdown")
+        found = [name for name in known if hasattr(middleware, name)]
+        if not found or isinstance(middleware, type):
+            raise ValueError(f"{middleware!r} is no middleware: an object with {', '.join(known[:-1])} or {known[-1]}")
+        for name in found:
+            getattr(self, name)(getattr(middleware, name))
+        self.makes_spans = self.makes_spans or getattr(middleware, "makes_spans", False)
 
     def attempting(self, held: HeldJob) -> AbstractContextManager[Any]:
         """All middleware around one attempt."""
@@ -188,10 +206,10 @@ class Tasks:
 
     # ---------------------------------------------------------------------------------------------------- workers
 
-    def runnable(self, name: str) -> SyncTask[..., Any] | AsyncTask[..., Any]:
+    def runnable(self, name: str) -> Task[..., Any]:
         """A task with its function. Raises `ValueError`."""
         task = self._by_name.get(name)
-        if isinstance(task, SyncTask | AsyncTask):
+        if isinstance(task, _RUN):
             return task
         raise ValueError(f"{name}: this program has no function to run it")
 
@@ -207,7 +225,7 @@ class Tasks:
 
     def worker(self, queues: Sequence[str] | None = None, **given: Unpack[WorkerOptions]) -> TaskWorker:
         """A worker for all tasks, on all queues that they name, or on these; see `Worker`. Raises `ValueError`."""
-        listed = [task for task in self._by_name.values() if isinstance(task, SyncTask | AsyncTask)]
+        listed = [task for task in self._by_name.values() if isinstance(task, _RUN)]
         if not listed:
             raise ValueError("there is no task to run: define one with @tasks.task, and import its module")
         names = list(dict.fromkeys(task.queue for task in listed)) if queues is None else list(queues)
@@ -228,12 +246,6 @@ class Tasks:
             yield eager.jobs
         finally:
             self._eager = before
-
-    def call(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The function itself, with a job of its own if it takes one."""
-        assert task.function is not None, "a stub is not called"
-        job = [not_held(NewJob(queue=task.queue, type=task.name))] if task.signature.takes_job else []
-        return task.function(*job, *args, **kwargs)
 
 
 def _context_manager(middleware: Callable[..., Any]) -> Around:

@@ -9,9 +9,11 @@ from holdfast.client.refusals import Unreachable
 from holdfast.client.retry import LONG_DEADLINE_S
 from holdfast.client.worker import HeldJob, Worker
 from holdfast.client.worker.connectivity import log
+from holdfast.client.worker.runner import Handler
 from holdfast.client.worker.worker import LEASE_MS
 from holdfast.errors import OutcomeUnknown, Unavailable
 from holdfast.tasks.attempt import Attempt
+from holdfast.tasks.batches import BatchTask, Gathering
 from holdfast.tasks.options import Duration, milliseconds
 from holdfast.tasks.task import AsyncTask, Task
 
@@ -44,8 +46,15 @@ class TaskWorker(Worker):
         super().__init__(queues, url=tasks.url, lease_ms=lease_ms, **options)
         self._tasks = tasks
         self._names = {task.name for task in listed if task.queue in self.queues}
+        self._gatherings: list[Gathering] = []
         for task in listed:
-            self.handler(task.name, timeout_s=task.timeout_s, raw=True)(_handler(tasks, task))
+            spans = tasks.makes_spans
+            if isinstance(task, BatchTask):
+                self._gatherings.append(Gathering(task))
+                run = _batch_handler(tasks, task, self._gatherings[-1])
+                self._handlers[task.name] = Handler(run, raw=True, together=task.size, makes_spans=spans)
+            else:
+                self._handlers[task.name] = Handler(_handler(tasks, task), False, task.timeout_s, True, makes_spans=spans)
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         async with self._tasks.running():
@@ -56,6 +65,8 @@ class TaskWorker(Worker):
                 if until_empty:
                     await setting
             finally:
+                for each in self._gatherings:
+                    each.close()
                 setting.cancel()  # harmless if it is done
                 outcome = await asyncio.gather(setting, return_exceptions=True)
             if isinstance(outcome[0], Exception):
@@ -94,3 +105,14 @@ def _handler(tasks: "Tasks", task: Task[..., Any]) -> Callable[[HeldJob], Any]:
         return attempt.conclude(result)
 
     return arun if isinstance(task, AsyncTask) else run
+
+
+def _batch_handler(tasks: "Tasks", task: BatchTask[Any, Any, Any], gathering: Gathering) -> Callable[[HeldJob], Any]:
+    async def run(held: HeldJob) -> Any:
+        attempt = Attempt(task, held)
+        result = None
+        with tasks.attempting(held):
+            result = await gathering.run(held, attempt.arguments)
+        return attempt.conclude(result)
+
+    return run

@@ -355,6 +355,22 @@ def test_a_line_that_cant_be_taken_is_named_and_all_before_it_is_in(line, says, 
     is_sound(store)
 
 
+def test_a_job_comes_with_what_its_queue_has_added_to_its_own_costs(place, tmp_path):
+    own = [{"name": f"own-{n}", "cost": 1_000_000} for n in range(8)]
+    added = [{"name": f"own-{n}", "cost": 1_000_000} for n in range(4)] + [{"name": f"added-{n}"} for n in range(4)]
+    both = [{**one, "cost": 2_000_000} for one in own[:4]] + own[4:] + added[4:]
+    budget = {"limit": 1_000_000, "created_at": 1}
+    names = sorted({one["name"] for one in both})
+    lines = [{"budget": {"name": name, **budget}} for name in names]
+    path = written(tmp_path / "in", *lines, job(extras={"budgets": both, "queue_budgets": added}))
+    assert "1 job" in take(path, place).output
+    (again,) = things(export(place).stdout_bytes, "job")
+    assert again["extras"] == {"budgets": both, "queue_budgets": added}
+    is_sound(place)
+    path = written(tmp_path / "more", *lines, job(extras={"budgets": both}))
+    assert "at most 8 entries" in take(path, f"sqlite:///{tmp_path}/more.db").output
+
+
 def test_two_jobs_with_one_unique_key_and_an_id_of_another_job_are_named(place, tmp_path):
     unique = {"extras": {"unique_key": "k"}}
     path = written(tmp_path / "some.ndjson", job(id=5, **unique), job(id=6), job(id=9, **unique))

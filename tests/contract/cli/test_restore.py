@@ -109,8 +109,11 @@ def test_a_store_with_jobs_is_never_overwritten(copied):
     copy, store, *_ = copied
     before = store.read_bytes()
     is_refused(restore(copy, store), f"{store} has 6 jobs", "never overwrites", "jobs.db-wal")
-    assert store.read_bytes() == before
+    assert store.with_name("jobs.db.lock").exists(), "it was there before"
     store.with_name("jobs.db.lock").unlink()
+    is_refused(restore(copy, store), f"{store} has 6 jobs")
+    assert not store.with_name("jobs.db.lock").exists(), "none is left beside a file that is refused"
+    assert store.read_bytes() == before
     is_refused(restore(store, store), "is the store itself")
 
 

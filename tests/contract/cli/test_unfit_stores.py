@@ -181,7 +181,7 @@ def test_a_store_that_may_not_be_written_is_told(tmp_path, command, mode):
     assert str(path) in said.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "restore"])
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_a_folder_that_may_not_be_looked_into_is_told(tmp_path, command):
     need("setpriv")
     path, export = tmp_path / "place" / "jobs.db", tmp_path / "export"

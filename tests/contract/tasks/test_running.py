@@ -307,9 +307,13 @@ from holdfast.tasks import Tasks
 
 tasks = Tasks()
 
-@tasks.task(queue="cli")
+@tasks.task(queue="cli", lease=1)
 def pid() -> int:
     return os.getpid()
+
+@tasks.task(queue="cli", lease=1)
+async def kill() -> None:
+    os.kill(os.getpid(), 9)
 """
 
 
@@ -348,8 +352,66 @@ def test_several_processes_run_them_one_that_dies_is_replaced_and_all_end_with_t
     worker.send_signal(signal.SIGTERM)
     said, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0, said
-    assert "exit code -9; another one is started" in said
+    assert "was killed by SIGKILL; another one is started" in said
     assert said.count("ended: ") == 2, said
+
+
+def test_a_job_that_kills_its_processes_is_quarantined(program, witness):
+    """The lease of a process that was killed ends without it, which counts as a crash."""
+    witness.set_queue("cli", max_crashes=2)
+    worker = program("app", "--processes", "1", "--reload", "--queues", "cli")
+    job = witness.enqueue("cli", type="kill", lease_ms=1_000).id
+    ended = witness.wait(job, 60)
+    assert (ended.state, ended.reason, ended.crashes, ended.failures) == ("dead", "crashed", 2, 0)
+    assert isinstance(witness.result(witness.enqueue("cli", type="pid").id, 60), int)
+    worker.send_signal(signal.SIGTERM)
+    said, _ = worker.communicate(timeout=60)
+    assert (worker.returncode, said.count("was killed by SIGKILL; another one is started")) == (0, 2), said
+
+
+def test_a_process_that_dies_at_once_is_started_later_and_later(program, tmp_path):
+    (tmp_path / "dies.py").write_text(
+        "import multiprocessing, os\nfrom app import tasks\nif multiprocessing.parent_process(): os._exit(9)\n"
+    )
+    worker = program("dies:tasks", "--processes", "2")
+    lines = []
+    for line in worker.stdout:
+        lines.append(line)
+        if "another one is started in 1 s" in line:
+            break
+    worker.send_signal(signal.SIGTERM)
+    rest, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 0, rest
+    assert sum("ended with exit code 9; another one is started in 0.5 s" in line for line in lines) == 2, lines
+
+
+def test_a_worker_starts_again_when_its_program_changes(program, witness, tmp_path):
+    (tmp_path / "told.py").write_text("WORD = 'one'\n")
+    (tmp_path / "changing.py").write_text(
+        "import told\nfrom holdfast.tasks import Tasks\ntasks = Tasks()\n"
+        "@tasks.task(queue='changing')\ndef say() -> str:\n    return told.WORD\n"
+    )
+
+    def said(line: str) -> str:
+        return next(found for found in worker.stdout if line in found)
+
+    def result():
+        return witness.result(witness.enqueue("changing", type="say").id, 60)
+
+    worker = program("changing", "--reload")
+    assert result() == "one"
+    (tmp_path / "told.py").write_text("WORD = 'two, and longer'\n")
+    said("told.py has changed: starting again")
+    assert result() == "two, and longer"
+    (tmp_path / "told.py").write_text("WORD = \n")
+    said("told.py has changed: starting again")
+    said("SyntaxError")
+    said("waiting for a change")
+    (tmp_path / "told.py").write_text("WORD = 'mended once more'\n")
+    assert result() == "mended once more"
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=60)
+    assert worker.returncode == 0
 
 
 def test_processes_end_with_the_one_that_started_them(program, witness):

@@ -1,10 +1,11 @@
 """Right and wrong calls, for type checkers: a line with `# wrong` has an error, and no other line has."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
-from holdfast.tasks import Enqueued, Handle, Job, Retry, Task, Tasks
+from holdfast.tasks import INJECTED, Depends, Enqueued, Handle, Job, Retry, Task, Tasks
 
 tasks = Tasks()
 
@@ -60,6 +61,49 @@ def declared(name: str) -> bytes:
     raise NotImplementedError
 
 
+@tasks.task(queue="rows", batch=100, wait=timedelta(seconds=0.5))
+def insert(rows: list[Sent]) -> list[int | Exception]:
+    return [len(row.to) for row in rows]
+
+
+@tasks.task(batch=10, max_attempts=3)
+async def ainsert(jobs: list[Job], rows: list[int]) -> None:
+    assert jobs
+    assert rows
+
+
+def get_session() -> Iterator[Sent]:
+    yield Sent("a")
+
+
+@tasks.task
+def injected(user_id: int, session: Annotated[Sent, Depends(get_session)] = INJECTED) -> str:
+    return session.to
+
+
+@tasks.task
+async def as_default(job: Job, session: Sent = Depends(get_session)) -> str:
+    return f"{session.to} {job.id}"
+
+
+@tasks.task
+def without_default(user_id: int, session: Annotated[Sent, Depends(get_session)]) -> str:
+    return f"{session.to} {user_id}"
+
+
+@tasks.task(batch=10)
+def injected_in_a_batch(rows: list[int], session: Annotated[Sent, Depends(get_session)] = INJECTED) -> list[str]:
+    return [session.to for _ in rows]
+
+
+@tasks.task(batch="many")  # wrong
+def sized(rows: list[int]) -> None: ...
+
+
+@tasks.task(batch=10)  # wrong
+def no_list(row: int) -> None: ...
+
+
 @tasks.task(queue="mail", max_retries=3)  # wrong
 def misspelt() -> None: ...
 
@@ -82,6 +126,13 @@ def right() -> None:
     assert_type(noted(page=2), None)
     assert_type(nightly.enqueue(days=3), Enqueued[None])
     assert_type(declared.enqueue("a").result(), bytes)
+    assert_type(insert.enqueue(Sent("a")).result(), int)
+    assert_type(insert.many(insert.job(Sent(str(n))) for n in range(3)), list[Enqueued[int]])
+    assert list(insert([Sent("a")])) == [1]
+    assert_type(injected.enqueue(7), Enqueued[str])
+    assert_type(injected(7, session=Sent("b")), str)
+    assert_type(as_default.enqueue(), Enqueued[str])
+    assert_type(injected_in_a_batch.enqueue(7), Enqueued[str])
     tasks.stub("other", queue="mail").enqueue(anything=1)
     accepts(send)
 
@@ -92,6 +143,8 @@ async def right_in_coroutines() -> None:
     assert_type(await report("2026-12"), int)
     assert_type(await free.options(queue="other").amany([free.job({"a": 1})]), list[Enqueued[list[str]]])
     assert_type(await hourly(), None)
+    assert_type(await ainsert.options(delay=5).aenqueue(7), Enqueued[None])
+    await ainsert([7])
 
 
 def accepts(task: Task[..., Any]) -> str:
@@ -115,6 +168,12 @@ def wrong() -> None:
     free.enqueue([1])  # wrong
     nightly.enqueue(days="all")  # wrong
     declared.enqueue(1)  # wrong
+    injected.enqueue("7")  # wrong
+    without_default.enqueue(7)  # wrong
+    injected_in_a_batch.enqueue("7")  # wrong
+    insert.enqueue([Sent("a")])  # wrong
+    insert.enqueue(to="a")  # wrong
+    insert(Sent("a"))  # wrong
     send("7")  # wrong
 
 

@@ -1,7 +1,7 @@
 """What a worker writes in its log, `holdfast.worker`.
 
-    DEBUG     an attempt begins; it is concluded
-    INFO      a job is given back; a server answers again; the worker begins, winds down and ends
+    DEBUG     an attempt begins
+    INFO      a job is done; it is given back; a server answers again; the worker begins, winds down and ends
     WARNING   an attempt failed, with its traceback; a lease was lost; no server answers
     ERROR     a job is dead; what a job came to is refused by the server
 
@@ -35,10 +35,12 @@ def about(level: int, held: HeldJob, words: str, *values: object, error: BaseExc
         log.log(level, line, held.id, where, held.attempt, *values, exc_info=raised, extra=fields)
 
 
-def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseException | None = None) -> None:
+def attempt_over(
+    held: HeldJob, verdict: Conclude | Fail | Release, error: BaseException | None = None, seconds: float = 0
+) -> None:
     """The outcome of an attempt, before it is sent to the server."""
     if isinstance(verdict, Conclude):
-        about(logging.DEBUG, held, "done")
+        about(logging.INFO, held, "done in %.3f s", seconds)
     elif isinstance(verdict, Release):
         about(logging.INFO, held, "released, ready again after %d ms", verdict.delay_ms)
     elif error is None or isinstance(error, _SAID):

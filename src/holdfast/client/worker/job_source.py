@@ -109,5 +109,4 @@ class LongPollSource:
         return jobs
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """Nothing: the client, which is the worker's, may be that of other sources, too."""

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import random
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,13 +26,15 @@ _UNHANDLED_MAX_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A function, and how it is to be run. `timeout_s` bounds one attempt; `raw`: it also gets payloads that Python can't
-    represent.
+    represent; `together`: that many jobs at once are run in one call (see `lanes.py`); `makes_spans`: of OpenTelemetry, so that a worker makes none around it.
     """
 
     function: Callable[[HeldJob], Any]
     process: bool = False
     timeout_s: float | None = None
     raw: bool = False
+    together: int = 0
+    makes_spans: bool = False
     is_coroutine: bool = field(init=False)  # it runs in the event loop
 
     def __post_init__(self) -> None:
@@ -58,8 +61,9 @@ class Runner:
 
     async def run(self, handler: Handler | None, held: HeldJob) -> Conclude | Fail | Release:
         """How the attempt ended. Raises `CancelledError` when it was cut off from outside."""
+        began = time.monotonic()
         verdict, error = await self._attempt(handler, held)
-        attempt_over(held, verdict, error)
+        attempt_over(held, verdict, error, time.monotonic() - began)
         return verdict
 
     async def _attempt(self, handler: Handler | None, held: HeldJob) -> tuple[Conclude | Fail | Release, BaseException | None]:

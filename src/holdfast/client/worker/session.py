@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from holdfast.client import traces
@@ -66,6 +67,7 @@ class Session:
         self._runner = Runner(self._changed.set)
         self.endings = Conclusions(channel, holder, reach, self._ended)
         self.quiet = False
+        self.taken = 0  # jobs so far
         self._failures = 0
         self._main: asyncio.Task[None] | None = None
 
@@ -147,6 +149,7 @@ class Session:
         return self._bounds.concurrency + self._bounds.prefetch - len(self._held) - stuck
 
     def _begin(self, jobs: list[Job]) -> None:
+        self.taken += len(jobs)
         for job in jobs:
             held = HeldJob(job, self._holder.note)
             self._held.add(held)
@@ -167,8 +170,9 @@ class Session:
         try:
             if held.cut_off:
                 raise asyncio.CancelledError
-            with traces.processing(held.job) as span:
-                verdict = await self._runner.run(self._find(held.type), held)
+            handler = self._find(held.type)
+            with nullcontext() if handler is not None and handler.makes_spans else traces.processing(held.job) as span:
+                verdict = await self._runner.run(handler, held)
                 if isinstance(verdict, Fail):
                     traces.failed(span, as_reason(verdict).reason)
         except asyncio.CancelledError as error:

@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.retry import LONG_DEADLINE_S
@@ -26,6 +26,7 @@ from holdfast.client.worker.connectivity import Reach, log
 from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.job_source import JobSource, LongPollSource
 from holdfast.client.worker.known_types import KnownTypes
+from holdfast.client.worker.lanes import Lane, all_of, lanes_of
 from holdfast.client.worker.lease_extender import LeaseExtender
 from holdfast.client.worker.registration import Registration
 from holdfast.client.worker.runner import Handler
@@ -95,19 +96,14 @@ class Worker:
         self._order = order
         self._register = register
         self._handlers: dict[str | None, Handler] = {}
-        self._session: Session | None = None
+        self._sessions: list[Session] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_asked = False
         self._signals = 0
 
-    @overload
-    def handler(self, type: F) -> F: ...
-
-    @overload
     def handler(
         self, type: str | None = None, *, process: bool = False, timeout_s: float | None = None, raw: bool = False
-    ) -> Callable[[F], F]: ...
-
-    def handler(self, type: Any = None, *, process: bool = False, timeout_s: float | None = None, raw: bool = False) -> Any:
+    ) -> Callable[[F], F]:
         """Make a function the handler of a type of job; without a type, of all that have no handler of their own. A worker without such a
         one gets only jobs of the types that it has handlers for.
 
@@ -116,8 +112,10 @@ class Worker:
         its handler; with `raw` the handler is called and reads the bytes in `job.job.payload_json`. Raises `ValueError` for a second handler
         of a type.
         """
-        if callable(type):  # `@worker.handler` without parentheses
-            return self.handler()(type)
+        if callable(type):
+            raise TypeError(
+                '@worker.handler has parentheses: @worker.handler("mail") for jobs of that type, @worker.handler() for those of all others'
+            )
         if type is not None and not isinstance(type, str):
             raise TypeError(f"the type of a job is a text, not {type!r}")
 
@@ -149,33 +147,45 @@ class Worker:
             raise RuntimeError("there is an event loop here already: await worker.work() instead")
         signals = threading.current_thread() is threading.main_thread()
         with asyncio.Runner() as runner:
-            working = runner.get_loop().create_task(self._work(signals, self._url, until_empty))
+            working = runner.get_loop().create_task(self._work_once(signals, self._url, until_empty))
             while not working.done():
                 try:
                     runner.get_loop().run_until_complete(working)
                 except (SystemExit, KeyboardInterrupt) as error:
-                    if self._session is None:
+                    if not self._sessions:
                         raise
                     log.error("a task started by a handler raised %s; the worker continues", type(error).__name__)
             working.result()
 
     async def work(self, *, signals: bool = False) -> None:
         """Work within a running event loop, until `stop()` is called or this is cancelled."""
-        await self._work(signals, self._url, until_empty=False)
+        await self._work_once(signals, self._url, until_empty=False)
 
     async def drain(self, url: str | Sequence[str] | None = None) -> Counter[str]:
         """Run ready jobs and their follow-up jobs to the end, and return; how many were concluded, failed, released, …. For
         tests.
         """
         before = self.tally.copy()
-        await self._work(False, url or self._url, until_empty=True)
+        await self._work_once(False, url or self._url, until_empty=True)
         return self.tally - before
 
     def stop(self) -> None:
-        """Wind down, as a signal does. May be called from any thread."""
-        session, loop = self._session, self._loop
-        if session is not None and loop is not None:
-            _tell(loop, session.stop)
+        """Wind down, as a signal does. May be called from any thread, also before the worker works: then it ends as it begins."""
+        self._stop_asked = True
+        if (loop := self._loop) is not None:
+            _tell(loop, self._stop_sessions)
+
+    def _stop_sessions(self) -> None:
+        for session in self._sessions:
+            session.stop()
+
+    async def _work_once(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._work(signals, url, until_empty)
+        finally:
+            self._loop = None
+            self._stop_asked = False
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -183,45 +193,76 @@ class Worker:
                 'a process of a handler reads this program, too: put worker.run() below if __name__ == "__main__":'
             )
         if not self._handlers:
-            log.warning("this worker has no handler and releases all jobs; register one with @worker.handler()")
-        loop = self._loop = asyncio.get_running_loop()
+            raise ValueError("this worker has no handler, so it would release all jobs: register one with @worker.handler(…)")
+        loop = asyncio.get_running_loop()
         context = self._context or context_of(*self._files)
         client = AsyncClient(url, token=self._token, context=context, deadline_s=LONG_DEADLINE_S)
         keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
-        types = KnownTypes(lambda: self._handlers)
-        registration = Registration(self.queues, self.name, types)
+        registration = Registration(self.queues, self.name, KnownTypes(lambda: self._handlers))
         holder = LeaseExtender(
             keeper,
             self._lease_ms,
             reach,
-            lambda held: _tell(loop, session.heed, held),
+            lambda held: _tell(loop, self._heed, held),
             lambda: _tell(loop, client.nodes.leave, client.nodes.current),
         )
-        poll_ms = 0 if until_empty else self._poll_ms
-        polls = LongPollSource(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order, types)
-        channel: JobSource = polls
-        if self._live and not until_empty:
-            wanted = partial(self._wanted, registration, types)
-            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), context, types)
-        session = self._session = Session(channel, holder, reach, self._find, self._bounds, until_empty)
-        session.endings.tally = self.tally
+        begin = partial(self._session, client, holder, reach, registration, context, until_empty)
         before = self.tally.copy()
+        self._begin_all(begin)
         try:
-            with self._signals_heard(session) if signals else contextlib.nullcontext():
+            with self._signals_heard() if signals else contextlib.nullcontext():
                 if self._register and not until_empty:
-                    await registration.begin(client, session.stopped, reach)
+                    await registration.begin(client, self._sessions[0].stopped, reach)
                     holder.beat_with(lambda: registration.beat(keeper, lambda quiet: _tell(loop, self._sent_home, quiet)))
                 log.info("taking jobs from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
-                await session.run()
+                await all_of(self._sessions)
+                while (
+                    until_empty
+                    and not self._stop_asked
+                    and len(self._sessions) > 1
+                    and any(one.taken for one in self._sessions)
+                ):
+                    self._begin_all(begin)  # jobs of one may have enqueued some for another that had ended
+                    await all_of(self._sessions)
         finally:
-            self._session = None
+            self._sessions = []
             holder.end()
             await asyncio.to_thread(registration.end, keeper)
             await client.aclose()
             log.info(
                 "ended: %s", ", ".join(f"{count} {word}" for word, count in (self.tally - before).items()) or "nothing done"
             )
+
+    def _begin_all(self, begin: Callable[[Lane], Session]) -> None:
+        self._sessions = [begin(lane) for lane in lanes_of(self._handlers, self._bounds)]
+        if self._stop_asked:
+            self._stop_sessions()
+
+    def _session(
+        self,
+        client: AsyncClient,
+        holder: LeaseExtender,
+        reach: Reach,
+        registration: Registration,
+        context: ssl.SSLContext | None,
+        until_empty: bool,
+        lane: Lane,
+    ) -> Session:
+        types = KnownTypes(lane.types)
+        poll_ms = 0 if until_empty else self._poll_ms
+        polls = LongPollSource(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order, types)
+        channel: JobSource = polls
+        if self._live and not until_empty:
+            wanted = partial(self._wanted, registration, types)
+            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), context, types)
+        session = Session(channel, holder, reach, self._find, lane.bounds, until_empty)
+        session.endings.tally = self.tally
+        return session
+
+    def _heed(self, held: HeldJob) -> None:
+        for session in self._sessions:
+            session.heed(held)
 
     def _wanted(self, registration: Registration, types: KnownTypes) -> dict[str, Any]:
         wanted: dict[str, Any] = {"queues": self.queues, "worker": registration.worker, "order": self._order}
@@ -233,29 +274,30 @@ class Worker:
         return self._handlers.get(type) or self._handlers.get(None)
 
     def _sent_home(self, quiet: bool) -> None:
-        if self._session is not None and self._session.quiet != quiet:
+        if any(session.quiet != quiet for session in self._sessions):
             log.info("quiet: this worker finishes its jobs and takes no new ones")
-            self._session.quiet = quiet
+            for session in self._sessions:
+                session.quiet = quiet
 
     @contextlib.contextmanager
-    def _signals_heard(self, session: Session) -> Iterator[None]:
+    def _signals_heard(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
-            loop.add_signal_handler(number, self._signalled, session, number)
+            loop.add_signal_handler(number, self._signalled, number)
         try:
             yield
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _signalled(self, session: Session, number: int) -> None:
+    def _signalled(self, number: int) -> None:
         self._signals += 1
         if self._signals > 1:
             log.warning("stopped at once by a second signal")
             os._exit(128 + number)
         log.info("draining: taking no new jobs")
-        session.stop()
+        self.stop()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any) -> None:

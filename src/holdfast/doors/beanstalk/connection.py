@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.auth.caller import CALLER, Caller
 from holdfast.auth.keys import Ability
+from holdfast.busy import LOOP
 from holdfast.connection_limit import Place
 from holdfast.doors.beanstalk import verbs
 from holdfast.doors.beanstalk.grammar import AUTH, Asked
@@ -116,6 +117,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes were received."""
+        if LOOP.asleep:
+            LOOP.wake()
         if len(data) > REQUEST_CHUNK_BYTES and not self.engine.budget.turns.came(len(data), self._read_on):
             self._is_next = False
         self._feed.add(data)

@@ -13,6 +13,7 @@ from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from holdfast.busy import LOOP
 from holdfast.connection_limit import Place
 from holdfast.doors.websocket.channel import Channel
 from holdfast.doors.websocket.door import Channels
@@ -87,6 +88,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes were received."""
+        if LOOP.asleep:
+            LOOP.wake()
         self._beats = 0
         if self._channel is not None and self._channel.unresponsive:
             self._channel.heard()

@@ -11,7 +11,7 @@ from holdfast.job.budget import Account, Budget
 from holdfast.job.job import Job
 from holdfast.stores.postgres.loader import Loader
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.rows import account_row, queues_naming
+from holdfast.stores.rows import account_row, budget_row, queues_naming
 from holdfast.stores.store import TryAgain
 
 
@@ -42,7 +42,7 @@ class BudgetRows(Loader):
     async def save_budget(self, budget: Budget) -> None:
         """Write a budget."""
         self._budgets[budget.name] = budget
-        row = (budget.name, budget.limit, budget.per_ms, budget.burst, budget.blocked_until, budget.created_at)
+        row = budget_row(budget)
         await self._db.execute(SQL["save_budget"], *row)
         self._note_written()
 

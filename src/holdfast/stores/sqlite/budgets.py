@@ -7,7 +7,7 @@ import apsw
 
 from holdfast.job.budget import Account, Budget
 from holdfast.limits import BUDGET_ACCOUNTS_KEPT
-from holdfast.stores.rows import account_row, queues_naming
+from holdfast.stores.rows import account_row, budget_row, queues_naming
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 
@@ -40,7 +40,7 @@ class BudgetRows:
     async def save_budget(self, budget: Budget) -> None:
         """Write a budget."""
         self._known_budgets()[budget.name] = budget
-        row = (budget.name, budget.limit, budget.per_ms, budget.burst, budget.blocked_until, budget.created_at)
+        row = budget_row(budget)
         self._db.execute(SQL["save_budget"], row)
 
     async def delete_budget(self, name: str) -> None:

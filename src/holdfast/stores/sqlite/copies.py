@@ -92,12 +92,14 @@ def restore(copy: Path, target: Path) -> Restored:
         _give_to_owner(part, target.with_name(target.name + ".lock"))
         _remove_log(target)
         _install(part, target)
-        return restored
-    except apsw.Error as error:
-        raise UnfitPlace(f"{copy} could not be restored: {error}") from None
-    finally:
+    except BaseException as error:
         remove_part(part)
-        lock.release()
+        lock.withdraw()
+        if isinstance(error, apsw.Error):
+            raise UnfitPlace(f"{copy} could not be restored: {error}") from None
+        raise
+    lock.release()
+    return restored
 
 
 class Kept(NamedTuple):

@@ -144,9 +144,11 @@ class FileLock:
         """`new`: lock only the name, because the file does not exist yet."""
         check_regular(path)
         self._name = path.with_name(path.name + ".lock")
+        self._made = not self._name.exists()
         self._fds = [os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
-            if not self._take():
+            if not self._take() or not self.stands():  # it may just have been withdrawn
+                self._made = False
                 owner = os.read(self._fds[0], 20).decode(errors="replace").strip() or "unknown"
                 raise UnfitPlace(f"{path} is in use by another server (process {owner}). One server to a file.")
             os.ftruncate(self._fds[0], 0)
@@ -157,7 +159,7 @@ class FileLock:
             if not self._take():
                 raise UnfitPlace(f"{path} is in use by another server, which knows it by another name. One server to a file.")
         except BaseException:
-            self.release()
+            self.withdraw()
             raise
 
     def _take(self) -> bool:
@@ -178,6 +180,12 @@ class FileLock:
         """Let another server have the file."""
         for fd in self._fds:
             os.close(fd)
+
+    def withdraw(self) -> None:
+        """The same where the file was refused: the lock is not left beside it, unless it was there before."""
+        if self._made and self.stands():
+            self._name.unlink(missing_ok=True)
+        self.release()
 
 
 class Disk:

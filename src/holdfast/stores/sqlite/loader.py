@@ -161,7 +161,7 @@ class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows):
         self._cache.accounts.clear()
         self._cache.budgets = None
         self._db.execute(SQL["clamp_accounts"], (now, now + BUDGET_BLOCK_MS_MAX))
-        self._db.execute(SQL["clamp_budgets"], (now + BUDGET_BLOCK_MS_MAX,))
+        self._db.execute(SQL["clamp_budgets"], (now + BUDGET_BLOCK_MS_MAX, now))
         return self._changed("clamp_leased", (lease_until,)), self._changed("clamp_scheduled", (ready_at,))
 
     async def clamp_history(self, now: int, after: int, limit: int) -> int:

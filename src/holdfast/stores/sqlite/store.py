@@ -83,7 +83,7 @@ class SqliteStore(SingleWriter):
             self._lock = FileLock(path)
         with contextlib.ExitStack() as undone:
             if self._lock is not None:
-                undone.callback(self._lock.release)
+                undone.callback(self._lock.withdraw)
             try:
                 self._open(path, defaults, watermark_bytes, undone)
             except apsw.Error as error:

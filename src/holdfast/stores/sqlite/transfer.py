@@ -123,7 +123,7 @@ def source(path: Path) -> Iterator[SqliteSource]:
     except apsw.Error as error:
         raise CantMove(f"{path} can't be read: {error}.") from None
     finally:
-        lock.release()
+        lock.withdraw()
 
 
 def check_free(path: Path) -> None:
@@ -158,8 +158,10 @@ def target(path: Path) -> Iterator[SqliteTarget]:
             finally:
                 connection.close()
                 remove_part(part)
-        finally:
-            lock.release()
+        except BaseException:
+            lock.withdraw()
+            raise
+        lock.release()
     except UnfitPlace as error:
         raise CantMove(str(error)) from None
     except (apsw.Error, OSError) as error:

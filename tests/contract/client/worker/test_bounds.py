@@ -123,7 +123,7 @@ def test_a_registered_worker_is_listed_and_can_be_sent_home(shared, worker, put,
         witness.quiet(shown.id)
         go.set()
         assert witness.wait(job, 20).state == "concluded"
-        until(lambda: work._session.quiet, "it knows")
+        until(lambda: work._sessions[0].quiet, "it knows")
         second = put()
         time.sleep(0.3)
         assert witness.job(second).state == "ready"
@@ -133,6 +133,7 @@ def test_a_registered_worker_is_listed_and_can_be_sent_home(shared, worker, put,
 def test_a_registered_worker_that_the_server_forgot_registers_anew(worker, put, witness, monkeypatch):
     monkeypatch.setattr("holdfast.client.worker.lease_extender._BEAT_S", 0.1)
     work = worker(register=True, name="berta")
+    work.handler()(print)
 
     def ids():
         return [each.id for each in witness.workers() if each.name == "berta"]
@@ -147,6 +148,7 @@ def test_a_registered_worker_that_the_server_forgot_registers_anew(worker, put, 
 
 def test_a_mistake_in_the_queues_name_ends_the_worker_with_its_reason(worker):
     work = worker()
+    work.handler()(print)
     work.queues[:] = ["not a name"]
     with pytest.raises(InvalidRequest, match="queues"):
         asyncio.run(asyncio.wait_for(work.work(), 20))
@@ -164,10 +166,10 @@ def test_a_name_that_no_queue_can_have_is_refused_at_once(shared, queues):
         Worker(queues, url=shared.url)
 
 
-def test_handlers_are_registered_once_each_and_with_or_without_parentheses(worker, put, witness):
+def test_handlers_are_registered_once_each_and_with_parentheses(worker, put, witness):
     work = worker()
 
-    @work.handler
+    @work.handler()
     def anything(job):
         return "anything"
 
@@ -175,9 +177,14 @@ def test_handlers_are_registered_once_each_and_with_or_without_parentheses(worke
     async def typed(job):
         return "typed"
 
-    for again in (lambda: work.handler(typed), lambda: work.handler("typed")(typed), lambda: work.handler()(anything)):
+    for again in (lambda: work.handler("typed")(typed), lambda: work.handler()(anything)):
         with pytest.raises(ValueError, match="there is a handler for"):
             again()
+    with pytest.raises(TypeError, match=r"@worker\.handler has parentheses"):
+
+        @work.handler
+        def bare(job): ...
+
     with pytest.raises(TypeError, match="a handler is a function"):
         work.handler("other")(5)
     with pytest.raises(TypeError, match="type of a job"):
@@ -198,8 +205,8 @@ def test_an_object_that_is_called_like_a_coroutine_function_is_one(worker, put, 
         assert witness.result(put(payload=5), 20) == 5
 
 
-def test_a_worker_without_a_handler_says_so(worker, put, witness, lines):
-    with running(worker()):
-        job = put(max_attempts=1)
-        until(lambda: witness.job(job).state == "scheduled", "it is given back")
-    assert lines("this worker has no handler", logging.WARNING)
+def test_a_worker_without_a_handler_is_refused(worker, put, witness):
+    job = put()
+    with pytest.raises(ValueError, match="this worker has no handler, so it would release all jobs"):
+        worker().run()
+    assert witness.job(job).attempt == 0

@@ -133,6 +133,25 @@ def test_a_worker_runs_in_a_thread_and_is_stopped_from_another(shared, witness, 
     assert time.monotonic() - began < 15  # a poll takes longer
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_worker_that_is_stopped_before_it_works_ends_as_it_begins(shared, queue, put, witness, begun):
+    work, job = Worker(queue, url=shared.url, register=True), put()
+    work.handler()(lambda job: "done")
+    for _ in range(2):
+
+        async def main():
+            working = asyncio.create_task(work.work())
+            if begun:
+                await asyncio.sleep(0)  # it has begun, and has no session yet
+            work.stop()
+            await asyncio.wait_for(working, 20)
+
+        asyncio.run(main())
+    assert witness.job(job).attempt == 0
+    asyncio.run(work.drain())
+    assert witness.result(job) == "done"
+
+
 def test_run_within_an_event_loop_says_what_to_do_instead(queue):
     async def main():
         Worker(queue).run()

@@ -1,6 +1,7 @@
 """What a worker writes in its log: each attempt that failed, and each job that is dead."""
 
 import logging
+import re
 
 import pytest
 
@@ -56,12 +57,15 @@ def test_a_handler_that_says_how_it_ended_is_logged_without_a_traceback(worker, 
     assert len(lines(level=logging.ERROR)) == isinstance(raised, DoNotRetry)
 
 
-def test_a_handler_that_went_well_leaves_nothing_but_lines_for_debugging(worker, put, witness, lines):
+def test_a_handler_that_went_well_leaves_a_line(worker, put, witness, lines):
     work = worker()
     work.handler()(lambda job: None)
     with running(work):
         job = put()
         witness.wait(job, 20)
-    assert [each.getMessage().partition(": ")[2] for each in lines(f"job {job} ")] == ["begins", "done"]
+    begins, done = lines(f"job {job} ")
+    assert (begins.levelname, begins.getMessage().partition(": ")[2]) == ("DEBUG", "begins")
+    assert (done.levelname, done.job_id) == ("INFO", job)
+    assert re.fullmatch(r"job \d+ \(.*\), attempt 1: done in 0\.\d\d\d s", done.getMessage())
     assert [each.getMessage() for each in lines("ended")] == ["ended: 1 concluded"]
     assert lines(level=logging.WARNING) == []

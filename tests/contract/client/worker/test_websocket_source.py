@@ -107,7 +107,7 @@ def test_a_connection_that_breaks_costs_no_job_and_the_next_channel_brings_more(
             lambda: len(begun) == 4 and messages(shared, "got") == known + 1, "four run, four wait here, and the server knows"
         )
         relay.cut()
-        until(lambda: not work._session._channel._line.open, "it knows")
+        until(lambda: not work._sessions[0]._channel._line.open, "it knows")
         work.loop.call_soon_threadsafe(go.set)
         second = witness.enqueue(queue).id
         done = [witness.wait(job, 30) for job in [*first, second]]

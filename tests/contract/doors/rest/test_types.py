@@ -1,5 +1,7 @@
 """Leases by type over HTTP: `types` in a lease and in a registration, types that are paused, and what `why` says of them."""
 
+from urllib.parse import quote
+
 import pytest
 
 from holdfast.limits import TYPE_CHARS, TYPES
@@ -89,6 +91,37 @@ def test_delete_resumes_a_type_whether_or_not_it_was_paused(api, queue):
     for _ in range(2):
         assert api.delete(f"/v1/queues/{queue}/types/a%20b").status_code == 204
     assert len(api.lease(queue)) == 1
+
+
+@pytest.mark.parametrize("kind", ["mail/html", "/", "a%2Fb", "ä/ö"])
+def test_a_type_with_a_slash_in_its_name_is_paused_and_resumed(api, queue, kind):
+    api.push(queue, type=kind)
+    written = quote(kind, safe="")
+    assert api.put(f"/v1/queues/{queue}/types/{written}", json={"paused": True}).json()["paused_types"] == [kind]
+    assert api.lease(queue) == []
+    assert api.delete(f"/v1/queues/{queue}/types/{written}").status_code == 204
+    assert len(api.lease(queue)) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/queues/{queue}/types/%FF"),
+        ("DELETE", "/v1/queues/{queue}/types/a%80"),
+        ("GET", "/v1/queues/%FF"),
+        ("PUT", "/v1/budgets/%C0%AF"),
+        ("GET", "/v1/batches/%FF"),
+        ("GET", "/v1/keys/%ff"),
+        ("GET", "/v1/schedules/%ED%A0%80"),
+        ("POST", "/v1/workers/%FE/beat"),
+        ("GET", "/web/queues/%FF"),
+    ],
+)
+def test_a_path_that_is_not_utf_8_is_refused(api, queue, method, path):
+    api.push(queue)
+    refused = api.request(method, path.format(queue=queue), json={"paused": True} if method == "PUT" else None)
+    api.refused(refused, 400, "invalid_request", "path", "UTF-8")
+    assert api.get(f"/v1/queues/{queue}").json()["paused_types"] == []
 
 
 def test_so_many_types_of_one_queue_are_paused_and_no_more(api, queue):

@@ -4,7 +4,7 @@
 -- jobs are those of the tables of their states; `holdfast check` counts again. The row of its budget is the lock of an account and of its line.
 --
 -- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a job's extras and a queue's
--- settings, `budgets`.
+-- settings, `budgets`; those that these have added, `queue_budgets`.
 -- locks: leased
 
 CREATE TABLE budget(
@@ -13,7 +13,8 @@ CREATE TABLE budget(
   per_ms bigint,                            -- NULL: units are held while a job is leased
   burst bigint NOT NULL,
   blocked_until bigint NOT NULL,
-  created_at bigint NOT NULL
+  created_at bigint NOT NULL,
+  changed_at bigint NOT NULL
 );
 
 CREATE TABLE budget_account(

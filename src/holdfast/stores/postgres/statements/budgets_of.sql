@@ -1,1 +1,1 @@
-SELECT name, units, per_ms, burst, blocked_until, created_at FROM budget WHERE name = ANY($1::text[])
+SELECT name, units, per_ms, burst, blocked_until, created_at, changed_at FROM budget WHERE name = ANY($1::text[])

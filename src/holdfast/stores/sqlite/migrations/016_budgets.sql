@@ -4,7 +4,7 @@
 -- jobs are those of the tables of their states; `holdfast check` counts again.
 --
 -- Formats by name (stores/formats.py) may have fields from here on that no version before can read: a job's extras and a queue's
--- settings, `budgets`.
+-- settings, `budgets`; those that these have added, `queue_budgets`.
 
 CREATE TABLE budget(
   name TEXT PRIMARY KEY,
@@ -12,7 +12,8 @@ CREATE TABLE budget(
   per_ms INTEGER,                           -- NULL: units are held while a job is leased
   burst INTEGER NOT NULL,
   blocked_until INTEGER NOT NULL,
-  created_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL,
+  changed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE budget_account(

@@ -1,0 +1,146 @@
+"""The messages that a connection holds: a thread extends their leases while they are unacknowledged, and tells the server what became of them.
+
+Acknowledging does not wait for the server, as in AMQP. What is said while a call is under way goes into the next one, many together. While no
+server answers it is kept and said again: tokens outlive a restart of the server.
+"""
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from kombu.log import get_logger
+
+from holdfast import errors
+from holdfast.client import Client, Conclude, Extend, Fail, Release, UnexpectedAnswer, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+logger = get_logger(__name__)
+
+Said = Conclude | Fail | Release
+
+_AT_ONCE = 500
+_PAUSE_S = 1.0
+_NO_ANSWER = (
+    Unreachable,
+    UnexpectedAnswer,
+    errors.Unavailable,
+    errors.OutcomeUnknown,
+    errors.RateLimited,
+    errors.InternalError,
+)
+
+
+class Leases:
+    """What is held, by delivery tag, with its token."""
+
+    def __init__(self, client: Client, lease_ms: int) -> None:
+        self.lease_ms = lease_ms
+        self._client = client
+        self._process = os.getpid()
+        self._held: dict[str, str] = {}
+        self._said: list[Said] = []
+        self._telling = False
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._extend_at = time.monotonic() + lease_ms / 3_000
+
+    def hold(self, tag: str, token: str) -> None:
+        """A message has come."""
+        with self._changed:
+            self._held[tag] = token
+            if self._thread is None:
+                self._extend_at = time.monotonic() + self.lease_ms / 3_000
+                self._begin()
+
+    def conclude(self, tag: str) -> None:
+        """It is acknowledged."""
+        if (token := self._take(tag)) is not None:
+            self._say(Conclude(token=token))
+
+    def release(self, tag: str) -> None:
+        """It goes back to its queue, to its place in it."""
+        if (token := self._take(tag)) is not None:
+            self._say(Release(token=token))
+
+    def reject(self, tag: str, reason: str) -> None:
+        """It is dead: to be looked at, and to be retried by hand."""
+        if (token := self._take(tag)) is not None:
+            self._say(Fail(token=token, reason=reason, retry=False))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the server knows all that was said."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._thread is None or not (self._said or self._telling), timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Tell what is to be told, and extend nothing any more."""
+        if self._process != os.getpid() or self._thread is None:
+            return
+        self.flush(timeout_s)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _take(self, tag: str) -> str | None:
+        return self._held.pop(tag, None) if self._process == os.getpid() else None  # a fork brings along what its parent holds
+
+    def _say(self, said: Said) -> None:
+        with self._changed:
+            self._said.append(said)
+            self._changed.notify_all()
+            if self._thread is None:  # the connection is closed
+                self._begin()
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="holdfast-leases", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._telling = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._said or self._ended, max(0.0, self._extend_at - time.monotonic()))
+                if self._ended and not self._said:
+                    self._thread = None
+                    return
+                said, self._said = self._said[:_AT_ONCE], self._said[_AT_ONCE:]
+                self._telling = bool(said)
+            if said:
+                self._tell(said)
+            if time.monotonic() >= self._extend_at:
+                self._extend()
+
+    def _tell(self, said: "Sequence[Said]") -> None:
+        try:
+            outcomes = self._client.batch(said)
+        except _NO_ANSWER as error:
+            logger.warning("No server takes the acknowledgements of %d messages, they will be sent again: %s", len(said), error)
+            with self._changed:
+                self._said[:0] = said
+                self._changed.wait_for(lambda: self._ended, _PAUSE_S)
+            return
+        except errors.HoldfastError as error:
+            logger.error("Acknowledgements are refused: %s", error)  # noqa: TRY400  (it says all)
+            return
+        for entry, outcome in zip(said, outcomes, strict=True):
+            if isinstance(outcome, errors.LeaseLost) and not isinstance(entry, Release):
+                logger.warning("A message was acknowledged after its lease had ended, and may run again: %s", outcome)
+
+    def _extend(self) -> None:
+        self._extend_at = time.monotonic() + self.lease_ms / 3_000
+        held = list(self._held.items())
+        for begin in range(0, len(held), _AT_ONCE):
+            part = held[begin : begin + _AT_ONCE]
+            try:
+                outcomes = self._client.batch([Extend(token=token, lease_ms=self.lease_ms) for _, token in part])
+            except errors.HoldfastError as error:
+                logger.warning("The leases of %d messages could not be extended: %s", len(held), error)
+                return
+            for (tag, _), outcome in zip(part, outcomes, strict=True):
+                if isinstance(outcome, errors.LeaseLost) and self._take(tag):
+                    logger.warning("A message that is held here is not held any more: %s", outcome)
