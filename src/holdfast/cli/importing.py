@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import UNSET
 
-from holdfast.committer import budgets, joining
+from holdfast.committer import budgets, fair, joining
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, breach
@@ -20,6 +20,7 @@ from holdfast.job.budget import Budget, without_charges
 from holdfast.job.job import HISTORY, IdempotencyKey, Job, NewJob
 from holdfast.job.job_batch import OWED
 from holdfast.job.job_batch import place as place_of
+from holdfast.job.queue import Queue
 from holdfast.job.schedule import Schedule
 from holdfast.limits import (
     BUDGET_BLOCK_MS_MAX,
@@ -27,6 +28,8 @@ from holdfast.limits import (
     CRON_CHARS,
     EXPORT_PAGE_BYTES,
     EXPORT_PAGE_JOBS,
+    FAIR_KEY_CHARS,
+    FAIR_WEIGHT_MAX,
     FAN_OUT,
     IMPORT_LINE_BYTES,
     JOB_BATCH_NAME_CHARS,
@@ -142,7 +145,7 @@ def _check(whole: Whole) -> None:
             raise InvalidRequest(f"job.{field} is not JSON: {fault}", field=f"job.{field}")
 
 
-_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets")
+_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets", "fair_key")
 
 
 class Importer:
@@ -248,17 +251,29 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
     if line.paused_types:
         checks.types("queue.paused_types", line.paused_types)
         await batch.demand_newest_only("types")
-    await _demand_newest(batch, line.settings, ("expires_in_ms", "budgets"), "queue.settings.")
+    await _demand_newest(batch, line.settings, ("expires_in_ms", "budgets", "fair"), "queue.settings.")
     queue = await batch.queue(line.name)
     if queue is None:
         queue = batch.queues[line.name] = await batch.tx.create_queue(line.name, line.created_at)
     queue.settings, queue.policy = line.settings, batch.tx.policy(line.settings)
     queue.paused, queue.paused_until, queue.unreadable = line.paused, line.paused_until, None
     queue.paused_types = line.paused_types
+    if queue.policy.fair or queue.sharing is not None:
+        await fair.switch(batch, queue)
+    await _take_weights(batch, queue, line.fair_weights)
     batch.touched.add(line.name)
     if line.interest is not None:
         interests.check_kept(line.interest)
         await batch.set_interest(queue, line.interest)
+
+
+async def _take_weights(batch: Batch, queue: Queue, weights: dict[str, int]) -> None:
+    if weights:
+        await batch.demand_newest_only("fair")
+    for key, weight in weights.items():
+        checks.text("queue.fair_weights", key, FAIR_KEY_CHARS)
+        checks.number("queue.fair_weights", weight, 1, FAIR_WEIGHT_MAX)
+        await fair.set_weight(batch, queue, key, weight)
 
 
 async def _take_budget(batch: Batch, line: BudgetLine) -> None:

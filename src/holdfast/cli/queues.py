@@ -6,6 +6,7 @@ from functools import partial
 import click
 import msgspec
 
+from holdfast.cli import fair
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import Duration, confirmed, destroying, examples, given_changes, show, talking, whole
 from holdfast.cli.numbers import age
@@ -48,6 +49,9 @@ def commands() -> None:
     """List, inspect, pause, configure and purge queues."""
 
 
+commands.add_command(fair.commands)
+
+
 @commands.command(
     "ls", epilog=examples("holdfast queue ls", "holdfast queue ls -o queue,ready,lease_ms", "holdfast queue ls --json")
 )
@@ -69,7 +73,9 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @commands.command(
     "set",
     epilog=examples(
-        "holdfast queue set mail capacity_jobs=500 retention_ms=null", "holdfast queue set mail 'retry={\"base_ms\": 1000}'"
+        "holdfast queue set mail capacity_jobs=500 retention_ms=null",
+        "holdfast queue set mail fair=true",
+        "holdfast queue set mail 'retry={\"base_ms\": 1000}'",
     ),
 )
 @click.argument("queue", shell_complete=queue_names)

@@ -47,6 +47,8 @@ class JobOptions(TypedDict, total=False):
     expires_in_ms: int
     expires_at: datetime
     budgets: list[Charge]
+    fair_key: str
+    fair_cost: int
 
 
 class PutOptions(JobOptions, total=False):
@@ -76,6 +78,8 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     retry: Retry | UnsetType = UNSET
     meta: dict[str, str] | UnsetType = UNSET
     budgets: list[Charge] | UnsetType = UNSET
+    fair_key: str | UnsetType = UNSET
+    fair_cost: int | UnsetType = UNSET
     on_conflict: str | UnsetType = UNSET
     debounce_max_ms: int | UnsetType = UNSET
     expires_in_ms: int | UnsetType = UNSET
@@ -219,6 +223,8 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     meta: dict[str, str] = {}
     expires_at: datetime | None = None
     budgets: list[Charge] = []
+    fair_key: str | None = None
+    fair_cost: int = 1
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -361,6 +367,7 @@ class QueueSettings(TypedDict, total=False):
     expires_in_ms: int | None
     retry: Retry
     budgets: list[Charge]
+    fair: bool
 
 
 class Queue(msgspec.Struct, kw_only=True):

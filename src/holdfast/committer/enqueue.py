@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.committer import budgets, deadlines, joining, unique
+from holdfast.committer import budgets, deadlines, fair, joining, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
@@ -126,9 +126,10 @@ async def put(
     if any(new.extras is not NO_EXTRAS for new in jobs):
         await budgets.check(batch, jobs)
         instead = await unique.resolve(batch, jobs, ending)
+        await fair.demand(batch, jobs)
         if not joined and joining.joins(jobs):
             await joining.admit(batch, jobs, ending or member)
-    _check_room(batch, jobs, ending, instead)
+    await _check_room_and_keys(batch, jobs, ending, instead)
     for new in jobs:
         if missing and new.queue in missing:
             missing.remove(new.queue)
@@ -155,6 +156,12 @@ async def _put_some(
         else:
             receipts.append(_put_one(batch, batch.queues[new.queue], new, next(ids)))
     return receipts
+
+
+async def _check_room_and_keys(batch: Batch, jobs: list[NewJob], ending: Job | None, instead: dict[int, Job | int]) -> None:
+    _check_room(batch, jobs, ending, instead)
+    if batch.shares is not None:
+        await fair.check(batch, jobs)
 
 
 async def _missing(batch: Batch, jobs: list[NewJob]) -> set[str]:

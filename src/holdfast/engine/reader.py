@@ -36,6 +36,8 @@ from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudi
 from holdfast.messages.backend import Backend
 from holdfast.messages.budget_commands import GetBudget
 from holdfast.messages.budget_views import BudgetInfo
+from holdfast.messages.fair_commands import GetShares
+from holdfast.messages.fair_views import ShareList
 from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
@@ -342,6 +344,14 @@ class Reader:
     async def budget_as_it_is(self, name: str) -> BudgetInfo:
         """The same for who has just changed it, and may not be allowed to read any other."""
         return await self._read(GetBudget(name, 0))
+
+    async def shares(self, query: GetShares) -> ShareList:
+        """Fair keys of a queue."""
+        return await self._ask(query)
+
+    async def shares_as_they_are(self, query: GetShares) -> ShareList:
+        """The same for who has just changed one, and may not be allowed to read."""
+        return await self._read(query)
 
     async def keys(self) -> list[Key]:
         """All access keys."""

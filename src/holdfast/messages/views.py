@@ -7,6 +7,7 @@ from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
 from holdfast.messages.budget_views import BudgetInfo, WaitFacts
+from holdfast.messages.fair_views import TurnFacts
 from holdfast.messages.frame import Answer, Frame
 
 
@@ -92,7 +93,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
     `takers`: running workers of the queue with their times of registration, up to a limit; of a leased job its worker alone, if it is
-    registered. The engine adds how many are `silent`. `workers_on_type`: of those `workers_on_queue`, how many take its `type`.
+    registered. The engine adds how many are `silent`. `turn`: of a queue with fair shares. `workers_on_type`: of those `workers_on_queue`, how many take its `type`.
     """
 
     job: Job
@@ -107,6 +108,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     type: str = ""
     workers_on_type: int = 0
     waits: list[WaitFacts] = []
+    turn: TurnFacts | None = None
 
 
 class InterestList(Answer, frozen=True, tag=128):

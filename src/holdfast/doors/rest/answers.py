@@ -230,6 +230,8 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     meta: of_a_job.Named | UnsetType = UNSET
     expires_at: of_a_job.ExpiresAt | UnsetType = UNSET
     budgets: of_a_job.Budgets | UnsetType = UNSET
+    fair_key: of_a_job.FairKey | UnsetType = UNSET
+    fair_cost: of_a_job.FairCost | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -342,6 +344,7 @@ class SettingsOut(msgspec.Struct):
     retention_bytes: int | None
     expires_in_ms: int | None
     retry: RetryPolicy
+    fair: bool
     budgets: tuple[ChargeIn, ...] | UnsetType = UNSET
 
 

@@ -87,6 +87,16 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
     budgets: Annotated[
         tuple[ChargeIn, ...], bounds("It starts only when all of these can pay.", maxItems=limits.BUDGETS_OF_JOB)
     ] = ()
+    fair_key: (
+        Annotated[
+            str,
+            bounds(
+                "Whose job it is: in a fair queue, who has had the least is next.", minLength=1, maxLength=limits.FAIR_KEY_CHARS
+            ),
+        ]
+        | None
+    ) = None
+    fair_cost: Annotated[int, bounds("What it counts for in its key's share.", minimum=1, maximum=limits.FAIR_COST_MAX)] = 1
 
 
 class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
