@@ -14,7 +14,7 @@ from holdfast import __version__
 from holdfast.cli.entry import SERVER, main
 from holdfast.config import Config
 
-COMMANDS = ("serve", "config", "check", "backup", "restore", "export", "import", "doctor", "move", "upgrade")
+COMMANDS = ("serve", "config", "init", "check", "backup", "restore", "export", "import", "doctor", "move", "upgrade")
 
 
 @pytest.fixture(autouse=True)
