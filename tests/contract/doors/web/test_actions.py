@@ -404,7 +404,7 @@ def test_what_was_raised_is_shown_with_its_traceback_folded(browser, queue):
     assert "<summary>Traceback</summary><pre>Traceback (most recent call last):" in html
     assert "<b>mail.py" not in html
     listed = browser.text(f"/failures?queue={queue}")
-    assert "OSError /srv/app/<b>mail.py in send" in listed
+    assert "OSError: no /srv/app/<b>mail.py in send" in listed
 
 
 def test_a_budget_is_made_changed_and_deleted(browser, queue):
