@@ -82,6 +82,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     given_back: set[int] = set()  # of these, released before any extension
     accounts: Accounts | None = None
     shares: Shares | None = None  # where a queue is fair
+    uncounted: bool = False  # a job changed whose budgets can't be read
     left_group: set[int] = set()  # since the last flush; a job that left loses its slot
     touched: set[str] = set()
     arrived: set[str] = set()
@@ -277,6 +278,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 self.earliest = deadline
         if extras.batch is not None and moves(before, after):
             self.members_here().note(extras.batch, before, after)
+        if extras.unreadable is not None or (before is not None and before.extras.unreadable is not None):
+            self.uncounted = True
         if extras.budgets or (before is not None and before.extras.budgets):
             self.budgeted.add(some.id)
 
@@ -348,6 +351,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 if some.typed is not None and some.tally.ready == 0:
                     some.typed = None  # what is ready next comes without its type
             await self.tx.save_queues(queues)
+        if self.uncounted:
+            self.accounts = self.accounts or Accounts(self.tx, self.now)
+            await self.accounts.count_anew()
         if self.accounts is not None:
             moment = await self.accounts.save()
             if moment is not None and (self.earliest is None or moment < self.earliest):
