@@ -23,6 +23,7 @@ from holdfast.limits import PRIORITY_DEFAULT
 
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
 _PAGE = 50
+_PATIENCE_S = 5.0  # a page of the admin does not wait longer for a server
 
 
 class Row:
@@ -87,7 +88,7 @@ class TaskAdmin(admin.ModelAdmin):
         rows: list[Row] = []
         following = None
         try:
-            page = backend.client(Client).jobs_page(
+            page = _client(backend).jobs_page(
                 queue=backend.given.queue_prefix + given["queue"] if given["queue"] else None,
                 state=given["state"] if given["state"] in _STATES else None,
                 type=given["task"] or None,
@@ -127,7 +128,7 @@ class TaskAdmin(admin.ModelAdmin):
         if not object_id or not object_id.isdecimal():
             raise Http404
         try:
-            row = Row(backend.client(Client).job(int(object_id)), backend)
+            row = Row(_client(backend).job(int(object_id)), backend)
             shown = {"row": row, "arguments": row.arguments, "result": row.result, "return_value": row.return_value}
         except JobNotFound as error:
             raise Http404(str(error)) from None
@@ -160,6 +161,10 @@ class TaskAdmin(admin.ModelAdmin):
 
 def _aliases() -> list[str]:
     return [alias for alias in TASKS.settings if isinstance(TASKS[alias], HoldfastBackend)]
+
+
+def _client(backend: HoldfastBackend) -> Client:
+    return backend.client(Client).within(backend.given.deadline_s or _PATIENCE_S)
 
 
 def _is_ours(job: Job, backend: HoldfastBackend) -> bool:

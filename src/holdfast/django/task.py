@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self, overload
+
+from django.utils.module_loading import import_string
 
 from holdfast.client.budgets import Charge
 from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, InvalidTask, Task
@@ -42,6 +44,14 @@ class HoldfastTask(Task):
         """This task with other values of these keywords."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
+    def __reduce__(self) -> Any:
+        """Pickled as the task of its module, with what differs: a key may be a function without a name."""
+        whole = import_string(self.module_path)
+        changes = {
+            field.name: value for field in fields(self) if (value := getattr(self, field.name)) != getattr(whole, field.name)
+        }
+        return _again, (self.module_path, changes)
+
     @property
     def timeout_s(self) -> float | None:
         """The bound of one attempt, in seconds."""
@@ -51,6 +61,10 @@ class HoldfastTask(Task):
     def is_retried(self) -> bool:
         """Whether an exception is followed by another attempt: Django's tasks are not, unless they ask for it."""
         return self.retry is not None or (self.max_attempts or 1) > 1
+
+
+def _again(path: str, changes: dict[str, Any]) -> Any:
+    return replace(import_string(path), **changes)
 
 
 @overload

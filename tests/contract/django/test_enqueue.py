@@ -1,5 +1,6 @@
 """Enqueueing and results: what a producer sees, in and outside of transactions."""
 
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -181,3 +182,10 @@ def test_the_same_backend_in_another_alias(configured, server, drain):
         drain(TASKS["more"], "any")
         result.refresh()
         assert (result.return_value, result.backend) == (3, "more")
+
+
+def test_tasks_and_results_can_be_pickled(backend):
+    for task in (jobs.add, jobs.add.using(priority=5), jobs.one_of_each, jobs.charged.using(max_attempts=7)):
+        assert pickle.loads(pickle.dumps(task)) == task
+    result = jobs.one_of_each.enqueue("p")
+    assert pickle.loads(pickle.dumps(result)) == result
