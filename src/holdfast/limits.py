@@ -137,6 +137,9 @@ RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 
 SQL_HOLD_MS = (
     5_000  # an application that is idle for longer in a transaction in which it enqueued is disconnected: it holds the queue
 )
+SQL_INBOX_ROWS = 100_000  # jobs that wait in the inbox of `holdfast.enqueue`; past it the function refuses
+SQL_INBOX_BYTES = 1 << 30  # the same of their payloads and options
+SQL_OPTIONS_BYTES = 65_536  # of the options of one such job, as JSON
 BODY_S = 300  # default of the setting: seconds for a body to arrive that did not come with its head
 BODY_S_MAX = 3_600
 LINGER_S = 2  # after the last answer of a connection, to receive surplus input: else the answer may be lost

@@ -18,11 +18,11 @@ from kombu.utils.url import parse_url
 
 import holdfast
 from holdfast import errors
+from holdfast.celery.channel import Arrived
 from holdfast.celery.channel import Channel as OurChannel
-from holdfast.celery.leases import Leases
-from holdfast.celery.receiver import Arrived
 from holdfast.celery.refusals import CHANNEL_ERRORS, CONNECTION_ERRORS
 from holdfast.client import Client
+from holdfast.client.held_leases import HeldLeases
 
 DEFAULT_PORT = 4653
 LEASE_S = 60.0
@@ -58,7 +58,7 @@ class Transport(virtual.Transport):
         self.urls, self._token = self._found(client)
         self.prefix = "" if (client.virtual_host or "/") == "/" else client.virtual_host.strip("/") + "."
         self.server = Client(self.urls, token=self._token, **self._tls())
-        self.leases = Leases(self.server, round(float(client.transport_options.get("lease_s", LEASE_S)) * 1_000))
+        self.leases = HeldLeases(self.server, round(float(client.transport_options.get("lease_s", LEASE_S)) * 1_000))
         self.consuming: set[OurChannel] = set()
         self._inbox: queue.SimpleQueue[list[Arrived] | Exception] = queue.SimpleQueue()
         self._loop: Any = None

@@ -7,10 +7,15 @@ load ─▶ loaded ─▶ brought_up() counts them ─▶ changed ─▶ written
 
 from holdfast.job import job_batch as rules
 from holdfast.job.closing import Closing
-from holdfast.job.job import DEAD, Job
+from holdfast.job.job import DEAD, UNFINISHED, Job
 from holdfast.job.job_batch import DIED, DROPPED, PENDING, ClosingJob, JobBatch
 
 _DEATHS = 4  # behind the four counts: members that became dead, even if they are not any more
+
+
+def moves(before: Job | None, after: Job | None) -> bool:
+    """Whether a change of a member can be one of its batch's counts: a lease and a release are none."""
+    return before is None or after is None or before.state not in UNFINISHED or after.state not in UNFINISHED
 
 
 class Members:

@@ -265,6 +265,8 @@ class Reader:
             jobs_why=[],
             audit={},
             backups=None,
+            inbox=None,
+            taken_in={},
         )
 
     async def _gather(self, query: GetStats) -> Stats:

@@ -9,6 +9,7 @@ from holdfast.job.job import UNFINISHED, Job, State
 from holdfast.job.job_batch import JobBatch, is_seen
 from holdfast.job.operation import JobFilter
 from holdfast.limits import COUNT_SCANNED, ID_MAX, LIST_SCANNED, OPERATION_SCANNED, PAGE_BYTES
+from holdfast.messages.answers import Counted
 from holdfast.messages.job_batches import (
     GetJobBatch,
     JobBatchInfo,
@@ -63,6 +64,12 @@ async def page(snapshot: Snapshot, query: ListJobBatches) -> JobBatchPage:
         before = found[-1].id
         await snapshot.pause()
     return JobBatchPage(seen[: query.limit], seen[query.limit - 1].id if len(seen) > query.limit else None)
+
+
+async def oldest_ms(snapshot: Snapshot, now: int) -> Counted:
+    """How old the oldest batch is that is not finished."""
+    found = await snapshot.fetch("oldest_job_batch")
+    return Counted(max(0, now - int(found[0][0])) if found else 0)
 
 
 async def unfinished(snapshot: Snapshot, query: ListMembers, jobs: Jobs) -> MemberPage:

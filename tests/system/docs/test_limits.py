@@ -51,6 +51,7 @@ LIMITS = {
     "live channels": "CHANNELS",
     "free disk": "DISK_WATERMARK_BYTES",
     "an application that idles": "SQL_HOLD_MS",
+    "the inbox of": "SQL_INBOX_ROWS SQL_INBOX_BYTES SQL_OPTIONS_BYTES",
 }
 KEYS = {
     "keys": "KEYS",

@@ -322,6 +322,11 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     return _conflicting(_new(queue, body, content_type or "application/octet-stream", given), given)
 
 
+def optioned(queue: str, payload: bytes, content_type: str | None, given: PutOptions) -> NewJob:
+    """A job with its payload as it is stored, and its options."""
+    return _conflicting(_new(queue, payload, content_type, given), given)
+
+
 def _tags(text: str) -> list[str]:
     """Tags of a query: separated by commas, or a JSON array, in which a tag may contain commas."""
     if not text.startswith("["):

@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
+from holdfast.doors.rest.answers import HealthOut, InboxOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
 from holdfast.doors.rest.budget_answers import BudgetStatsOut
 from holdfast.doors.rest.state import AppState
 from holdfast.engine.engine import Engine
@@ -68,6 +68,7 @@ def stats_out(given: Stats, engine: Engine) -> StatsOut:
             store.reason,
             None if store.replication is None else ReplicationOut(*astuple(store.replication)),
         ),
+        inbox=None if store.inbox is None else InboxOut(*astuple(store.inbox)),
         budgets=[
             BudgetStatsOut(
                 name=info.budget.name,

@@ -43,6 +43,7 @@ def test_a_batch_from_its_first_job_to_its_closing_ones(api, queue):
         "total": 2,
     }
     assert shown["on_success"] == {"state": "waits", "queue": f"{queue}-done"}
+    assert api.metric("holdfast_oldest_batch_seconds") > 0
     assert "on_finish" not in shown
     assert conclude(api, queue)["batch"] == batch["id"]
     conclude(api, queue)

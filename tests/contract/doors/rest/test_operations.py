@@ -74,10 +74,12 @@ def test_an_operation_at_a_pace_is_paused_and_goes_on(api, queue):
     assert (paused["state"], paused["per_s"]) == ("paused", 0.01)
     assert api.get(f"/v1/operations/{begun['id']}").json()["done"] <= 1
     assert api.metric("holdfast_operations", state="paused") >= 1
+    looked_at = api.metric("holdfast_operation_jobs_total")
     resumed = api.post(f"/v1/operations/{begun['id']}/resume").json()
     assert resumed["state"] == "running"
     assert api.patch(f"/v1/operations/{begun['id']}", json={"per_s": None}).json()["per_s"] is None
     assert ended(api, begun["id"])["done"] == 5
+    assert api.metric("holdfast_operation_jobs_total") > looked_at
 
 
 def test_an_operation_is_cancelled(api, queue):
