@@ -25,6 +25,7 @@ COMMANDS = (
     "import",
     "dev",
     "doctor",
+    "init",
     "move",
     "test-server",
     "upgrade",

@@ -51,3 +51,16 @@ def test_a_config_file_has_every_setting_explained_and_is_what_it_says(holdfast,
     assert holdfast("init", "-").stdout.count("# port = 4653") == 1
     assert holdfast("init", str(tmp_path / "x.toml"), "--port", "70000").returncode == 2
     assert not (tmp_path / "x.toml").exists()
+
+
+def test_the_jobs_of_a_worker_are_taken_back(holdfast, witness, queue):
+    worker = witness.register_worker([queue])
+    for _ in range(2):
+        witness.enqueue(queue, 1)
+    held = witness.lease(queue, max=2, worker=worker.id)
+    assert "would take 2 jobs back" in holdfast("worker", "release", worker.id, "--dry-run").stderr
+    done = holdfast("worker", "release", worker.id, "--yes")
+    assert (done.returncode, done.stdout) == (0, f"2 taken back from {worker.id}\n")
+    assert [(witness.job(job.id).state, witness.job(job.id).crashes) for job in held] == [("ready", 0)] * 2
+    assert "runs no job" in holdfast("worker", "release", worker.id, "--yes").stderr
+    assert holdfast("worker", "release", "no-such-worker", "--yes").returncode == 4
