@@ -442,38 +442,6 @@ class Reached(msgspec.Struct):
     queues: list[str]
 
 
-class Work(msgspec.Struct):
-    """A leased job."""
-
-    id: int
-    queue: str
-    attempt: int
-    leased_at: datetime
-    ms_left: int
-
-
-class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state`: `running` or `quiet`; `silent`: no heartbeat for a minute; `types`: all that it takes, or None."""
-
-    id: str
-    name: str
-    queues: list[str]
-    state: str
-    registered_at: datetime
-    types: list[str] | None = None
-    draining: bool = False
-    beat_at: datetime | None = None
-    silent: bool = False
-    jobs: list[Work] = []
-
-
-class RegisteredWorkers(msgspec.Struct):
-    """A page of registered workers."""
-
-    workers: list[RegisteredWorker]
-    next_cursor: str | None = None
-
-
 class Event(msgspec.Struct, kw_only=True):
     """One committed change of a job; `state` is None once it is deleted, and for what is no job (`operation.started`, `batch.closed` …). `gap` says that events were missed, `missed` how many, if known."""
 

@@ -335,6 +335,14 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if changed or members.gone or members.owed:
             await self.tx.save_job_batches(changed, members.gone, members.owed)
 
+    async def _save_accounts(self) -> None:
+        self.accounts = self.accounts or Accounts(self.tx, self.now)
+        if self.uncounted:
+            await self.accounts.count_anew()
+        moment = await self.accounts.save()
+        if moment is not None and (self.earliest is None or moment < self.earliest):
+            self.earliest = moment
+
     async def finish(self) -> Committed:
         """Write the rest, and say what will be news once it is committed."""
         await self.flush()
@@ -351,13 +359,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 if some.typed is not None and some.tally.ready == 0:
                     some.typed = None  # what is ready next comes without its type
             await self.tx.save_queues(queues)
-        if self.uncounted:
-            self.accounts = self.accounts or Accounts(self.tx, self.now)
-            await self.accounts.count_anew()
-        if self.accounts is not None:
-            moment = await self.accounts.save()
-            if moment is not None and (self.earliest is None or moment < self.earliest):
-                self.earliest = moment
+        if self.accounts is not None or self.uncounted:
+            await self._save_accounts()
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
         ready = await self._may_give()
