@@ -30,6 +30,7 @@ _PATIENCE = {  # a worker starts in a second where nothing else runs, and tests 
     "timeout=2)": "timeout=30)",
     "timeout=5)": "timeout=60)",
 }
+_NAMES = {"django_tasks_db.utils": "django_tasks_db.locks"}
 
 
 class Unavailable(Exception):
@@ -195,7 +196,7 @@ def _django_tasks_db(source: Path, tests: Path) -> None:
     (tests / "tests").mkdir()
     (tests / "tests" / "__init__.py").touch()
     text = (source / "tests" / "tests.py").read_text()
-    for old, new in _PATIENCE.items():
+    for old, new in {**_PATIENCE, **_NAMES}.items():
         assert old in text, old
         text = text.replace(old, new)
     (tests / "tests" / "tests.py").write_text(text)
