@@ -164,6 +164,12 @@ def pip(python: str, *arguments: str) -> None:
         raise Unavailable(done.stderr.strip() or f"pip ended with {done.returncode}")
 
 
+def django_of(python: str) -> str:
+    """The version of Django that an interpreter has."""
+    asked = [python, "-c", "import django; print(django.__version__)"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def interpreters() -> list[str]:
     """Those of 3.12 and later that are here."""
     found: dict[str, str] = {}
