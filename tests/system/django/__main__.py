@@ -13,6 +13,7 @@ from tests.system.django.suites import (
     Suite,
     Unavailable,
     contract,
+    django_of,
     environment,
     interpreters,
     run,
