@@ -24,8 +24,8 @@ HARNESS = HERE / "harness"
 
 
 _PATIENCE = {  # a worker starts in a second where nothing else runs, and tests do not run alone
-    "WORKER_STARTUP_TIME = 1": "WORKER_STARTUP_TIME = 5",
-    "sleep_for.enqueue(2)": "sleep_for.enqueue(15)",
+    "time.sleep(self.WORKER_STARTUP_TIME)": "__import__('holdfast_suite.backends').backends.wait_for_workers(self.processes)",
+    "sleep_for.enqueue(2)": "sleep_for.enqueue(5)",
     "timeout=0.5)": "timeout=30)",
     "timeout=2)": "timeout=30)",
     "timeout=5)": "timeout=60)",
