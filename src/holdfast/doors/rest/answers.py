@@ -237,6 +237,8 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     meta: of_a_job.Named | UnsetType = UNSET
     expires_at: of_a_job.ExpiresAt | UnsetType = UNSET
     budgets: of_a_job.Budgets | UnsetType = UNSET
+    fair_key: of_a_job.FairKey | UnsetType = UNSET
+    fair_cost: of_a_job.FairCost | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -349,6 +351,7 @@ class SettingsOut(msgspec.Struct):
     retention_bytes: int | None
     expires_in_ms: int | None
     retry: RetryPolicy
+    fair: bool | UnsetType = UNSET
     budgets: tuple[ChargeIn, ...] | UnsetType = UNSET
 
 
@@ -410,6 +413,9 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    fair_keys: (
+        Annotated[int, Meta(description="Fair keys with jobs that wait, at each priority; of a fair queue.")] | UnsetType
+    ) = UNSET
 
 
 class ReplicationOut(msgspec.Struct):

@@ -180,10 +180,7 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.meta = dict(extras.meta)
     if extras.budgets:
         shown.budgets = [ChargeIn(name=one.name, key=one.key, cost=one.cost) for one in extras.budgets]
-    if extras.unique_key is not None:
-        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
-    if extras.group_key is not None:
-        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
+    _with_keys(shown, extras)
     if extras.worker is not None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
@@ -203,6 +200,15 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
             cancelled=closes.cancelled,
             total=closes.total,
         )
+
+
+def _with_keys(shown: JobOut, extras: Extras) -> None:
+    if extras.fair_key is not None or extras.fair_cost != 1:
+        shown.fair_key, shown.fair_cost = UNSET if extras.fair_key is None else extras.fair_key, extras.fair_cost
+    if extras.unique_key is not None:
+        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
+    if extras.group_key is not None:
+        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
@@ -271,6 +277,8 @@ def settings_out(policy: QueuePolicy) -> SettingsOut:
     shown = SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
     if not policy.budgets:
         shown.budgets = UNSET
+    if not policy.fair:
+        shown.fair = UNSET
     return shown
 
 

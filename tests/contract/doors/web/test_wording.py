@@ -68,7 +68,7 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
     few = [stuck(f"a{number}", 3, 60_000) for number in range(9)]
     queues = [*few, stuck("z-many", 48_001, 60_000), stuck("y-long", 3, 86_400_000)]
     found = attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="storage_full"), queues, 0, 0)
-    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", *(one.info.name for one in few)]
+    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", "9 other queues"]
     full = StoreStats(1, 1, [], [], 0.0, 0, 0, 5, False, 0)
     assert attention.problems(full, [], 0, 0)[0].subject == "The disk"
     assert attention.problems(STORE, [], 0, 0) == []
@@ -288,3 +288,20 @@ def test_values_are_written_for_people():
 def test_a_schedule_is_put_into_words(cron, words):
     assert worded(ScheduleSpec(NewJob("q", b""), cron=cron)) == words
     assert worded(ScheduleSpec(NewJob("q", b""), interval_ms=90_000)) == "every 1 min 30 s"
+
+
+def test_the_same_problem_of_many_queues_is_one_line_with_the_worst_by_itself():
+    def stuck(number, ready, oldest_ms):
+        found = stats(Tally(ready=ready), oldest=oldest_ms)
+        return msgspec.structs.replace(found, info=msgspec.structs.replace(found.info, name=f"q{number}"))
+
+    queues = [stuck(0, 48_001, 3_600_000), *(stuck(number, 2, 60_000 * number) for number in range(1, 8))]
+    found = attention.problems(STORE, queues, 0, 0)
+    assert [f"{one.subject} {one.text}" for one in found] == [
+        "q0 has 48,001 ready jobs and no active worker; the oldest has waited 1 h.",
+        "6 other queues have ready jobs and no active worker: 12 unfinished jobs; the oldest has waited 6 min.",
+        "q7 has 2 ready jobs and no active worker; the oldest has waited 7 min.",
+    ]
+    assert (found[1].path, found[1].query) == ("", {"only": "no_worker", "sort": "oldest"})
+    assert len(attention.problems(STORE, queues[:3], 0, 0)) == 3, "a few have a line each"
+    assert attention.kinds_of(queues[0]) == {"no_worker"}
