@@ -73,12 +73,14 @@ SERVER = {
     "backup": Place("holdfast.cli.check", "backup", "Copy a store file, even while a server uses it."),
     "check": Place("holdfast.cli.check", "check", "Verify the integrity of a store."),
     "config": Place("holdfast.cli.serve", "config", "Print the effective settings, and where each comes from."),
+    "dev": Place("holdfast.cli.dev", "dev", "Run a server for development, with its page opened."),
     "doctor": Place("holdfast.cli.doctor", "doctor", "Check that a PostgreSQL server keeps the durability promise."),
     "export": Place("holdfast.cli.export", "export_store", "Write what a store has to standard output, as NDJSON."),
     "import": Place("holdfast.cli.import_store", "import_store", "Put an export into a store that no server uses."),
     "move": Place("holdfast.cli.move", "move", "Move a store into another, empty store."),
     "restore": Place("holdfast.cli.restore", "restore_backup", "Put a BACKUP in place as the store of a server."),
     "serve": Place("holdfast.cli.serve", "serve", "Run the server."),
+    "test-server": Place("holdfast.testing.command", "serve", "Serve the tests of a program, for its pytest plugin."),
     "upgrade": Place(
         "holdfast.cli.upgrade", "upgrade", "Bring a store to the schema of this version, or say what that would do."
     ),

@@ -48,15 +48,16 @@ def _load(file: Path | None, flags: dict[str, Any]) -> Loaded:
 
 
 @click.command()
+@click.option("--until-eof", is_flag=True, help="End when standard input does: for a program that has a server of its own.")
 @_settings
-def serve(file: Path | None, **flags: Any) -> None:
+def serve(file: Path | None, until_eof: bool, **flags: Any) -> None:
     """Run the server.
 
     Each setting is a flag, a variable HOLDFAST_NAME, or a key in the config file, in this order of precedence.
     """
     from holdfast import server  # noqa: PLC0415  (most of a second, which the other commands do not need)
 
-    code = server.serve(_load(file, flags).config)
+    code = server.serve(_load(file, flags).config, until_eof)
     if sys.flags.inspect:  # another program's PYTHONINSPECT: Python would prompt for commands now
         settle()
         os._exit(code)

@@ -57,6 +57,12 @@ class PutOptions(JobOptions, total=False):
     batch: int
 
 
+class PublishOptions(JobOptions, total=False):
+    """The options of an event's copies, and the batch that they join."""
+
+    batch: int
+
+
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A job to enqueue: for `enqueue_many`, and for the follow-ups of a conclude."""
 
@@ -464,7 +470,7 @@ class RegisteredWorkers(msgspec.Struct):
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """One committed change of a job; `state` is None once it is deleted. `gap` says that events were missed, `missed` how many, if known."""
+    """One committed change of a job; `state` is None once it is deleted, and for what is no job (`operation.started`, `batch.closed` …). `gap` says that events were missed, `missed` how many, if known."""
 
     event: str
     id: int = 0

@@ -18,7 +18,7 @@ import msgspec
 from holdfast.auth.scope import Scope, sees
 from holdfast.committer.accounts import Accounts
 from holdfast.committer.by_type import ByType, Came
-from holdfast.committer.members import Members
+from holdfast.committer.members import Members, moves
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound, UpgradeUnfinished
@@ -142,9 +142,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
 
     def members_here(self) -> Members:
         """The batches of jobs that this transaction touches."""
-        if self.members is None:
-            self.members = Members()
-        return self.members
+        members = self.members
+        if members is None:
+            members = self.members = Members()
+        return members
 
     def may_give(self, queue: Queue) -> None:
         """A queue has changed, and may let calls go on that wait for what it has had before."""
@@ -241,6 +242,11 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if self.listened:
             self.job_events.append(JobEvent(verb, job_id, some.queue, state, self.now))
 
+    def tell(self, verb: str, number: int, queue: str = "") -> None:
+        """Something else than a job was changed: an operation, or a batch of jobs."""
+        if self.listened:
+            self.job_events.append(JobEvent(verb, number, queue, None, self.now))
+
     def _note_extras(self, some: Job, before: Job | None, after: Job | None) -> None:
         """What else depends on the state of a job that is not like most."""
         extras = some.extras
@@ -248,10 +254,11 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             self.grouped = True
             if after is None or not after.holds_group_slot:
                 self.left_group.add(some.id)
-        deadline = some.deadline
-        if deadline is not None and (self.earliest is None or deadline < self.earliest):
-            self.earliest = deadline
-        if extras.batch is not None:
+        if extras.expires_at is not None:
+            deadline = some.deadline
+            if deadline is not None and (self.earliest is None or deadline < self.earliest):
+                self.earliest = deadline
+        if extras.batch is not None and moves(before, after):
             self.members_here().note(extras.batch, before, after)
         if extras.budgets or (before is not None and before.extras.budgets):
             self.budgeted.add(some.id)
@@ -301,7 +308,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if members.made:
             await self.tx.add_job_batches(members.made)
             members.changed -= {made.id for made, _ in members.made}
-        changed = [found for number in members.changed if (found := members.loaded[number]) is not None]
+        loaded = members.loaded
+        changed = [found for number in members.changed if (found := loaded[number]) is not None]
         if changed or members.gone or members.owed:
             await self.tx.save_job_batches(changed, members.gone, members.owed)
 

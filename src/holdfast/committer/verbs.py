@@ -17,6 +17,7 @@ from holdfast.committer import (
     by_type,
     enqueue,
     expiry,
+    inbox,
     job_batches,
     manage,
     operations,
@@ -64,6 +65,7 @@ from holdfast.messages.commands import (
     TakeBackLease,
 )
 from holdfast.messages.frame import Answer, Command
+from holdfast.messages.inbox import TakeIn
 from holdfast.messages.job_batches import CancelJobBatch, CloseJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.operations import (
@@ -127,6 +129,10 @@ def _failed(command: FailLease) -> Burden:
 
 def _size(jobs: list[NewJob]) -> int:
     return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs])
+
+
+def _arrivals(command: TakeIn) -> Burden:
+    return _size([one.new for one in command.arrivals]), len(command.arrivals)
 
 
 def _interest(command: SetInterest) -> Burden:
@@ -214,6 +220,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     TrimAudit: Verb(audit.trim, burden=_limit, unheard=True),
     EndPauses: Verb(beanstalk.end_pauses, unheard=True),
     FillTypes: Verb(by_type.fill, prefetch.queue, _limit, unheard=True),
+    TakeIn: Verb(inbox.take_in, prefetch.take_in, _arrivals, unheard=True),
     # What beanstalkd's verbs ask for beyond these
     PutJobs: Verb(beanstalk.put, prefetch.put, _jobs),
     BuryLease: Verb(Conclude.bury, prefetch.fence),

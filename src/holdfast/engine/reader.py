@@ -265,6 +265,8 @@ class Reader:
             jobs_why=[],
             audit={},
             backups=None,
+            inbox=None,
+            taken_in={},
         )
 
     async def _gather(self, query: GetStats) -> Stats:
@@ -406,8 +408,7 @@ class Reader:
         checks.text("type", query.type, limits.TYPE_CHARS)
         checks.text("tag", query.tag, limits.TAG_CHARS)
         checks.meta("meta", query.meta)
-        if isinstance(query, ListJobs):
-            checks.number("batch", query.batch, 1, limits.ID_MAX)
+        checks.number("batch", query.batch, 1, limits.ID_MAX)
         if query.queue is not None:
             checks.name_of_queue("queue", query.queue)
         checks.text("error", query.error, limits.REASON_CHARS)

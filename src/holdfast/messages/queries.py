@@ -152,6 +152,7 @@ class CountJobs(Query[JobCounts], frozen=True, tag=61):
     meta: Meta = ()
     before: int | None = None
     error: str | None = None
+    batch: int | None = None
 
 
 def is_narrowed(query: ListJobs | CountJobs) -> bool:

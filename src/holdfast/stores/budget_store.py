@@ -14,6 +14,10 @@ class BudgetTransaction(Protocol):
         """Whether jobs of this queue can be changed without a further lock."""
         ...
 
+    def budgets_in_memory(self) -> tuple[dict[str, Budget], dict[str, Account]]:
+        """Budgets and accounts that need not be read, as they are stored; none in a shared store. Who changes a budget in it stores it, too."""
+        ...
+
     async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
         """Those of these budgets that there are. On a shared store their accounts and lines are locked from here on, also of one that is not there."""
         ...

@@ -18,11 +18,20 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
+from holdfast.messages.answers import Counted
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.budget_commands import GetBudget, ListBudgets
 from holdfast.messages.budget_views import BudgetInfo, BudgetList
 from holdfast.messages.frame import A, Query
-from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
+from holdfast.messages.job_batches import (
+    GetJobBatch,
+    JobBatchInfo,
+    JobBatchPage,
+    ListJobBatches,
+    ListMembers,
+    MemberPage,
+    OldestJobBatch,
+)
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.operations import FindJobs, FoundJobs, ListOperations, OperationPage
 from holdfast.messages.queries import (
@@ -87,6 +96,8 @@ class Reader(Listings):
             queue_id = await self._queue_id(queue)
         except QueueNotFound:
             return FoundJobs([], query.below - 1, True)
+        if query.filter.batch is not None:
+            return await read_batches.find(self._snapshot, query, self._jobs)
         return await matching.find(self._snapshot, query, queue_id, scope_values(query) if queue is None else {})
 
     async def _operations(self, query: ListOperations, now: int) -> OperationPage:
@@ -268,6 +279,9 @@ class Reader(Listings):
     async def _job_batches(self, query: ListJobBatches, _: int) -> JobBatchPage:
         return await read_batches.page(self._snapshot, query)
 
+    async def _oldest_job_batch(self, _: OldestJobBatch, now: int) -> Counted:
+        return await read_batches.oldest_ms(self._snapshot, now)
+
     async def _members(self, query: ListMembers, _: int) -> MemberPage:
         return await read_batches.unfinished(self._snapshot, query, self._jobs)
 
@@ -295,4 +309,5 @@ class Reader(Listings):
         GetJobBatch: _job_batch,
         ListJobBatches: _job_batches,
         ListMembers: _members,
+        OldestJobBatch: _oldest_job_batch,
     }

@@ -32,6 +32,7 @@ from holdfast.stores.audit_store import AuditTransaction
 from holdfast.stores.budget_store import BudgetTransaction
 from holdfast.stores.by_type import OrderedJobs, RowsByType
 from holdfast.stores.health import Health
+from holdfast.stores.inbox import InboxTransaction
 from holdfast.stores.job_batches import JobBatchTransaction
 from holdfast.stores.operation_store import OperationTransaction
 
@@ -132,7 +133,14 @@ UNTOLD = KeptAnswer(b"", [])
 
 
 class Transaction(
-    RowsByType, BudgetTransaction, JobBatchTransaction, KeyTransaction, OperationTransaction, AuditTransaction, Protocol
+    RowsByType,
+    BudgetTransaction,
+    JobBatchTransaction,
+    KeyTransaction,
+    OperationTransaction,
+    AuditTransaction,
+    InboxTransaction,
+    Protocol,
 ):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 

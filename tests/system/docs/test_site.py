@@ -33,7 +33,7 @@ QUESTIONS = {
     "know that a job is kept": "outcome_unknown",
     "repeat a call without a second job": "Idempotency-Key",
     "in the transaction of my own database": "holdfast.enqueue(",
-    "many jobs at once": "1,000",
+    "enqueue many jobs at once": "1,000",
     "later, or every night": "cron",
     "at most one such job": "unique_key",
     "one after the other": "group_key",
@@ -45,7 +45,7 @@ QUESTIONS = {
     "why a job does not run": "/why",
     "retry what failed": "max_attempts",
     "find dead jobs": "retry",
-    "change many jobs at once": "per_s",
+    "a whole listing": "per_s",
     "an error code": "queue_full",
     "growing without end": "429",
     "let other machines in": "holdfast key create",
@@ -65,6 +65,7 @@ QUESTIONS = {
     "who did what by hand": "/v1/audit",
     "change a setting": "HOLDFAST_CONFIG",
     "test my program": "pytest",
+    "develop with a server": "holdfast dev",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 
 from holdfast.client.aio.caller import AsyncCaller
-from holdfast.client.failures import Failures
+from holdfast.client.failures import FailureMembers, Failures
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
 from holdfast.client.types import Enqueued, Job, JobPage, Why
@@ -19,7 +19,7 @@ _POLL_MS = 50_000
 
 
 class Jobs(AsyncCaller):
-    """`job`, `jobs`, `wait`, `result`, `why`, `failures`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
+    """`job`, `jobs`, `wait`, `result`, `why`, `failures`, `failure_group`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
     `delete`.
     """
 
@@ -119,6 +119,10 @@ class Jobs(AsyncCaller):
     async def failures(self, queue: str | None = None, *, limit: int | None = None) -> Failures:
         """The newest failures of all queues, or of one: those that are alike together, those with the most dead jobs first."""
         return await self._get(Failures, path("/v1/failures", queue=queue, limit=limit), deadline_s=LONG_DEADLINE_S)
+
+    async def failure_group(self, key: str) -> FailureMembers:
+        """Failures that are alike, with their dead jobs: by their ids an operation is about these and no others."""
+        return await self._get(FailureMembers, path("/v1/failures/{}", key), deadline_s=LONG_DEADLINE_S)
 
     async def retry(self, job_id: int, *, expires_in_ms: int | None = None, expires_at: datetime | None = None) -> Job:
         """Run a dead or expired job again, with its attempts reset. It keeps a deadline that is still to come, unless another is given."""

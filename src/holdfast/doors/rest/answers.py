@@ -433,8 +433,18 @@ class StoreOut(msgspec.Struct):
     replication: ReplicationOut | None = None
 
 
+class InboxOut(msgspec.Struct):
+    """What applications enqueued by SQL and no node has taken in yet, as of about a second ago: how many jobs, how many bytes, and how long the first
+    of them has waited.
+    """
+
+    rows: int
+    bytes: int
+    oldest_ms: int
+
+
 class StatsOut(msgspec.Struct):
-    """All numbers, by queue and in all. `queue_count` is how many queues there are: `queues` may be fewer."""
+    """All numbers, by queue and in all. `queue_count` is how many queues there are: `queues` may be fewer. `inbox` is null without a database."""
 
     version: str
     uptime_ms: int
@@ -446,6 +456,7 @@ class StatsOut(msgspec.Struct):
     queues: list[QueueStatsOut]
     store: StoreOut
     budgets: list[BudgetStatsOut] = []
+    inbox: InboxOut | None = None
 
 
 class HealthOut(msgspec.Struct):

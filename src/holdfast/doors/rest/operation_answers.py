@@ -17,10 +17,11 @@ class SkippedOut(msgspec.Struct):
 
 
 class WaitsOut(msgspec.Struct):
-    """Why an operation can't go on just now, such as `queue_full`."""
+    """Why an operation can't go on just now, such as `waits_for_room` in the queue that it moves to, and when it tries again."""
 
     reason: str
     detail: str
+    next_at: Instant
 
 
 class OperationOut(msgspec.Struct, kw_only=True):
@@ -49,6 +50,7 @@ class OperationOut(msgspec.Struct, kw_only=True):
     reason: str | UnsetType = UNSET
     who: str | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class OperationsOut(msgspec.Struct):

@@ -4,7 +4,7 @@ Bounds are in the schema for readers; they are enforced once, in the engine, for
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -159,6 +159,9 @@ class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defau
         str, bounds("any: one copy for each queue; all: one for each worker registered on it.", enum=["any", "all"])
     ] = "any"
     require_interest: Annotated[bool, bounds("Refuse an event to which no queue subscribes.")] = False
+    batch: (
+        Annotated[int, bounds("The batch that the copies join, which must be open.", minimum=1, maximum=limits.ID_MAX)] | None
+    ) = None
 
 
 class InterestIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -185,6 +188,8 @@ class TypeIn(msgspec.Struct, forbid_unknown_fields=True):
 
 class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
     """A recurring job: by `cron` in a time zone, or every `interval_ms`; for a `queue`, or published as an event."""
+
+    hints: ClassVar = {"batch": "A schedule joins no batch, which would be the same at each run: its job can make one."}
 
     cron: Annotated[str, bounds("Five fields: minute, hour, day, month, weekday.", maxLength=limits.CRON_CHARS)] | None = None
     timezone: Annotated[
@@ -223,6 +228,7 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         | None
     ) = None
     error: Annotated[str, bounds("Only with this text in the last error.", maxLength=limits.LIST_TEXT_CHARS)] | None = None
+    batch: Annotated[int, bounds("Only members of this batch.", minimum=1, maximum=limits.ID_MAX)] | None = None
 
 
 PerS = Annotated[

@@ -162,6 +162,14 @@ async def _delete_schedule(engine: Engine, name: str, _: Given) -> Any:
     return await engine.schedules.delete(name)
 
 
+async def _close_batch(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.batches.close(int(name))
+
+
+async def _cancel_batch(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.batches.cancel(int(name))
+
+
 ACTIONS: dict[str, Action] = {
     "queue.pause": Action(_pause, "Queue paused: workers get no jobs from it."),
     "queue.resume": Action(_pause, "Queue resumed."),
@@ -194,6 +202,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
     "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
     "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
+    "batch.close": Action(_close_batch, "Batch closed: it takes no more jobs."),
+    "batch.cancel": Action(_cancel_batch, "Batch cancelled: what waited is cancelled, what runs is asked to stop."),
     "key.create": Action(_create_key, "Access key created."),
     "key.edit": Action(_edit_key, "Access key saved. It takes effect everywhere within 2 seconds."),
     "key.rotate": Action(_rotate_key, "Access key rotated."),
@@ -202,7 +212,7 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-_NEEDS = {"job.enqueue": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | dict.fromkeys(
+_NEEDS = {"job.enqueue": Ability.PRODUCE, "batch.close": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | dict.fromkeys(
     ("key.create", "key.edit", "key.rotate", "key.revoke"), Ability.ADMIN
 )
 """What an action needs that does not need `manage`."""

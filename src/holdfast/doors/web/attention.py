@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.doors.web import formats
+from holdfast.messages.inbox import InboxState
 from holdfast.messages.views import HeldQueue, QueueStats, StoreStats
 from holdfast.units import counted, is_or_are
 
 NEARLY_FULL = 80.0  # per cent of a bound
 NOBODY_MS = 30_000  # a ready job that waits longer while nothing is leased has no worker
+_INBOX_WAITS_MS = 10_000  # what was enqueued by SQL is taken in within a tenth of a second
 _TYPES_TOLD = 5  # paused types that are named
 FAILING = 0.2  # share of attempts that go wrong
 FAILING_RATE = 0.05  # per second: one odd failure is no trend
@@ -67,7 +69,17 @@ def of_certificate(warning: str | None, expires: str) -> list[Problem]:
 
 def of_store(store: StoreStats) -> list[Problem]:
     """Problems of how jobs are stored."""
-    return [*_of_keeping(store), *_of_rows(store), *_of_held(store)]
+    return [*_of_keeping(store), *_of_rows(store), *_of_held(store), *_of_inbox(store.inbox)]
+
+
+def _of_inbox(inbox: InboxState | None) -> list[Problem]:
+    """Jobs that applications enqueued by SQL, and that no node takes in."""
+    if inbox is None or inbox.oldest_ms < _INBOX_WAITS_MS:
+        return []
+    text = (
+        f"enqueued by SQL {is_or_are(inbox.rows)} not taken in; the first has waited for {formats.duration(inbox.oldest_ms)}."
+    )
+    return [Problem("bad", counted(inbox.rows, "job"), text, "Look into the logs of the nodes", "/store")]
 
 
 def _of_held(store: StoreStats) -> list[Problem]:

@@ -116,7 +116,9 @@ def run_of(form: forms.Form) -> Run:
     target = form.text("target").strip()
     if target:
         checks.queue_name("target", target)
-    wanted = Filter.of({name: form.text(name) for name in ("queue", "state", "type", "tag", "text", "meta")})
+    wanted = Filter.of(
+        {name: form.text(name) for name in ("queue", "state", "type", "tag", "text", "meta", "error", "before", "batch")}
+    )
     return Run(
         way,
         wanted,
@@ -147,7 +149,7 @@ async def preview(view: View) -> Reply:
     values = {
         "run": run,
         "sample": sample,
-        "errors": await _errors(view, sample),
+        "errors": await latest_errors(view, sample),
         "words": [] if not run.all else [pair for pair in run.filter.words() if pair[0] != "state"],
         "list": _list(view, run),
     }
@@ -159,13 +161,13 @@ def _list(view: View, run: Run) -> str:
     return view.at("/failures" if run.group else "/jobs", **run.filter.query())
 
 
-async def _errors(view: View, sample: list[JobDetail]) -> dict[int, str]:
-    """The latest error of each dead job of a sample, by its id; empty where none of them is dead."""
-    dead = [detail.job for detail in sample if detail.job.state is State.DEAD]
-    looked = await _look(view, tuple(job.id for job in dead))
+async def latest_errors(view: View, jobs: list[JobDetail]) -> dict[int, str]:
+    """The latest error of each of these that failed, in a line, by its id; empty where none of them did."""
+    failed = [detail.job for detail in jobs if detail.job.state is State.DEAD or detail.job.failures or detail.job.crashes]
+    looked = await _look(view, tuple(job.id for job in failed))
     return {
         job.id: line_of(detail.errors[-1].reason if detail is not None and detail.errors else job.reason or "")
-        for job, detail in zip(dead, looked, strict=True)
+        for job, detail in zip(failed, looked, strict=True)
     }
 
 
@@ -174,7 +176,9 @@ def _command(view: View, run: Run) -> str:
     if run.target or run.way.name == "move":
         body["to"] = run.target or "QUEUE"
     if run.all:
-        given = {name: value for name, value in run.filter.query().items() if name != "meta"}
+        given: dict[str, object] = {name: value for name, value in run.filter.query().items() if name != "meta"}
+        if run.filter.batch is not None:
+            given["batch"] = run.filter.batch
         body["filter"] = given | ({"meta": dict(run.filter.meta)} if run.filter.meta else {})
     else:
         body["jobs"] = run.ids
@@ -228,7 +232,7 @@ async def start(view: View) -> Reply:
         "operation.start",
         run.way.name,
         run.filter.queue or "",
-        wanted=msgspec.structs.replace(wanted, before=run.asked_at),
+        wanted=msgspec.structs.replace(wanted, before=min(run.asked_at, wanted.before or run.asked_at)),
         to=run.target or None,
         per_s=form.int("per_s"),
         states=run.states if run.all else run.way.states,

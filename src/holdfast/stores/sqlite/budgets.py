@@ -22,6 +22,10 @@ class BudgetRows:
         """One program has the file."""
         return bool(name)
 
+    def budgets_in_memory(self) -> tuple[dict[str, Budget], dict[str, Account]]:
+        """All budgets, and the accounts of late."""
+        return self._known_budgets(), self._cache.accounts
+
     async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
         """Those of these budgets that there are."""
         known = self._known_budgets()
@@ -89,11 +93,13 @@ class BudgetRows:
     async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:
         """Write accounts."""
         known = self._cache.accounts
+        if len(known) + len(kept) > BUDGET_ACCOUNTS_KEPT:
+            known.clear()
         for account in kept:
             known[account.id] = account
             self._db.execute(SQL["save_account"], account_row(account))
         for one in gone:
-            known.pop(one, None)
+            known[one] = Account(one)  # as if it was there: most come again soon
             self._db.execute(SQL["delete_account"], (one,))
 
     async def extended(self, fence: int) -> bool:

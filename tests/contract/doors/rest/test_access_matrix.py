@@ -40,6 +40,7 @@ ROUTES = {
     "bulk": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE, "payload": 1}]}),
     "why": Needs(("read",), "gone", "job"),
     "list_failures": Needs(("read",), "filtered", "dead"),
+    "get_failures": Needs(("read",), "gone", "dead"),
     "retry_job": Needs(("manage",), "gone", "dead"),
     "cancel_job": Needs(("manage",), "gone", "job"),
     "promote_job": Needs(("manage",), "gone", "scheduled"),
@@ -224,6 +225,8 @@ class House:
             body = {**body, "name": f"made{next(_numbers)}"}
         elif operation in ("pause_type", "resume_type"):
             names["type"] = "t"
+        elif operation == "get_failures":
+            names["group"] = self.root("GET", f"/v1/failures?queue={names['queue']}")["groups"][0]["key"]
         return self.call(method, path.format(**names), secret, body)
 
 

@@ -119,6 +119,46 @@ def test_errors_that_differ_only_in_numbers_ids_and_quotes_are_one_group():
     assert len({group.key for group in found}) == 3
 
 
+@pytest.mark.parametrize(
+    ("error_class", "line", "shape"),
+    [
+        ("KeyError", "KeyError: 'customer'", "KeyError: 'customer'"),
+        ("", "KeyError: 'customer'", "KeyError: 'customer'"),
+        ("", "KeyError: 'user-123'", "KeyError: …"),
+        ("ModuleNotFoundError", "ModuleNotFoundError: No module named 'PIL'", "ModuleNotFoundError: No module named 'PIL'"),
+        ("", "no user 'anna'", "no user …"),
+        ("", "commit a1b2c3d is gone", "commit … is gone"),
+        ("", "commit 8f3a is gone", "commit … is gone"),
+        ("", "host 2001:db8::17 at 12:30:45", "host … at …"),
+        ("", "no mail to ada@example.org", "no mail to …"),
+        ("", "utf8 is not sha256", "utf… is not sha…"),
+        ("", "std::vector of deadbeef", "std::vector of deadbeef"),
+    ],
+)
+def test_what_differs_from_job_to_job_is_left_out_of_an_error_and_what_tells_errors_apart_is_not(error_class, line, shape):
+    assert failure_groups.shape(line, error_class) == shape
+
+
+def test_failures_with_a_class_are_alike_by_it_its_place_and_its_message():
+    at = {"error_class": "KeyError", "place": "app.py in pay"}
+    found = failure_groups.groups(
+        [
+            failed(1, "KeyError: 'customer'", **at),
+            failed(2, "KeyError: 'customer'", **at),
+            failed(3, "KeyError: 'order'", **at),
+            failed(4, "could not pay 7", **at),
+            failed(5, "KeyError: 'customer'", **{**at, "place": "app.py in refund"}),
+        ]
+    )
+    assert sorted((group.error, group.place, len(group.dead)) for group in found) == [
+        ("KeyError: 'customer'", "app.py in pay", 2),
+        ("KeyError: 'customer'", "app.py in refund", 1),
+        ("KeyError: 'order'", "app.py in pay", 1),
+        ("KeyError: could not pay …", "app.py in pay", 1),
+    ]
+    assert len({group.key for group in found}) == 4
+
+
 def test_an_error_is_named_by_one_of_its_lines():
     assert failure_groups.line_of("Traceback (most recent call last):\n  File x\nValueError: bad") == "ValueError: bad"
     assert failure_groups.line_of("\n  first\nsecond") == "first"
