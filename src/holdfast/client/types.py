@@ -1,6 +1,5 @@
-"""The client's types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values.
-
-A newer server may send more: unknown fields are ignored.
+"""The client's types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values. A newer server may send more:
+unknown fields are ignored.
 """
 
 import builtins

@@ -124,6 +124,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.PauseQueue: _MANAGE,
     commands.PauseType: _MANAGE,
     fair_commands.SetFairWeight: Rule(Ability.MANAGE, _queue, exists=True),
+    fair_commands.CountFairKeys: Rule(Ability.READ, _every),
     fair_commands.GetShares: Rule(Ability.READ, _queue, exists=True),
     commands.PurgeQueue: _MANAGE,
     commands.DeleteQueue: _MANAGE,

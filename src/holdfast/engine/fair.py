@@ -22,15 +22,15 @@ class Fair:
             checks.text("key", key, limits.FAIR_KEY_CHARS)
             checks.number("weight", weight, 1, limits.FAIR_WEIGHT_MAX)
         await self._submitter.manage(command)
-        return (await self._reading.shares_as_they_are(GetShares(queue, 1, key=key))).shares[0]
+        return (await self._reading.as_it_is(GetShares(queue, 1, key=key))).shares[0]
 
     async def some(self, queue: str, limit: int = limits.LIST_LIMIT_DEFAULT, after: str | None = None) -> ShareList:
         """Keys with what waits and runs of each: those with most waiting first, or in their order behind `after`."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
         checks.text("after", after, limits.FAIR_KEY_CHARS)
-        return await self._reading.shares(GetShares(queue, limit, after))
+        return await self._reading.ask(GetShares(queue, limit, after))
 
     async def one(self, queue: str, key: str) -> ShareInfo:
         """One key, whether or not there is anything of it."""
         checks.text("key", key, limits.FAIR_KEY_CHARS)
-        return (await self._reading.shares(GetShares(queue, 1, key=key))).shares[0]
+        return (await self._reading.ask(GetShares(queue, 1, key=key))).shares[0]

@@ -34,10 +34,6 @@ from holdfast.job.operation import hidden as hidden_operation
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
-from holdfast.messages.budget_commands import GetBudget
-from holdfast.messages.budget_views import BudgetInfo
-from holdfast.messages.fair_commands import GetShares
-from holdfast.messages.fair_views import ShareList
 from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
@@ -337,20 +333,12 @@ class Reader:
         """The same for routing, whoever publishes."""
         return await self._read(GetInterests())
 
-    async def budgets(self, query: Query[A]) -> A:
-        """What this asks about budgets."""
+    async def ask(self, query: Query[A]) -> A:
+        """What this asks, of budgets and fair shares."""
         return await self._ask(query)
 
-    async def budget_as_it_is(self, name: str) -> BudgetInfo:
+    async def as_it_is(self, query: Query[A]) -> A:
         """The same for who has just changed it, and may not be allowed to read any other."""
-        return await self._read(GetBudget(name, 0))
-
-    async def shares(self, query: GetShares) -> ShareList:
-        """Fair keys of a queue."""
-        return await self._ask(query)
-
-    async def shares_as_they_are(self, query: GetShares) -> ShareList:
-        """The same for who has just changed one, and may not be allowed to read."""
         return await self._read(query)
 
     async def keys(self) -> list[Key]:

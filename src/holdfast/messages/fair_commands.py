@@ -2,7 +2,7 @@
 
 from holdfast.messages.answers import Counted
 from holdfast.messages.audit import Deed, Managed
-from holdfast.messages.fair_views import ShareList
+from holdfast.messages.fair_views import FairKeyCounts, ShareList
 from holdfast.messages.frame import Query
 
 
@@ -30,3 +30,7 @@ class GetShares(Query[ShareList], frozen=True, tag=249):
     limit: int
     after: str | None = None
     key: str | None = None
+
+
+class CountFairKeys(Query[FairKeyCounts], frozen=True, tag=253):
+    """How many fair keys wait in each queue that is fair."""

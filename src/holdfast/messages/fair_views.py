@@ -38,3 +38,9 @@ class TurnFacts(Frame, frozen=True):
     ahead: int
     own: int
     keys: int
+
+
+class FairKeyCounts(Answer, frozen=True, tag=254):
+    """By queue, how many fair keys have jobs that wait, at each priority."""
+
+    counts: dict[str, int]

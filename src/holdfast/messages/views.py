@@ -149,12 +149,13 @@ class ReadyAges(Answer, frozen=True, tag=126):
 
 
 class QueueStats(Frame, frozen=True):
-    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second."""
+    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second; of a fair one, how many keys wait."""
 
     info: QueueInfo
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    fair_keys: int | None = None
 
 
 class Replication(Frame, frozen=True):

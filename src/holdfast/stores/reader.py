@@ -22,8 +22,8 @@ from holdfast.messages.answers import Counted
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.budget_commands import GetBudget, ListBudgets
 from holdfast.messages.budget_views import BudgetInfo, BudgetList
-from holdfast.messages.fair_commands import GetShares
-from holdfast.messages.fair_views import ShareList
+from holdfast.messages.fair_commands import CountFairKeys, GetShares
+from holdfast.messages.fair_views import FairKeyCounts, ShareList
 from holdfast.messages.frame import A, Query
 from holdfast.messages.job_batches import (
     GetJobBatch,
@@ -124,6 +124,9 @@ class Reader(Listings):
         queue = await self._queue(GetQueue(query.queue), now)
         row = await self._row("queue_by_name", query.queue)
         return await fair_rows.shares(self._fetch, query, queue, row[0], row[15])
+
+    async def _fair_keys(self, _: CountFairKeys, now: int) -> FairKeyCounts:  # noqa: ARG002  (the shape of all)
+        return FairKeyCounts({row[0]: row[1] for row in await self._fetch("fair_keys")})
 
     async def _budgets(self, _: ListBudgets, now: int) -> BudgetList:
         return await budget_rows.budgets(self._fetch, now)
@@ -323,6 +326,7 @@ class Reader(Listings):
         FindJobs: _find,
         ListOperations: _operations,
         GetShares: _shares,
+        CountFairKeys: _fair_keys,
         GetBudget: _budget,
         ListBudgets: _budgets,
         ListKeys: _keys,

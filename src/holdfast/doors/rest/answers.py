@@ -344,7 +344,7 @@ class SettingsOut(msgspec.Struct):
     retention_bytes: int | None
     expires_in_ms: int | None
     retry: RetryPolicy
-    fair: bool
+    fair: bool | UnsetType = UNSET
     budgets: tuple[ChargeIn, ...] | UnsetType = UNSET
 
 
@@ -406,6 +406,9 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    fair_keys: (
+        Annotated[int, Meta(description="Fair keys with jobs that wait, at each priority; of a fair queue.")] | UnsetType
+    ) = UNSET
 
 
 class ReplicationOut(msgspec.Struct):

@@ -270,6 +270,8 @@ def settings_out(policy: QueuePolicy) -> SettingsOut:
     shown = SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
     if not policy.budgets:
         shown.budgets = UNSET
+    if not policy.fair:
+        shown.fair = UNSET
     return shown
 
 

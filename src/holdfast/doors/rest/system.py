@@ -95,6 +95,7 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
         oldest_ready_ms=queue.oldest_ready_ms,
         totals=queue.totals,
         rates={verb: round(rate, 3) for verb, rate in queue.rates.items()},
+        fair_keys=UNSET if queue.fair_keys is None else queue.fair_keys,
     )
 
 
