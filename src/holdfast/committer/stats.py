@@ -172,6 +172,8 @@ def of_store(store: Store, totals: Totals, oldest_batch_ms: int = 0) -> StoreSta
         audit=dict(totals.audit),
         backups=totals.backups,
         job_batches=dict(totals.job_batches),
+        inbox=health.inbox,
+        taken_in=dict(totals.taken_in),
         oldest_batch_ms=oldest_batch_ms,
     )
 

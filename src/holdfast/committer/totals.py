@@ -71,6 +71,7 @@ class Totals:
         self.operations: dict[str, int] = {}  # by state, those that have not ended; and the `jobs` of their steps
         self.backups: BackupState | None = None
         self.job_batches = {"made": 0, "finished": 0, "put": 0, "owed": 0}
+        self.taken_in = {"enqueued": 0, "existing": 0, "duplicate": 0, "refused": 0}  # jobs out of the inbox
         self.audit = {"done": 0, "refused": 0, "unrecorded": 0, "removed": 0}  # entries of the audit log
 
     def batches_committed(self, made: int, finished: int, put: int, owing: bool) -> None:

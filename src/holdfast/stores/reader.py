@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State, is_next, without_parent
+from holdfast.job.job import ENDED, READY, Content, Job, Receipt, State, is_next, without_parent
 from holdfast.job.operation import is_visible
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -40,6 +40,7 @@ from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
+    FindReceipts,
     GetInterests,
     GetJob,
     GetLoad,
@@ -64,6 +65,7 @@ from holdfast.messages.views import (
     QueueLoad,
     QueuePage,
     ReadyAges,
+    ReceiptList,
     SchedulePage,
     WorkerInfo,
     WorkerList,
@@ -98,6 +100,8 @@ class Reader(Listings):
             queue_id = await self._queue_id(queue)
         except QueueNotFound:
             return FoundJobs([], query.below - 1, True)
+        if query.filter.batch is not None:
+            return await read_batches.find(self._snapshot, query, self._jobs)
         return await matching.find(self._snapshot, query, queue_id, scope_values(query) if queue is None else {})
 
     async def _operations(self, query: ListOperations, now: int) -> OperationPage:
@@ -172,6 +176,13 @@ class Reader(Listings):
             result = rows.json_or_none(result, "result", job_id)
             content = rows.shown_content(content, job_id)
         return JobDetail(job, content, now, progress, result, errors, size or 0, followers)
+
+    async def _receipts(self, query: FindReceipts, _: int) -> ReceiptList:
+        found: list[Receipt] = []
+        for scope, blob in await self._fetch("receipts", query.key, query.queue):
+            found += rows.receipts_of(blob, "kept_answer", f"{scope} {query.key}") or []
+        seen = [receipt for receipt in found if sees(query.scope, receipt.queue)]
+        return ReceiptList(seen, [receipt.id for receipt in seen if not await self._fetch("any_job", receipt.id)])
 
     async def _queue(self, query: GetQueue, _: int) -> QueueInfo:
         row = await self._row("queue_by_name", query.name)
@@ -313,6 +324,7 @@ class Reader(Listings):
         GetQueue: _queue,
         ListQueues: _queues,
         ExplainJob: _facts,
+        FindReceipts: _receipts,
         GetInterests: _interests,
         ListWorkers: _workers,
         ListSchedules: _schedules,

@@ -25,6 +25,7 @@ QUESTIONS = {
     "see whole programs": "./run.sh",
     "run functions in the background": "@worker.handler",
     "call tasks with typed arguments": "@tasks.task",
+    "the tasks of a Django site": "holdfast_worker",
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",
     "write a worker in another language": "/v1/leases",
@@ -45,7 +46,7 @@ QUESTIONS = {
     "why a job does not run": "/why",
     "retry what failed": "max_attempts",
     "find dead jobs": "retry",
-    "change many jobs at once": "per_s",
+    "a whole listing": "per_s",
     "an error code": "queue_full",
     "growing without end": "429",
     "let other machines in": "holdfast key create",
@@ -65,6 +66,7 @@ QUESTIONS = {
     "who did what by hand": "/v1/audit",
     "change a setting": "HOLDFAST_CONFIG",
     "test my program": "pytest",
+    "develop with a server": "holdfast dev",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import formats
-from holdfast.doors.web.bulk import WAYS
+from holdfast.doors.web.bulk import WAYS, latest_errors
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
 from holdfast.doors.web.layout import View, get
@@ -28,13 +28,15 @@ async def list_jobs(view: View) -> Reply:
         view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO)),
         view.engine.reading.counts(wanted.counting()),
     )
+    errors = await latest_errors(view, page.jobs)
     following = cursor_text(page.cursor)
     query = wanted.query() | ({"limit": str(limit)} if limit != 50 else {})
     values = {
         "filter": wanted,
         "query": query,
+        "others": {name: value for name, value in query.items() if name != "state"},
         "tabs": _tabs(wanted, counts),
-        "rows": [_row(detail) for detail in page.jobs],
+        "rows": [_row(detail, errors) for detail in page.jobs],
         "now": page.jobs[0].now if page.jobs else 0,
         "next": view.at("/jobs", **query, cursor=following) if following else "",
         "first": view.at("/jobs", **query) if cursor else "",
@@ -56,7 +58,12 @@ def _title(wanted: Filter) -> str:
     return " ".join(
         filter(
             None,
-            (wanted.state.value.capitalize() if wanted.state else "All", "jobs", f"of {wanted.queue}" if wanted.queue else ""),
+            (
+                wanted.state.value.capitalize() if wanted.state else "All",
+                "jobs",
+                f"of {wanted.queue}" if wanted.queue else "",
+                f"of batch {wanted.batch}" if wanted.batch is not None else "",
+            ),
         )
     )
 
@@ -74,11 +81,12 @@ def _tabs(wanted: Filter, counts: JobCounts) -> list[tuple[str, str, bool]]:
     return tabs
 
 
-def _row(detail: JobDetail) -> dict[str, Any]:
+def _row(detail: JobDetail, errors: dict[int, str]) -> dict[str, Any]:
     job = detail.job
     return {
         "job": job,
         "type": detail.content.type,
+        "error": errors.get(job.id, ""),
         "excerpt": formats.excerpt(detail.content) if detail.content.payload else "",
         "moment": job.ended_at or (job.lease.leased_at if job.lease is not None else job.ready_at),
         "worker": (job.lease or job.ended_by).worker if job.lease is not None or job.ended_by is not None else "",  # type: ignore[union-attr]
