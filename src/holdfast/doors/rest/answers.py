@@ -403,6 +403,7 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    paused_types: tuple[str, ...] | UnsetType = UNSET
 
 
 class ReplicationOut(msgspec.Struct):
