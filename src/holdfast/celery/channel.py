@@ -105,6 +105,7 @@ class Channel(virtual.Channel):
         self._counting = threading.Lock()
         self._names: dict[str, str] = {}  # of the queues that are consumed, by those that they have on the server
         self._declared: set[str] = set()
+        self._temporary: dict[str, exchanges.Pairs] = {}
 
     # Publishing
 
@@ -127,14 +128,9 @@ class Channel(virtual.Channel):
         properties["delivery_info"] = {"exchange": exchange, "routing_key": routing_key}
 
     def _put(self, queue: str, message: Message, **kwargs: Any) -> None:
+        key, said = message["properties"]["delivery_tag"], options(message, self.lowest_priority_first)
         with told_as_kombu_does():
-            self.server.enqueue(
-                self._name(queue),
-                encoded(message),
-                idempotency_key=message["properties"]["delivery_tag"],
-                wait_ms=self.wait_for_room_ms,
-                **options(message, self.lowest_priority_first),
-            )
+            self.server.enqueue(self._name(queue), encoded(message), idempotency_key=key, wait_ms=self.wait_for_room_ms, **said)
 
     def _publish(self, exchange: str, routing_key: str, message: Message) -> None:
         key, said = message["properties"]["delivery_tag"], options(message, self.lowest_priority_first)
@@ -188,7 +184,7 @@ class Channel(virtual.Channel):
     def _make_temporary(self, name: str, unused_ms: int, settings: dict[str, Any]) -> None:
         settings.setdefault("expires_in_ms", unused_ms)
         self.server.set_queue(name, retention_ms=0, **settings)
-        exchanges.mark_temporary(self.server, name, unused_ms)
+        self._temporary[name] = exchanges.mark_temporary(self.server, name, unused_ms)
         orphans.remove_in_background(self.server, self.connection.urls[0])
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
@@ -218,7 +214,8 @@ class Channel(virtual.Channel):
         if self.state.has_binding(queue, exchange, routing_key) and self._name(queue) in self._declared:
             return
         try:
-            exchanges.bind(self.server, self._name(queue), self._exchange(exchange), self._pattern(exchange, routing_key))
+            name, pattern = self._name(queue), self._pattern(exchange, routing_key)
+            exchanges.bind(self.server, name, self._exchange(exchange), pattern, self._temporary.get(name))
         except errors.Forbidden as error:
             logger.debug("The queue %s is not bound: %s", queue, error)
         self.state.binding_declare(queue, exchange, routing_key, arguments)
@@ -228,6 +225,7 @@ class Channel(virtual.Channel):
     ) -> None:
         """It does not any more."""
         exchange, routing_key = exchange or "amq.direct", routing_key or ""
+        self._temporary.pop(self._name(queue), None)
         exchanges.unbind(self.server, self._name(queue), self._exchange(exchange), self._pattern(exchange, routing_key))
         self.state.binding_delete(queue, exchange, routing_key)
 
@@ -256,6 +254,7 @@ class Channel(virtual.Channel):
         self.leases.flush(1.0)
         self.state.queue_bindings_delete(queue)
         self._declared.discard(self._name(queue))
+        self._temporary.pop(self._name(queue), None)
         orphans.delete(self.server, self._name(queue))
 
     # Consuming

@@ -77,6 +77,8 @@ for each in (tail, *BULK):
     "--debounce-max", "debounce_max_ms", type=Duration(), help="Put it off at most so long after it was first enqueued."
 )
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
+@click.option("--fair-key", help="Whose job it is: in a fair queue, who has had the least is next.")
+@click.option("--fair-cost", type=int, help="What the job counts for in the share of its fair key.  [default: 1]")
 @click.option("--batch", type=int, help="Open batch that the job joins.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
 @meta_option("Name and value that go with the job")

@@ -8,6 +8,7 @@ from functools import partial
 import click
 import msgspec
 
+from holdfast.cli import fair
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
     ENDED_OTHERWISE,
@@ -63,6 +64,9 @@ def commands() -> None:
     """List, inspect, pause, drain, configure and purge queues."""
 
 
+commands.add_command(fair.commands)
+
+
 @commands.command(
     "ls", epilog=examples("holdfast queue ls", "holdfast queue ls -o queue,ready,lease_ms", "holdfast queue ls --json")
 )
@@ -84,7 +88,9 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @commands.command(
     "set",
     epilog=examples(
-        "holdfast queue set mail capacity_jobs=500 retention_ms=null", "holdfast queue set mail 'retry={\"base_ms\": 1000}'"
+        "holdfast queue set mail capacity_jobs=500 retention_ms=null",
+        "holdfast queue set mail fair=true",
+        "holdfast queue set mail 'retry={\"base_ms\": 1000}'",
     ),
 )
 @click.argument("queue", shell_complete=queue_names)

@@ -20,7 +20,7 @@ from holdfast.cli.output import harmless, json_text, say, tell
 from holdfast.cli.profiles import VARIABLES, Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.types import RegisteredWorker
+from holdfast.client.worker_types import RegisteredWorker
 from holdfast.limits import OPERATION_JOBS
 from holdfast.units import counted
 

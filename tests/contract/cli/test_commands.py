@@ -17,6 +17,7 @@ from holdfast.config import Config
 COMMANDS = (
     "serve",
     "config",
+    "init",
     "check",
     "backup",
     "restore",

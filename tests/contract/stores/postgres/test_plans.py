@@ -46,6 +46,7 @@ WALKS = {
     "count_audit": "a tally that can't be true, once",
     "queues_with_budgets": "asked when a budget is deleted; queues have a bound",
     "count_anew": "a queue in which something was damaged, once",
+    "charged_jobs": "once a job leaves whose row was damaged",
     "clamp_seen": "every queue, once at a start after an outage",
     "clamp_ended": "the same",
     "tallies": "every queue, for the page's sum over all",
