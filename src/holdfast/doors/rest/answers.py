@@ -414,9 +414,7 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     totals: dict[str, int]
     rates: dict[str, float]
     paused_types: tuple[str, ...] | UnsetType = UNSET
-    fair_keys: (
-        Annotated[int, Meta(description="Fair keys with jobs that wait, at each priority; of a fair queue.")] | UnsetType
-    ) = UNSET
+    fair_keys: Annotated[int, Meta(description="Fair keys with jobs that wait, of a fair queue.")] | UnsetType = UNSET
 
 
 class ReplicationOut(msgspec.Struct):
