@@ -18,6 +18,9 @@ BEHIND = 20_000  # jobs that wait while others are enqueued and run
 SLICES = 5
 JOBS_TO_A_PICKUP = 50  # a pick-up takes as long as running that many jobs
 PICKED_UP = "pick-up of what an application enqueued in its transaction"
+IDLE = 16  # transactions that have enqueued and do not end
+BESIDE_IDLE = f"the same beside {IDLE} transactions that have enqueued, and idle"
+EXACTLY = "the same by enqueue_exact, which locks the queue"
 DATABASE_CALLERS = 16  # of lives in batches: a commit waits for other machines, so it takes more callers to fill the time
 CHURN_CALLERS = 4
 
@@ -53,10 +56,15 @@ def churn(stage: Stage) -> None:
 
 def transactional(stage: Stage) -> None:
     """Jobs that an application enqueues in its own transaction, picked up one by one by a waiting worker."""
+    for name, function, idle in ((PICKED_UP, "enqueue", 0), (BESIDE_IDLE, "enqueue", IDLE), (EXACTLY, "enqueue_exact", 0)):
+        _picked_up(stage, name, function, idle)
+
+
+def _picked_up(stage: Stage, name: str, function: str, idle: int) -> None:
     sizes = stage.sizes
     disk, roles, before = fdatasync_latency(stage.directory), stage.subject.roles(), stage.subject.commits()
     began = time.perf_counter()
-    took = pickups(_holdfast(stage), sizes.worked_off // JOBS_TO_A_PICKUP, sizes.payload_bytes)
+    took = pickups(_holdfast(stage), sizes.worked_off // JOBS_TO_A_PICKUP, sizes.payload_bytes, function, idle)
     outcome = Outcome(
         operations=len(took),
         concluded=len(took),
@@ -69,7 +77,7 @@ def transactional(stage: Stage) -> None:
     stage.concluded += len(took)
     stage.rows.append(
         Row(
-            name=PICKED_UP,
+            name=name,
             subject=stage.subject.name,
             run=stage.run,
             callers=1,

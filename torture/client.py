@@ -19,6 +19,7 @@ from torture.wire import Broken, NeverSent, Reply, Wire
 
 # The 503s that promise that nothing was changed. Any other 5xx leaves the outcome open, and is counted as unknown.
 DEFINITE_503 = {"draining", "store_unavailable", "overloaded", "not_replicated"}
+KEPT = ("queue", "unique_key", "delay_ms", "max_attempts", "budgets", "batch", "expires_in_ms", "fair_key")
 BATCHED = ("conclude", "fail", "release", "extend")
 Json = dict[str, Any]
 
@@ -55,11 +56,13 @@ class Client:
 
     # ---------------------------------------------------------------------------------------------- producing
 
-    async def submit(self, jobs: list[Json], key: str | None = None, wait_ms: int = 0) -> Call:
-        """Enqueue `jobs` (each `{queue, payload: {"v": value}, …}`): alone if there is one, else all or nothing."""
+    async def submit(self, jobs: list[Json], key: str | None = None, wait_ms: int = 0, lease: str | None = None) -> Call:
+        """Enqueue `jobs` (each `{queue, payload: {"v": value}, …}`): alone if there is one, else all or nothing. `lease`: the token of one that adds
+        them to its own batch.
+        """
         asked = {"jobs": [asked_job(job) for job in jobs], "key": key}
         call = self.history.invoke(self.name, "submit", asked)
-        headers = {"Idempotency-Key": key} if key else {}
+        headers = ({"Idempotency-Key": key} if key else {}) | ({"Lease-Token": lease} if lease else {})
         if len(jobs) == 1:
             job = dict(jobs[0])
             path = f"/v1/queues/{quote(job.pop('queue'))}/jobs" + (f"?wait_ms={wait_ms}" if wait_ms else "")
@@ -70,6 +73,21 @@ class Client:
             told = answer.body.get("jobs", [])
         ids = [job["id"] for job in told] if answer.outcome == OK else []
         self._close(call, answer, {"ids": ids, "duplicate": answer.body.get("duplicate", False)})
+        return call
+
+    async def make_batch(self, name: str, jobs: list[Json], closed: bool, closing: dict[str, Json]) -> Call:
+        """Make a batch with these jobs; `closing` by `on_success`, `on_finish`, `on_failure`. The call's answer has `id` and `ids`."""
+        told = {on: asked_job(job) for on, job in closing.items()}
+        asked = {"name": name, "jobs": [asked_job(job) for job in jobs], "closed": closed, "closing": told}
+        call = self.history.invoke(self.name, "batch", asked)
+        answer = await self.ask("POST", "/v1/batches", {"name": name, "jobs": jobs, "closed": closed, **closing})
+        self._close(call, answer, {"id": answer.body.get("id"), "ids": answer.body.get("jobs", [])})
+        return call
+
+    async def end_batch(self, verb: str, batch: int) -> Call:
+        """Close or cancel a batch."""
+        call = self.history.invoke(self.name, f"{verb}_batch", {"batch": batch})
+        self._close(call, await self.ask("POST", f"/v1/batches/{batch}/{verb}", {}), {})
         return call
 
     # ---------------------------------------------------------------------------------------------- consuming
@@ -125,7 +143,8 @@ class Client:
 
     async def use(self, verb: str, leased: Json, then: list[Json] | None = None, **options: Any) -> Call:
         """conclude, fail, release or extend one lease, as `claim` returned it. `then` are follow-up jobs of a conclude."""
-        call = self._invoke_use(verb, leased)
+        block = options.get("block")
+        call = self._invoke_use(verb, leased, **({"block": block} if block else {}))
         followers = self._invoke_then(then)
         body = dict(options) if not then else {**options, "then": then}
         answer = await self.ask("POST", f"/v1/leases/{leased['token']}/{verb}", body)
@@ -165,6 +184,16 @@ class Client:
         call = self.history.invoke(self.name, "set_queue", {"queue": queue, "settings": settings})
         self._close(call, await self.ask("PUT", f"/v1/queues/{quote(queue)}", settings), {})
         return call
+
+    async def set_budget(self, name: str, policy: Json) -> Call:
+        """Make a budget."""
+        call = self.history.invoke(self.name, "set_budget", {"budget": name, **policy})
+        self._close(call, await self.ask("PUT", f"/v1/budgets/{quote(name)}", policy), {})
+        return call
+
+    async def batches(self, cursor: str | None = None) -> Answer:
+        """One page of the batches, as `page` for jobs."""
+        return await self.ask("GET", "/v1/batches?" + urlencode({"limit": "1000"} | ({"cursor": cursor} if cursor else {})))
 
     async def count(self, queue: str) -> Call:
         """How many jobs the queue reports, by state."""
@@ -250,7 +279,7 @@ def value_of(payload: Any) -> str:
 
 def asked_job(job: Json) -> Json:
     """What the history records of a submitted job."""
-    kept: Json = {name: job[name] for name in ("queue", "unique_key", "delay_ms", "max_attempts") if name in job}
+    kept: Json = {name: job[name] for name in KEPT if name in job}
     return {"value": value_of(job["payload"]), **kept}
 
 
@@ -263,6 +292,7 @@ def _claimed(job: Json) -> Json:
         "attempt": job["attempt"],
         "token": lease["token"],
         "ms_left": lease["ms_left"],
+        **{name: job[name] for name in ("batch", "budgets") if name in job},
     }
 
 

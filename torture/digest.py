@@ -134,6 +134,7 @@ class Digest:
         self.submits: dict[str, list[Call]] = defaultdict(list)  # by value
         self.submitted: dict[str, dict[str, Any]] = {}  # value -> its job as it was sent
         self.acknowledged: dict[str, int | None] = {}  # value -> id (None where the answer names none)
+        self.promised: dict[str, Call] = {}  # values of closing jobs, and the making of their batch
         self.jobs_of: dict[str, set[int]] = defaultdict(set)  # value -> every id it was ever seen under
         self.leases: dict[str, Lease] = {}  # by token
         self.leases_of: dict[int, list[Lease]] = defaultdict(list)  # by job, in the order of their answers
@@ -183,8 +184,10 @@ class Digest:
         return over
 
     def _take(self, call: Call) -> None:
-        if call.verb == "submit":
+        if call.verb in ("submit", "batch"):
             self._take_submit(call)
+            for job in call.asked.get("closing", {}).values():
+                self.promised[job["value"]] = call
         elif call.verb == "claim":
             self._take_claim(call)
         elif call.verb == "retry":

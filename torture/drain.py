@@ -28,12 +28,14 @@ async def drain(history: History, port: int) -> None:
     deadline = time.monotonic() + GIVE_UP_AFTER_S
     try:
         await promote_far(client)
+        await close_batches(client)
         while time.monotonic() < deadline:
             await empty(client, deadline)
-            if not await unfinished(client):
+            if not await unfinished(client) and not await retry_dead_members(client):
                 break
         history.event("drained")
         history.event("listed", jobs=[_final(job) for job in await listing(client)])
+        history.event("batches", batches=[_batch(one) for one in await batches(client)])
     finally:
         client.close()
 
@@ -56,6 +58,35 @@ async def promote_far(client: Client) -> None:
     for job in await listing(client, state="scheduled"):
         if FAR in value_of(job.get("payload")):
             await client.manage("promote", job["id"])
+
+
+async def batches(client: Client) -> list[Json]:
+    """Every batch."""
+    found: list[Json] = []
+    cursor = None
+    while True:
+        page = await client.batches(cursor)
+        if page.outcome != OK:
+            raise DrainFailed(f"the batches were answered {page.status} {page.code} {page.body}")
+        found += page.body["batches"]
+        cursor = page.body["next_cursor"]
+        if not cursor:
+            return found
+
+
+async def close_batches(client: Client) -> None:
+    """Let no batch wait for more members."""
+    for batch in await batches(client):
+        if batch["state"] == "open" and not (call := await client.end_batch("close", batch["id"])).done:
+            raise DrainFailed(f"close of batch {batch['id']} answered {call.status} {call.code} {call.answer}")
+
+
+async def retry_dead_members(client: Client) -> int:
+    """Bring back the dead members of batches: a batch around one whose member is dead waits for its success still."""
+    dead = [job for job in await listing(client, state="dead") if job.get("batch")]
+    for job in dead:
+        await client.manage("retry", job["id"])
+    return len(dead)
 
 
 async def unfinished(client: Client) -> list[Json]:
@@ -81,3 +112,7 @@ async def listing(client: Client, **filters: str) -> list[Json]:
 def _final(job: Json) -> Json:
     kept = {name: job[name] for name in ("id", "queue", "state", "attempt")}
     return {**kept, "value": value_of(job.get("payload"))}
+
+
+def _batch(batch: Json) -> Json:
+    return {name: batch[name] for name in ("id", "name", "state", "pending", "concluded", "dead", "cancelled")}

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from torture.actors import Actor, Observer, Producer, SlowWorker, TubeUser, Worker
+from torture.flow import FlowProducer, FlowWorker
 from torture.history import History
 from torture.waiters import ChannelUser, Waiter
 
@@ -21,6 +22,8 @@ class Crew:
     workers: int = 4
     slow_workers: int = 2
     tube_users: int = 2  # for the server's beanstalkd door
+    flow_producers: int = 1  # budgets, batches, deadlines
+    flow_workers: int = 3
     waiters: int = 0  # long polls, and
     channel_users: int = 0  # live channels, that wait for jobs most of the time
     rest_s: float = 0.0  # a producer's, after each call, at most: with it jobs are taken as they come
@@ -51,6 +54,8 @@ class Load:
             Worker: self.crew.workers,
             SlowWorker: self.crew.slow_workers,
             TubeUser: self.crew.tube_users if self.tube_port else 0,
+            FlowProducer: self.crew.flow_producers,
+            FlowWorker: self.crew.flow_workers,
             Waiter: self.crew.waiters,
             ChannelUser: self.crew.channel_users,
             Observer: 1,

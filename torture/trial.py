@@ -25,7 +25,7 @@ from torture.client import Client
 from torture.drain import DrainFailed, drain
 from torture.history import History
 from torture.load import Crew, Load
-from torture.queues import QUEUES
+from torture.queues import BUDGETS, QUEUES
 from torture.server import Server, ServerTrouble
 from torture.tubes import TTR_MS
 
@@ -125,6 +125,10 @@ class Trial:
             call = await client.set_queue(queue, {**settings, "lease_ms": TTR_MS})
             if not call.done:
                 raise ServerTrouble(f"setting up {queue} was answered {call.status} {call.code} {call.answer}")
+        for budget, policy in BUDGETS.items():
+            call = await client.set_budget(budget, policy)
+            if not call.done:
+                raise ServerTrouble(f"setting up the budget {budget} was answered {call.status} {call.code} {call.answer}")
         client.close()
 
     async def heal(self) -> None:
@@ -171,5 +175,13 @@ def _seen(history: History) -> Counter[str]:
         counts["repeats by key"] += bool(call.answer.get("duplicate"))
     counts["jobs"] = len(digest.acknowledged)
     counts["leases"] = len(digest.leases)
+    counts["starts by budgets"] = sum("budgets" in digest.submitted.get(one.value, {}) for one in digest.leases.values())
+    counts["starts in turn"] = sum("fair_key" in digest.submitted.get(one.value, {}) for one in digest.leases.values())
+    counts["batches"] = sum(call.verb == "batch" and call.done for call in history.calls)
+    counts["closing jobs"] = sum(bool(digest.jobs_of.get(value)) for value in digest.promised)
+    counts["expired"] = sum(
+        job["state"] == "cancelled" and "expires_in_ms" in digest.submitted.get(job["value"], {})
+        for job in digest.listed.values()
+    )
     counts["recovered"] = sum(1 for value in digest.seen if value not in digest.acknowledged)
     return counts

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from holdfast.client import AsyncClient, Client, NewJob
+    from holdfast.client.embedded import embedded
     from holdfast.client.worker import BackOff, DoNotRetry, GiveBack, HeldJob, RetryIn, Worker
 
 __version__ = "0.2.0.dev0"
-__all__ = ["AsyncClient", "BackOff", "Client", "DoNotRetry", "GiveBack", "HeldJob", "NewJob", "RetryIn", "Worker"]
+__all__ = ["AsyncClient", "BackOff", "Client", "DoNotRetry", "GiveBack", "HeldJob", "NewJob", "RetryIn", "Worker", "embedded"]
 
 _HOMES = {
     "AsyncClient": "holdfast.client",
@@ -25,6 +26,7 @@ _HOMES = {
     "HeldJob": "holdfast.client.worker",
     "RetryIn": "holdfast.client.worker",
     "Worker": "holdfast.client.worker",
+    "embedded": "holdfast.client.embedded",
 }
 
 

@@ -137,6 +137,9 @@ RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 
 SQL_HOLD_MS = (
     5_000  # an application that is idle for longer in a transaction in which it enqueued is disconnected: it holds the queue
 )
+SQL_INBOX_ROWS = 100_000  # jobs that wait in the inbox of `holdfast.enqueue`; past it the function refuses
+SQL_INBOX_BYTES = 1 << 30  # the same of their payloads and options
+SQL_OPTIONS_BYTES = 65_536  # of the options of one such job, as JSON
 BODY_S = 300  # default of the setting: seconds for a body to arrive that did not come with its head
 BODY_S_MAX = 3_600
 LINGER_S = 2  # after the last answer of a connection, to receive surplus input: else the answer may be lost
@@ -211,9 +214,9 @@ HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of 
 
 # Operations: bulk work by the server.
 OPERATIONS_RUNNING = 20  # that have not ended, running and paused
-OPERATIONS_KEPT = 1_000  # that have ended: at most some 20 kB each
+OPERATIONS_KEPT = 1_000  # that have ended: at most some 30 kB each
 OPERATIONS_KEPT_MS = 30 * 86_400_000
-OPERATION_JOBS = 1_000  # ids that one may name, in place of a filter
+OPERATION_JOBS = 2_000  # ids that one may name, in place of a filter
 OPERATION_PER_S_MIN = 0.01
 OPERATION_PER_S_MAX = 100_000
 OPERATION_LIMIT_MAX = 1_000_000_000
@@ -221,7 +224,8 @@ OPERATION_STEP_JOBS = 200  # that one step changes, in one transaction
 OPERATION_STEP_BYTES = 4 << 20  # of their payloads
 OPERATION_STEP_S = 0.01  # that it may take to decide them: then others' commands have their turn
 OPERATION_STEP_MS = 20  # between two steps of one with a pace
-OPERATION_WAIT_MS = 1_000  # before it tries again what there was no room for
+OPERATION_WAIT_MS = 250  # before it tries again what there was no room for; twice as long each time, up to
+OPERATION_WAIT_MAX_MS = 10_000
 OPERATION_CLAIM_MS = 5_000  # that another node waits for one that is silent
 OPERATION_FOUND = 5_000  # ids that are looked up at once
 OPERATION_SCANNED = 1_000  # the same where each job has to be looked at

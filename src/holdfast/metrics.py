@@ -418,9 +418,6 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     aside.add_metric(["job"], store.jobs_aside)
     aside.add_metric(["queue"], len(store.held_queues))
     yield aside
-    yield _counts(
-        GaugeMetricFamily("holdfast_operations", "Operations that have not ended.", labels=["state"]), store.operations
-    )
     sentence = "Rows that could not be read since the start, and were set aside."
     yield _counts(CounterMetricFamily("holdfast_unreadable_rows", sentence, labels=["table"]), store.unreadable)
     sentence = "Entries of the audit log since the start; unrecorded refusals were too many."

@@ -35,6 +35,7 @@ from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
+from holdfast.doors.rest import inbox
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import login
@@ -52,7 +53,7 @@ from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, calm_collector, forget_foreign_variables, has_ended, open_descriptors
-from holdfast.signals import signals_held_back
+from holdfast.signals import signals_held_back, when_input_ends
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
@@ -204,9 +205,7 @@ class Front:
             page.warm()
 
     def stop(self) -> None:
-        """A signal arrived: drain; at a second one, end at once. Signals that arrive together count as one: init systems and
-        shells send several.
-        """
+        """A signal arrived: drain; at a second one, end at once. Those together, as init systems and shells send, count as one."""
         now = asyncio.get_running_loop().time()
         if self._first_signal is None:
             self._first_signal = now
@@ -273,7 +272,8 @@ async def _connect_backend(
     if sock is None:
         from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
 
-        here = PostgresBackend(config, on_lost) if telemetry is None else telemetry.postgres_backend(config, on_lost)
+        make = PostgresBackend if telemetry is None else telemetry.postgres_backend
+        here: PostgresBackend = make(config, on_lost, inbox.reading(config.max_payload_bytes))
         await here.connect()
         return here
     gone = partial(on_lost, _KEEPER_DIED)
@@ -326,8 +326,8 @@ def _unsafe(config: Config) -> str | None:
     return None if config.unsafe(has_keys=False) is None else config.unsafe(has_keys(config))
 
 
-def serve(config: Config) -> int:
-    """Run the whole server; the exit code."""
+def serve(config: Config, until_eof: bool = False) -> int:
+    """Run the whole server; the exit code. `until_eof`: until standard input ends, too."""
     open_descriptors()
     forget_foreign_variables()
     configure(config.log_level, config.log_format)
@@ -362,13 +362,15 @@ def serve(config: Config) -> int:
             ours.close()
     link = pairs[0][0] if pairs else None
     front = Front(config, 0, listener, link, lambda link: _announce(config, listener, link, tubes), tubes, certificate)
-    code = uvloop.run(_supervise(front, others))
+    code = uvloop.run(_supervise(front, others, until_eof))
     return _wind_up(front, keeper, others, code)
 
 
-async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"]) -> int:
+async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"], until_eof: bool) -> int:
     """Run front 0 until all have ended; if another front ends by itself, end."""
     front.lead(others)
+    if until_eof:
+        when_input_ends(partial(asyncio.get_running_loop().call_soon_threadsafe, front.drain))
     watching = [asyncio.create_task(_watch(front, other)) for other in others]
     try:
         return await front.run()

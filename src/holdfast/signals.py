@@ -1,8 +1,10 @@
-"""Signals while processes are started."""
+"""Signals while processes are started; and the end of standard input, by which a process learns that the one which started it is gone."""
 
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from holdfast.process import STOP_SIGNALS
 
@@ -19,3 +21,16 @@ def signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def when_input_ends(do: Callable[[], object]) -> None:
+    """Call this from a thread when standard input, which may be anything, has ended."""
+
+    def read_out() -> None:
+        with suppress(OSError):
+            while os.read(0, 4_096):
+                pass
+        with suppress(RuntimeError):  # the event loop has ended meanwhile
+            do()
+
+    threading.Thread(target=read_out, name="holdfast-input", daemon=True).start()

@@ -51,6 +51,7 @@ from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Commit
 from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.frame import Request as Asked
+from holdfast.messages.inbox import InboxReading
 from holdfast.trace_context import HEADER, SPAN, traceparent_of
 
 if TYPE_CHECKING:
@@ -135,12 +136,12 @@ class Telemetry:
         """The keeper, which says when it committed."""
         return TracedLink(self, on_lost)
 
-    def postgres_backend(self, config: Config, on_lost: Callable[[str], None]) -> "PostgresBackend":
+    def postgres_backend(self, config: Config, on_lost: Callable[[str], None], reading: InboxReading) -> "PostgresBackend":
         """The same over PostgreSQL, in this process."""
         from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
 
         kind: type[PostgresBackend] = type("TracedPostgres", (Traced, PostgresBackend), {})
-        backend, commits = kind(config, on_lost), Commits(self)
+        backend, commits = kind(config, on_lost, reading), Commits(self)
         backend.trace(commits, _Sink(commits))  # type: ignore[attr-defined]  # of `Traced`
         backend.committer.couriers.append(_Courier(commits))
         backend.committer.timed = 1

@@ -6,6 +6,10 @@
     keys        C9 one job per idempotency key, one unfinished job per unique key · C10 bulk is all or nothing
     copies      C12 nothing is acknowledged while fewer standbys than needed could have stored it
     waiting     C13 who waits is given what is ready
+    budgets     C14 no account of a budget is overdrawn, nothing starts while it is blocked
+    batches     C15 each closing job of a batch comes once, when it is due · the counts are those of the members
+    deadlines   C16 nothing starts after its deadline, nothing expires before
+    fairness    C17 in a fair queue nobody waits behind the many jobs of another
     answers     C0 every answer is one of the contract
     order       C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torture.checkers import answers, bounds, copies, durability, keys, leases, waiting
+from torture.checkers import answers, batches, bounds, budgets, copies, deadlines, durability, fairness, keys, leases, waiting
 from torture.checkers.violation import Violation
 from torture.history import History
 
@@ -36,6 +40,10 @@ ALL: dict[str, Checker] = {
     "C10 all or nothing": keys.bulk_is_all_or_nothing,
     "C12 copies": copies.what_is_answered_is_on_enough_standbys,
     "C13 waiting": waiting.nobody_waits_beside_a_ready_job,
+    "C14 budgets": budgets.no_account_is_overdrawn,
+    "C15 batches": batches.closing_jobs_come_once,
+    "C16 deadlines": deadlines.nothing_runs_after_its_deadline,
+    "C17 fairness": fairness.nobody_is_starved,
 }
 
 

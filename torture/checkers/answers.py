@@ -9,7 +9,7 @@ from torture.history import Call, History
 # codes.
 REFUSALS = {
     404: {"job_not_found", "queue_not_found"},
-    409: {"lease_lost", "not_unique", "wrong_state"},
+    409: {"lease_lost", "not_unique", "wrong_state", "batch_closed"},
     422: {"idempotency_mismatch"},
     429: {"queue_full"},
     503: {"outcome_unknown", "draining", "store_unavailable", "overloaded", "not_replicated"},

@@ -14,7 +14,20 @@ from math import inf
 from torture.checkers.violation import Violation
 from torture.history import Call, History
 
-TELLING = {"submit", "conclude", "fail", "release", "extend", "cancel", "promote", "retry", "delete", "set_queue"}
+TELLING = {
+    "submit",
+    "conclude",
+    "fail",
+    "release",
+    "extend",
+    "cancel",
+    "promote",
+    "retry",
+    "delete",
+    "set_queue",
+    "batch",
+    "cancel_batch",
+}
 
 
 def what_is_answered_is_on_enough_standbys(history: History) -> list[Violation]:

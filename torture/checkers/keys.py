@@ -22,7 +22,7 @@ def bulk_is_all_or_nothing(history: History) -> list[Violation]:
     digest = history.digest
     found = []
     for call in history.calls:
-        if call.verb != "submit" or len(call.asked["jobs"]) < 2:
+        if call.verb not in ("submit", "batch") or len(call.asked["jobs"]) < 2:
             continue
         values = {job["value"] for job in call.asked["jobs"]}
         told = call.answer.get("ids")

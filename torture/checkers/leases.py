@@ -66,6 +66,8 @@ def what_expired_is_claimable_again(history: History) -> list[Violation]:
     found = []
     for job, leases in history.digest.leases_of.items():
         for lease, following in pairwise(leases):
+            if "budgets" in history.digest.submitted.get(lease.value, {}):
+                continue  # it may have to wait for them
             if any(call.maybe_done for call in lease.endings) or following.asked_at < healed:
                 continue
             late = following.told_at - max(history.digest.surely_over_from(lease), healed)

@@ -2,7 +2,7 @@
 
 The first lease of a job says that nobody had it before, so from the answer to its enqueue until that lease was asked for it was ready. A call that
 named its queue, began after that and came back with nothing before, or waited on for long, was passed over. What only *may* have been so is no
-evidence: jobs with a delay, a unique key or a removal, whatever the harness did not see leased, and calls whose time was up while the store was away.
+evidence: jobs with a delay, a unique key, a budget or a removal, whatever the harness did not see leased, and calls whose time was up while the store was away.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _spells(history: History) -> dict[str, tuple[list[float], list[float], list[
     for job, value in digest.ids():
         first = next((lease for lease in digest.leases_of[job] if lease.attempt == 1), None)
         sent = digest.submitted.get(value, {})
-        if first is None or digest.removals[job] or {"delay_ms", "unique_key"} & sent.keys():
+        if first is None or digest.removals[job] or {"delay_ms", "unique_key", "budgets"} & sent.keys():
             continue
         since = min((call.ended for call in digest.submits[value] if call.done), default=None)
         if since is not None and since < first.asked_at:

@@ -24,7 +24,7 @@ from torture.cluster.node import Node
 from torture.drain import DrainFailed, drain
 from torture.history import Call, History
 from torture.load import Crew, Load
-from torture.queues import QUEUES
+from torture.queues import BUDGETS, QUEUES
 from torture.server import ServerTrouble
 from torture.trial import Plan
 
@@ -178,6 +178,10 @@ class ClusterTrial:
             call = await client.set_queue(queue, settings)
             if not call.done:
                 raise ServerTrouble(f"setting up {queue} was answered {call.status} {call.code} {call.answer}")
+        for budget, policy in BUDGETS.items():
+            call = await client.set_budget(budget, policy)
+            if not call.done:
+                raise ServerTrouble(f"setting up the budget {budget} was answered {call.status} {call.code} {call.answer}")
         client.close()
 
     async def heal(self) -> None:

@@ -241,3 +241,103 @@ def bulk_is_torn(module: ModuleType) -> None:
             raise
 
     module.put = put
+
+
+# ------------------------------------------------------------------------------------------------------------ flow
+
+
+@mutant("job.budget", "C14")
+def a_window_that_begins_anew(module: ModuleType) -> None:
+    """A rate is counted in fixed windows: around the end of one, twice as many start. The usual counter of rate limiters."""
+    honest = module.owed
+
+    def owed(account: Server, budget: Server, now: int) -> int:
+        return 0 if now // budget.per_ms != account.owed_at // budget.per_ms else honest(account, budget, now)
+
+    module.owed = owed
+
+
+@mutant("job.budget", "C14")
+def one_unit_too_many(module: ModuleType) -> None:
+    """More is held than the limit, as where two count at once and neither sees the other."""
+    honest = module.left
+    module.left = lambda account, budget, now: honest(account, budget, now) + (budget.per_ms is None)
+
+
+@mutant("job.budget", "C14")
+def a_block_is_forgotten(module: ModuleType) -> None:
+    """A worker says that an account is exhausted on the other side, and its jobs go on being started."""
+    module.block = lambda *_: None
+
+
+@mutant("committer.job_batches", "C15")
+def two_see_themselves_as_the_last(module: ModuleType) -> None:
+    """The closing job is put by each of two members that end at once: a counter that is read before it is locked."""
+    honest = module._put_or_owe
+
+    async def put_or_owe(batch: Server, found: Server, on: Server, closing: Server) -> Server:
+        done = await honest(batch, found, on, closing)
+        if done and found.concluded > 1:
+            await honest(batch, found, on, closing)
+        return done
+
+    module._put_or_owe = put_or_owe
+
+
+@mutant("job.job_batch", "C15")
+def a_batch_ends_too_soon(module: ModuleType) -> None:
+    """A batch is over when its last member has been started: it counts what waits, not what is at work."""
+    honest = module.due
+
+    def due(batch: Server, somebody_died: bool = False) -> Server:
+        if batch.closed and batch.pending == 1:
+            batch.pending = 0
+            found = honest(batch, somebody_died)
+            batch.pending = 1
+            return found
+        return honest(batch, somebody_died)
+
+    module.due = due
+
+
+@mutant("committer.job_batches", "C15", faults=("kill-server",))
+def closing_jobs_are_not_kept(module: ModuleType) -> None:
+    """A closing job is put after the commit that makes it due, from memory: a fan-in by callback, and a crash loses it."""
+    honest = module._closing_jobs
+    module.made_here = set()
+
+    async def make(batch: Server, command: Server) -> Server:
+        made = await honest_make(batch, command)
+        module.made_here.add(made.id)
+        return made
+
+    async def closing_jobs(batch: Server, found: Server) -> Server:
+        return await honest(batch, found) if found.id in module.made_here else {}
+
+    async def put_or_owe(batch: Server, found: Server, on: Server, closing: Server) -> bool:
+        return bool(await honest_put(batch, found, on, closing)) if closing is not None else False
+
+    honest_make, honest_put = module.make, module._put_or_owe
+    module.make, module._closing_jobs, module._put_or_owe = make, closing_jobs, put_or_owe
+
+
+@mutant("job.fair", "C17")
+def the_oldest_is_always_next(module: ModuleType) -> None:
+    """Fair by name: turns do not move on, so that whoever came first with many jobs has them all done first."""
+    module.step = lambda *_: 0
+
+
+@mutant("committer.expiry", "C16")
+def deadlines_are_swept(module: ModuleType) -> None:
+    """Whether a job has expired is looked at by a sweeper only, which comes late: until then it is given out."""
+    honest = module.end_overdue
+    module.deadlines.has_passed = lambda *_: False
+
+    async def end_overdue(batch: Server, command: Server) -> Server:
+        now, batch.now = batch.now, batch.now - 2_000
+        try:
+            return await honest(batch, command)
+        finally:
+            batch.now = now
+
+    module.end_overdue = end_overdue

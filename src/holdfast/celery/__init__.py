@@ -8,11 +8,11 @@ or, where nothing may be imported, two settings: `broker_url` and `broker_transp
 
     transport.py   a connection: its client, its threads, one place where all that arrives is handed over
     channel.py     a channel: publishing, consuming, what is unacknowledged
-    receiver.py    the thread that waits for the messages of a channel
-    leases.py      the thread that extends leases, and tells the server what became of messages
     messages.py    a message as a job, and back; ETA, priority and time to live as the options of a job
     exchanges.py   bindings of queues to exchanges as subscriptions of queues, kept by the server
     orphans.py     removes what processes that are gone have left: reply queues and the like
+
+The threads that wait for messages and hold their leases are of the client: `client/receiver.py`, `client/held_leases.py`.
 """
 
 from kombu.transport import TRANSPORT_ALIASES

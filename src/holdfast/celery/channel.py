@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from kombu.utils.uuid import uuid
 
 from holdfast import errors
 from holdfast.celery import exchanges, orphans
-from holdfast.celery.messages import Message, NotAMessage, copied, decoded, encoded, options
-from holdfast.celery.receiver import AT_ONCE, Arrived, Receiver
+from holdfast.celery.messages import Message, copied, decoded, encoded, options
 from holdfast.celery.refusals import told_as_kombu_does
+from holdfast.client import Job
+from holdfast.client.held_leases import tag_of
+from holdfast.client.receiver import AT_ONCE, Receiver
 
 if TYPE_CHECKING:
     from holdfast.celery.transport import Transport
@@ -27,6 +30,16 @@ logger = get_logger(__name__)
 _SETTINGS = {"x-message-ttl": "expires_in_ms", "x-max-length": "capacity_jobs", "x-max-length-bytes": "capacity_bytes"}
 _UNUSED_MS = 60_000
 _PUBLISHED = ("scheduled", "ready")
+
+
+@dataclass(slots=True)
+class Arrived:
+    """A message that was leased and waits to be handed to its consumer."""
+
+    channel: "Channel"
+    queue: str
+    message: Message
+    tag: str
 
 
 class QoS(virtual.QoS):
@@ -90,7 +103,9 @@ class Channel(virtual.Channel):
         self._receiver: Receiver | None = None
         self._arriving = 0
         self._counting = threading.Lock()
+        self._names: dict[str, str] = {}  # of the queues that are consumed, by those that they have on the server
         self._declared: set[str] = set()
+        self._temporary: dict[str, exchanges.Pairs] = {}
 
     # Publishing
 
@@ -113,14 +128,9 @@ class Channel(virtual.Channel):
         properties["delivery_info"] = {"exchange": exchange, "routing_key": routing_key}
 
     def _put(self, queue: str, message: Message, **kwargs: Any) -> None:
+        key, said = message["properties"]["delivery_tag"], options(message, self.lowest_priority_first)
         with told_as_kombu_does():
-            self.server.enqueue(
-                self._name(queue),
-                encoded(message),
-                idempotency_key=message["properties"]["delivery_tag"],
-                wait_ms=self.wait_for_room_ms,
-                **options(message, self.lowest_priority_first),
-            )
+            self.server.enqueue(self._name(queue), encoded(message), idempotency_key=key, wait_ms=self.wait_for_room_ms, **said)
 
     def _publish(self, exchange: str, routing_key: str, message: Message) -> None:
         key, said = message["properties"]["delivery_tag"], options(message, self.lowest_priority_first)
@@ -174,7 +184,7 @@ class Channel(virtual.Channel):
     def _make_temporary(self, name: str, unused_ms: int, settings: dict[str, Any]) -> None:
         settings.setdefault("expires_in_ms", unused_ms)
         self.server.set_queue(name, retention_ms=0, **settings)
-        exchanges.mark_temporary(self.server, name, unused_ms)
+        self._temporary[name] = exchanges.mark_temporary(self.server, name, unused_ms)
         orphans.remove_in_background(self.server, self.connection.urls[0])
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
@@ -204,7 +214,8 @@ class Channel(virtual.Channel):
         if self.state.has_binding(queue, exchange, routing_key) and self._name(queue) in self._declared:
             return
         try:
-            exchanges.bind(self.server, self._name(queue), self._exchange(exchange), self._pattern(exchange, routing_key))
+            name, pattern = self._name(queue), self._pattern(exchange, routing_key)
+            exchanges.bind(self.server, name, self._exchange(exchange), pattern, self._temporary.get(name))
         except errors.Forbidden as error:
             logger.debug("The queue %s is not bound: %s", queue, error)
         self.state.binding_declare(queue, exchange, routing_key, arguments)
@@ -214,6 +225,7 @@ class Channel(virtual.Channel):
     ) -> None:
         """It does not any more."""
         exchange, routing_key = exchange or "amq.direct", routing_key or ""
+        self._temporary.pop(self._name(queue), None)
         exchanges.unbind(self.server, self._name(queue), self._exchange(exchange), self._pattern(exchange, routing_key))
         self.state.binding_delete(queue, exchange, routing_key)
 
@@ -242,6 +254,7 @@ class Channel(virtual.Channel):
         self.leases.flush(1.0)
         self.state.queue_bindings_delete(queue)
         self._declared.discard(self._name(queue))
+        self._temporary.pop(self._name(queue), None)
         orphans.delete(self.server, self._name(queue))
 
     # Consuming
@@ -268,24 +281,36 @@ class Channel(virtual.Channel):
     def receive(self) -> None:
         """Let the thread take from the queues that have a consumer."""
         if self._receiver is None:
-            self._receiver = Receiver(self, self.server, self.leases, self.connection.arrived)
+            fair = self.queue_order_strategy != "priority"
+            self._receiver = Receiver(
+                self.server, self.leases, room=self.room, deliver=self._arrived, name=self._worker_name, fair=fair
+            )
         acknowledges = any(not no_ack for _, no_ack, _ in self._consumed.values())
-        self._receiver.set_queues({self._name(queue): queue for queue in self._active_queues}, acknowledges)
+        self._names = {self._name(queue): queue for queue in self._active_queues}
+        self._receiver.set_queues(list(self._names), acknowledges)
 
-    @property
-    def fair(self) -> bool:
-        """Whether each of several queues has its turn; else they are taken from in the order in which they are consumed."""
-        return self.queue_order_strategy != "priority"
+    def _arrived(self, came: list[Job] | Exception) -> None:
+        """Called by the thread."""
+        if isinstance(came, Exception):
+            self.connection.arrived(came)
+        elif arrived := [message for job in came if (message := self._message(job)) is not None]:
+            with self._counting:
+                self._arriving += len(arrived)
+            self.connection.arrived(arrived)
+
+    def _message(self, job: Job) -> Arrived | None:
+        tag, queue = tag_of(job), self._names.get(job.queue, job.queue)
+        try:
+            return Arrived(self, queue, decoded(job, queue, tag), tag)
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one message, the others are received)
+            logger.error("Job %d of the queue %s is rejected: %r", job.id, queue, error)  # noqa: TRY400  (it says all)
+            self.leases.reject(tag, f"Not a message: {error}")
+            return None
 
     def room(self) -> int:
         """How many more messages may come."""
         limit = self.qos.prefetch_count
         return limit - len(self.qos._delivered) - self._arriving if limit else AT_ONCE - self._arriving  # noqa: SLF001
-
-    def expect(self) -> None:
-        """One has come, and will be handed over."""
-        with self._counting:
-            self._arriving += 1
 
     def unexpect(self) -> None:
         """It was handed over, or not."""
@@ -322,19 +347,17 @@ class Channel(virtual.Channel):
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         """One message, if there is one."""
         self.leases.flush(1.0)  # what was given back a moment ago is there
+        self._names.setdefault(self._name(queue), queue)
         for job in self.server.lease(self._name(queue), lease_ms=self.leases.lease_ms):
-            assert job.lease is not None
-            tag = f"{job.id}.{job.attempt}"
-            self.leases.hold(tag, job.lease.token)
-            try:
-                message = self.Message(decoded(job, queue, tag), channel=self)
-            except NotAMessage as error:
-                self.leases.reject(tag, f"Not a message: {error}")
+            self.leases.hold(job)
+            found = self._message(job)
+            if found is None:
                 continue
+            message = self.Message(found.message, channel=self)
             if no_ack:
-                self.leases.conclude(tag)
+                self.leases.conclude(found.tag)
             else:
-                self.qos.append(message, tag)
+                self.qos.append(message, found.tag)
             return message
         return None
 
@@ -345,7 +368,7 @@ class Channel(virtual.Channel):
         """Hand over what has come, and wait for it."""
         self.connection.drain_events(self.connection, timeout=timeout)
 
-    def worker_name(self) -> str:
+    def _worker_name(self) -> str:
         """As which worker it is shown: that of Celery, which its mailbox is named after, or this process."""
         suffix = ".celery.pidbox"
         named = (queue for channel in self.connection.channels for queue in channel._active_queues if queue.endswith(suffix))  # noqa: SLF001

@@ -78,15 +78,21 @@ def pairs_of(client: Client, queue: str) -> Pairs:
     return {} if isinstance(match, str) else match
 
 
-def bind(client: Client, queue: str, exchange: str, pattern: str) -> None:
-    """Subscribe a queue. Read again after it is written, because another process may have changed it in between."""
+def bind(client: Client, queue: str, exchange: str, pattern: str, known: Pairs | None = None) -> None:
+    """Subscribe a queue. Read again after it is written, because another process may have changed it in between; but for a queue of this
+    process alone, of which all that was `known` is said.
+    """
     field = field_of(exchange)
     for _ in range(_TRIES):
-        pairs = pairs_of(client, queue)
+        pairs = pairs_of(client, queue) if known is None else known
         bound = patterns(pairs.get(field))
         if pattern in bound:
             return
-        client.set_interest(queue, pairs | {field: _joined([*bound, pattern])})
+        wanted = pairs | {field: _joined([*bound, pattern])}
+        client.set_interest(queue, wanted)
+        if known is not None:
+            known.update(wanted)
+            return
 
 
 def unbind(client: Client, queue: str, exchange: str, pattern: str) -> None:
@@ -104,8 +110,10 @@ def unbind(client: Client, queue: str, exchange: str, pattern: str) -> None:
         client.delete_interest(queue)
 
 
-def mark_temporary(client: Client, queue: str, unused_ms: int) -> None:
-    """Say that the queue goes with its consumer; and that it may be removed when it was unused for so long."""
+def mark_temporary(client: Client, queue: str, unused_ms: int) -> Pairs:
+    """Say that the queue goes with its consumer; and that it may be removed when it was unused for so long. Returns its subscription."""
     pairs = pairs_of(client, queue)
     if pairs.get(TEMPORARY) != str(unused_ms):
-        client.set_interest(queue, pairs | {TEMPORARY: str(unused_ms)})
+        pairs = pairs | {TEMPORARY: str(unused_ms)}
+        client.set_interest(queue, pairs)
+    return pairs

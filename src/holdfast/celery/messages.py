@@ -69,19 +69,33 @@ def options(message: Message, lowest_first: bool) -> dict[str, Any]:
     return found
 
 
+def _when(eta: str) -> datetime | None:
+    """An ETA with its time zone: one that names none is read as Celery does."""
+    try:
+        due = datetime.fromisoformat(eta)
+    except ValueError:
+        return None
+    if due.tzinfo is None:
+        zone = _zone_of_celery()
+        due = due.astimezone() if zone is None else due.replace(tzinfo=zone)
+    return due
+
+
+def _due(eta: str) -> str:
+    """The ETA of a message that is due by the server's clock. The worker's may be behind: it is not to wait for what it takes for the future."""
+    due = _when(eta)
+    return eta if due is None else min(due, datetime.now(due.tzinfo)).isoformat()
+
+
 def _delay_ms(headers: Message, properties: Message) -> int:
     """How long until its ETA. It is found once: kombu sends the same message again if a connection breaks, and then it has to be the same."""
     eta = headers.get("eta")
     if not isinstance(eta, str):
         return 0
     if _DELAY not in properties:
-        try:
-            due = datetime.fromisoformat(eta)
-        except ValueError:
+        due = _when(eta)
+        if due is None:
             return 0
-        if due.tzinfo is None:
-            zone = _zone_of_celery()
-            due = due.astimezone() if zone is None else due.replace(tzinfo=zone)
         left = due - datetime.now(due.tzinfo)
         properties[_DELAY] = min(max(0, round(left.total_seconds() * 1_000)), _LONGEST_MS)
     delay: int = properties[_DELAY]
@@ -106,8 +120,8 @@ def decoded(job: Job, queue: str, tag: str) -> Message:
     message = _message(job)
     properties, headers = message["properties"], message["headers"]
     properties.pop(_DELAY, None)
-    if headers.get("eta") is not None:
-        headers["eta"] = None  # it is due by the server's clock: the worker's may be behind, and would hold it
+    if isinstance(eta := headers.get("eta"), str):
+        headers["eta"] = _due(eta)
     properties["delivery_tag"] = tag
     info = properties.setdefault("delivery_info", {})
     info["redelivered"] = job.attempt > 1

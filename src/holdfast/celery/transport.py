@@ -18,11 +18,11 @@ from kombu.utils.url import parse_url
 
 import holdfast
 from holdfast import errors
+from holdfast.celery.channel import Arrived
 from holdfast.celery.channel import Channel as OurChannel
-from holdfast.celery.leases import Leases
-from holdfast.celery.receiver import Arrived
 from holdfast.celery.refusals import CHANNEL_ERRORS, CONNECTION_ERRORS
 from holdfast.client import Client
+from holdfast.client.held_leases import HeldLeases
 
 DEFAULT_PORT = 4653
 LEASE_S = 60.0
@@ -58,7 +58,7 @@ class Transport(virtual.Transport):
         self.urls, self._token = self._found(client)
         self.prefix = "" if (client.virtual_host or "/") == "/" else client.virtual_host.strip("/") + "."
         self.server = Client(self.urls, token=self._token, **self._tls())
-        self.leases = Leases(self.server, round(float(client.transport_options.get("lease_s", LEASE_S)) * 1_000))
+        self.leases = HeldLeases(self.server, round(float(client.transport_options.get("lease_s", LEASE_S)) * 1_000))
         self.consuming: set[OurChannel] = set()
         self._inbox: queue.SimpleQueue[list[Arrived] | Exception] = queue.SimpleQueue()
         self._loop: Any = None
@@ -82,6 +82,11 @@ class Transport(virtual.Transport):
             )
         return {ours: given[theirs] for theirs, ours in _TLS.items() if given.get(theirs)}
 
+    @property
+    def default_connection_params(self) -> dict[str, Any]:
+        """None: without a host it is the server of the environment, also in kombu's copies of a connection."""
+        return {}
+
     def name_of(self, name: str) -> str:
         """A queue's name on the server: a sign that it may not have is `:` and two digits for each byte."""
         return self.prefix + _NOT_OURS.sub(lambda found: "".join(f":{byte:02X}" for byte in found[0].encode()), name)
@@ -94,18 +99,17 @@ class Transport(virtual.Transport):
 
     def establish_connection(self) -> "Transport":
         """Ask the server whether it is one, and takes the token; kombu tries the next URL if it does not answer."""
-        self.verify_connection(self)
-        super().establish_connection()
-        return self
-
-    def verify_connection(self, connection: "Transport") -> bool:
-        """Whether this connection's server answers; raises why it does not."""
         deadline_s = min(self.client.connect_timeout or DEADLINE_S, DEADLINE_S)
         with (
             Client(self.urls[0], token=self._token, deadline_s=deadline_s, **self._tls()) as server,
             suppress(errors.Forbidden),
-        ):  # a producer's key
-            next(server.queues(page=1), None)
+        ):
+            next(server.queues(page=1), None)  # what a producer's key may not see is answered, too
+        super().establish_connection()
+        return self
+
+    def verify_connection(self, connection: "Transport") -> bool:
+        """Asked at each use. A server that is away is noticed by the next call, and may be back by then."""
         return True
 
     def close_connection(self, connection: "Transport") -> None:

@@ -32,6 +32,7 @@ from holdfast.cli.context import (
 from holdfast.cli.operations import follow
 from holdfast.cli.output import tell
 from holdfast.client import Client
+from holdfast.client.operations import Operation
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, JobNotFound, WrongState
 from holdfast.units import counted
@@ -45,7 +46,9 @@ _UNTOLD = ("text", "last_error", "meta")
 """Filters whose value is not for the audit log: it may be a part of a payload or of an error, or name a customer."""
 
 
-_FILTERS = ("every", "queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "limit")
+_FILTERS = ("every", "queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "batch", "limit")
+_OF_GROUPS = ("retry", "delete", "move")
+"""What can be done to the dead jobs of a group of failures."""
 _PASSED = ("changed", "job_not_found", "wrong_state")
 """Why jobs are skipped that changed meanwhile, which is no fault."""
 _PACE: tuple[Callable[[Command], Command], ...] = (
@@ -87,7 +90,17 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
             type=Duration(),
             help="Only jobs that ended or were enqueued longer ago than this, such as 2h.",
         ),
+        click.option("--batch", type=click.IntRange(1), help="Only members of this batch."),
         click.option("--limit", type=click.IntRange(1), help="Max number of jobs."),
+        *(
+            [
+                click.option(
+                    "--group", "group", type=Words(), help="The dead jobs of this group of `holdfast failures` (its key)."
+                )
+            ]
+            if verb.name in _OF_GROUPS
+            else []
+        ),
         *(() if verb.name == "settle" else _PACE),
         destroying,
         talking,
@@ -104,6 +117,12 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
 def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[str, ...] = ()) -> click.Command:
     def run(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
         filters = {name: given.pop(name) for name in _FILTERS}
+        group = given.pop("group", None)
+        if group is not None:
+            if job_ids or any(value not in (None, (), False) for value in filters.values()):
+                raise click.UsageError("Give ids of jobs, filters or a group, and not more than one of these")
+            _act_on_group(verb, client, group, given, yes, dry_run, as_json)
+            return
         if job_ids and any(value not in (None, (), False) for value in filters.values()):
             raise click.UsageError("Give ids of jobs, or filters, and not both")
         if job_ids:
@@ -129,6 +148,20 @@ def _act_on_ids(
                 continue
         thing, words = verb.act(client, job_id, given)
         show(thing, as_json, words)
+
+
+def _act_on_group(verb: Verb, client: Client, key: str, given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Exactly the dead jobs that the group has now, by their ids."""
+    found = client.failure_group(key)
+    ids = [job.id for job in found.jobs]
+    if not ids:
+        tell("holdfast: no job of this group is dead")
+    elif not confirmed(f"{verb.name} {_count(len(ids))} of {found.queue} with {found.error}", yes, dry_run):
+        for job in found.jobs if dry_run else ():
+            show(job, as_json, f"{job.id}  {job.error}")
+    else:
+        begun = client.start_operation(verb.name, jobs=ids, to=given.get("target"), per_s=given["per_s"])
+        _finish(client, begun, given["wait"], as_json)
 
 
 def _act_on_all(
@@ -207,17 +240,23 @@ def _operate(
         begun = client.start_operation(
             verb.name, to=given.get("target"), per_s=given["per_s"], limit=left, state=state, **wanted
         )
-        if not given["wait"]:
-            show(begun, as_json, str(begun.id))
-            continue
-        begun = follow(client, begun)
+        begun = _finish(client, begun, given["wait"], as_json)
         left = None if left is None else left - begun.done
-        if as_json:
-            show(begun, as_json, "")
-        if begun.state == "cancelled":
-            refuse(f"operation {begun.id} was cancelled{f' ({begun.reason})' if begun.reason else ''}", REFUSED)
-        if any(skipped.reason not in _PASSED for skipped in begun.skipped):
-            refuse(f"operation {begun.id} skipped {_count(sum(one.count for one in begun.skipped))}", REFUSED)
+
+
+def _finish(client: Client, begun: Operation, wait: bool, as_json: bool) -> Operation:
+    """Wait for its end, if that is wanted, and tell how it went."""
+    if not wait:
+        show(begun, as_json, str(begun.id))
+        return begun
+    begun = follow(client, begun)
+    if as_json:
+        show(begun, as_json, "")
+    if begun.state == "cancelled":
+        refuse(f"operation {begun.id} was cancelled{f' ({begun.reason})' if begun.reason else ''}", REFUSED)
+    if any(skipped.reason not in _PASSED for skipped in begun.skipped):
+        refuse(f"operation {begun.id} skipped {_count(sum(one.count for one in begun.skipped))}", REFUSED)
+    return begun
 
 
 def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as_json: bool) -> None:

@@ -15,7 +15,7 @@ from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import copies, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace, why
-from holdfast.units import counted
+from holdfast.units import counted, is_or_are
 
 
 class Existing(click.Path):
@@ -51,12 +51,13 @@ class StoreFile(Existing):
 @click.option("--store", help="As for serve: sqlite:///PATH or postgresql://USER@HOST,HOST/DATABASE.")
 def check(path: Path | None, store: str | None) -> None:
     """Verify the integrity of a store: a file's pages and schema, and that every count agrees with its rows. Safe while servers run."""
+    waiting = 0
     if (path is None) == (store is None):
         raise click.UsageError("Give the PATH of a store file, or --store postgresql://…, and not both.")
     if store is not None and store.startswith(("postgresql://", "postgres://")):
         name = "The database"
         try:
-            problems = asyncio.run(database.check(store))
+            problems, waiting = asyncio.run(_looked_at(store))
         except StoreUnavailable as error:
             _refuse(error.detail)
     else:
@@ -73,6 +74,14 @@ def check(path: Path | None, store: str | None) -> None:
     if problems:
         _refuse(f"{name} has {counted(len(problems), 'problem')}.")
     click.echo(f"{name} is sound.", err=True)
+    if waiting:
+        click.echo(
+            f"{counted(waiting, 'job')} in the inbox of holdfast.enqueue {is_or_are(waiting)} not taken in yet.", err=True
+        )
+
+
+async def _looked_at(url: str) -> tuple[list[str], int]:
+    return await database.check(url), await database.waiting(url)
 
 
 @click.command()

@@ -19,6 +19,7 @@ elif sys.argv[1:2] in (
     ["move"],
     ["restore"],
     ["export"],
+    ["init"],
     ["import"],
     ["upgrade"],
 ):
@@ -61,7 +62,7 @@ TALKING = {
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
     "budget": Place("holdfast.cli.budgets", "commands", "Limit how many jobs start in a time, or run at once."),
-    "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, configure and purge queues."),
+    "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, drain, configure and purge queues."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),
     "stats": Place(_WATCHING, "stats", "Show the statistics of a server, in total and per queue."),
     "top": Place("holdfast.cli.top", "top", "Watch queues and workers on a live screen."),
@@ -73,12 +74,15 @@ SERVER = {
     "backup": Place("holdfast.cli.check", "backup", "Copy a store file, even while a server uses it."),
     "check": Place("holdfast.cli.check", "check", "Verify the integrity of a store."),
     "config": Place("holdfast.cli.serve", "config", "Print the effective settings, and where each comes from."),
+    "dev": Place("holdfast.cli.dev", "dev", "Run a server for development, with its page opened."),
     "doctor": Place("holdfast.cli.doctor", "doctor", "Check that a PostgreSQL server keeps the durability promise."),
     "export": Place("holdfast.cli.export", "export_store", "Write what a store has to standard output, as NDJSON."),
     "import": Place("holdfast.cli.import_store", "import_store", "Put an export into a store that no server uses."),
+    "init": Place("holdfast.cli.serve", "init_config", "Write a config file with every setting, explained."),
     "move": Place("holdfast.cli.move", "move", "Move a store into another, empty store."),
     "restore": Place("holdfast.cli.restore", "restore_backup", "Put a BACKUP in place as the store of a server."),
     "serve": Place("holdfast.cli.serve", "serve", "Run the server."),
+    "test-server": Place("holdfast.testing.command", "serve", "Serve the tests of a program, for its pytest plugin."),
     "upgrade": Place(
         "holdfast.cli.upgrade", "upgrade", "Bring a store to the schema of this version, or say what that would do."
     ),

@@ -54,7 +54,9 @@ def _line(event: Event) -> str:
     if event.event == "gap":
         return f"gap: {'some' if event.missed is None else f'{event.missed:,}'} events may be missing here"
     at = instant(event.at) if event.at else "-"
-    return f"{at}  {event.event:<16} {event.queue}  {event.id}  {event.state or 'gone'}"
+    return (
+        f"{at}  {event.event:<16} {event.queue}  {event.id}  {event.state or ('' if '.' in event.event else 'gone')}".rstrip()
+    )
 
 
 @click.command(epilog=examples("holdfast stats", "holdfast stats --json", "holdfast stats --watch --every 10s"))

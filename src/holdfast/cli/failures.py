@@ -22,11 +22,31 @@ _COLUMNS: dict[str, Any] = {
 }
 
 
-@click.command(epilog=examples("holdfast failures", "holdfast failures --queue mail --json"))
+_JOBS: dict[str, Any] = {
+    "ID": lambda job: job.id,
+    "FAILED": lambda job: instant(job.at),
+    "ATTEMPT": lambda job: job.attempt,
+    "WORKER": lambda job: job.worker or "-",
+    "ERROR": lambda job: job.error or "-",
+}
+
+
+@click.command(
+    epilog=examples(
+        "holdfast failures",
+        "holdfast failures --queue mail -o error,dead,key",
+        "holdfast failures --group 1f0c9a",
+        "holdfast job retry --group 1f0c9a",
+    )
+)
 @click.option("--queue", type=Words(), help="Only of this queue.", shell_complete=queue_names)
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Max number of groups.")
+@click.option("--group", "key", help="The dead jobs of the group with this key (-o key), each with its error.")
 @chosen(FailureGroup, _COLUMNS, wide=("KIND", "RECOVERED", "WORKERS", "FIRST_AT", "KEY"))
 @talking
-def failures(client: Client, queue: str | None, limit: int, columns: Columns, as_json: bool) -> None:
+def failures(client: Client, queue: str | None, limit: int, key: str | None, columns: Columns, as_json: bool) -> None:
     """List the newest failures, those with the same error together: those with the most dead jobs first."""
+    if key is not None:
+        table(client.failure_group(key).jobs, as_json, _JOBS)
+        return
     table(client.failures(queue, limit=limit).groups, as_json, columns)

@@ -94,7 +94,7 @@ async def _import(config: Config, file: BinaryIO, started: list[Importer]) -> No
         except CantImport:
             await importer.finish()
             raise
-        await importer.finish()
+        await importer.end()
     finally:
         await store.close()
 

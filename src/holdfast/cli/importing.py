@@ -10,16 +10,15 @@ from typing import BinaryIO
 import msgspec
 from msgspec import UNSET
 
-from holdfast.committer import budgets, fair, joining
+from holdfast.cli import imported_batches
+from holdfast.committer import budgets, fair, job_batches
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, breach
 from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
 from holdfast.job.budget import Budget, without_charges
-from holdfast.job.job import HISTORY, IdempotencyKey, Job, NewJob
-from holdfast.job.job_batch import OWED
-from holdfast.job.job_batch import place as place_of
+from holdfast.job.job import IdempotencyKey, Job, NewJob
 from holdfast.job.queue import Queue
 from holdfast.job.schedule import Schedule
 from holdfast.limits import (
@@ -32,7 +31,6 @@ from holdfast.limits import (
     FAIR_WEIGHT_MAX,
     FAN_OUT,
     IMPORT_LINE_BYTES,
-    JOB_BATCH_NAME_CHARS,
     PAYLOAD_BYTES_MAX,
     PROGRESS_BYTES,
     REASON_CHARS,
@@ -160,6 +158,8 @@ class Importer:
 
     async def take(self, number: int, size: int, item: Item) -> bool:
         """Take one, of a line of so many bytes; whether something was written. Raises `CantImport`."""
+        if isinstance(item, BatchLine) and item.late and any(isinstance(one, Whole) for _, one in self._waiting):
+            await self.finish()  # the members that it counts
         self._waiting.append((number, item))
         self._bytes += size
         if len(self._waiting) < EXPORT_PAGE_JOBS and self._bytes < EXPORT_PAGE_BYTES:
@@ -175,6 +175,12 @@ class Importer:
         except _Refused as refused:
             await self._write(waiting[: refused.place])
             raise CantImport(waiting[refused.place][0], refused.why) from None
+
+    async def end(self) -> None:
+        """Write what waits. If that is all, what is due by it is owed."""
+        await self.finish()
+        if self.done.ended:
+            await imported_batches.settle(self._store, self._now)
 
     async def _write(self, waiting: list[tuple[int, Item]]) -> None:
         for tried in range(_TRIES):
@@ -210,7 +216,7 @@ class Importer:
                     if not isinstance(error, InvalidRequest):
                         raise
                     raise _Refused(place, error.detail) from None
-            await _count_members(batch)
+            await imported_batches.count(batch)
             await budgets.settle(batch)
             await batch.finish()
             await tx.commit()
@@ -233,7 +239,7 @@ async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine
     elif isinstance(item, ScheduleLine):
         await _take_schedule(batch, item)
     elif isinstance(item, BatchLine):
-        await _take_batch(batch, item)
+        await imported_batches.take(batch, item)
     else:
         await _take_answer(batch.tx, item)
 
@@ -320,37 +326,6 @@ def _check_schedule(schedule: Schedule) -> None:
         raise InvalidRequest(f"the schedule {schedule.name} can't be taken: {fault}")
 
 
-async def _take_batch(batch: Batch, line: BatchLine) -> None:
-    """A batch that is there stays as it is: the file is imported again."""
-    checks.text("batch.name", line.name, JOB_BATCH_NAME_CHARS)
-    await batch.demand_newest_only("batch")
-    try:
-        found, closing = exported.batch_of(line)
-    except UNREADABLE as error:
-        raise InvalidRequest(f"the batch {line.id} can't be read: {error}") from None
-    for one in closing:
-        checks.new_job(one.job, PAYLOAD_BYTES_MAX, f"batch.{one.on.value}.")
-    if await joining.current(batch, line.id) is not None:
-        return
-    await batch.tx.continue_from(line.id, 0)
-    members = batch.members_here()
-    members.loaded[line.id] = found
-    members.made.append((found, closing))
-    members.owed += [(line.id, one.on, "") for one in closing if found.mark(one.on) == OWED]
-    for one in closing:
-        members.promise(one.job.extras.batch, 1)
-
-
-async def _count_members(batch: Batch) -> None:
-    """Count what has come of batches. Their closing jobs are put by who serves the store."""
-    members = batch.members
-    if members is not None and members.moved:
-        ids = sorted(members.moved)
-        await joining.load(batch, ids)
-        for number in ids:
-            members.brought_up(number, batch.now)
-
-
 async def _take_answer(tx: Transaction, line: AnswerLine) -> None:
     if line.scope:
         checks.queue_name("answer.scope", line.scope)
@@ -394,8 +369,8 @@ async def _put(batch: Batch, whole: Whole) -> bool:
         then=whole.then or None,
     )
     batch.changes[job.id].errors = whole.errors
-    if job.extras.batch is not None and job.state in HISTORY:
-        batch.members_here().moved_of(job.extras.batch)[place_of(job.state)] -= 1  # it is counted in the batch's own line
+    if (closes := job.extras.closes) is not None:
+        await job_batches.was_put(batch, closes.batch, closes.on, job.id)
     return True
 
 

@@ -10,7 +10,7 @@ from holdfast.cli.completion import queue_names
 from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, meta_option, show, talking
 from holdfast.cli.tables import table
 from holdfast.client import Client
-from holdfast.client.types import Interest, JobOptions
+from holdfast.client.types import Interest, PublishOptions
 
 
 def _patterns(interest: Interest) -> str:
@@ -101,13 +101,14 @@ def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) 
 @click.option("--max-attempts", type=int, help="Max attempts before a copy is dead.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the copies by; repeatable.")
 @meta_option("Name and value that go with the copies")
+@click.option("--batch", type=int, help="Open batch that the copies join.")
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second copies.")
 @talking
 def publish(client: Client, data: str, kind: str | None, tags: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Publish an event to all subscribed queues: one copy each, all or none. DATA is JSON; - reads it from standard input."""
     how = {name: given.pop(name) for name in ("scope", "require_interest", "idempotency_key")}
     said = {**given, "type": kind, "tags": list(tags) or None, "meta": dict(given["meta"]) or None}
-    options = cast("JobOptions", {name: value for name, value in said.items() if value is not None})
+    options = cast("PublishOptions", {name: value for name, value in said.items() if value is not None})
     done = client.publish(_data(data), **how, **options)
     if as_json:
         show(done, True, "")

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
     REFUSED,
+    Duration,
     JobId,
     confirmed,
     destroying,
@@ -105,9 +107,14 @@ def shown(client: Client, operation: int, as_json: bool) -> None:
 @meta_option("Only with this name and value")
 @click.option("--text", help="Only with this text in the payload or an error.")
 @click.option("--error", help="Only with this text in the last error.")
+@click.option(
+    "--older", "older_ms", type=Duration(), help="Only jobs that ended or were enqueued longer ago than this, such as 2h."
+)
+@click.option("--batch", type=click.IntRange(1), help="Only members of this batch.")
 @click.option("--to", help="Target queue of move.", shell_complete=queue_names)
 @click.option("--per-s", type=float, help="So many a second, spread evenly.")
 @click.option("--limit", type=click.IntRange(1), help="Max number of jobs.")
+@click.option("--idempotency-key", help="Repeating the command with this key starts no second operation.")
 @click.option("--wait", is_flag=True, help="Wait for its end.")
 @destroying
 @talking
@@ -119,6 +126,8 @@ def start(
     to: str | None,
     per_s: float | None,
     limit: int | None,
+    older_ms: int | None,
+    idempotency_key: str | None,
     wait: bool,
     yes: bool,
     dry_run: bool,
@@ -127,6 +136,8 @@ def start(
 ) -> None:
     """Start an operation on all jobs that match, and print its id."""
     wanted = {name: value for name, value in filters.items() if value is not None} | ({"meta": dict(meta)} if meta else {})
+    if older_ms is not None:
+        wanted["before"] = datetime.now(UTC) - timedelta(milliseconds=older_ms)
     if not wanted and not every:
         raise click.UsageError("Give a filter such as --queue, or --all")
     count = client.start_operation(do, to=to, limit=limit, dry_run=True, **wanted)
@@ -134,7 +145,7 @@ def start(
     if dry_run:
         show(count, as_json, f"{count.total}")
     if confirmed(f"{do} {total} ({', '.join(count.states)})", yes, dry_run):
-        begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, **wanted)
+        begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, idempotency_key=idempotency_key, **wanted)
         if wait:
             begun = follow(client, begun)
         show(begun, as_json, str(begun.id))

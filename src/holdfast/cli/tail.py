@@ -51,6 +51,8 @@ class _Tail:
         for event in self._client.events(homes.pop() if len(homes) == 1 else None, begin=True):
             if event.event in ("begin", "gap"):
                 self._look()
+            elif "." in event.event:
+                continue
             elif event.id in self._progress or (self._queue is not None and event.state in _UNFINISHED):
                 self._heed(event)
             if not self._progress and not (self._queue is not None and self._unfinished()):

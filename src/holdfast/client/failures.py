@@ -13,6 +13,7 @@ class FailureGroup(msgspec.Struct, kw_only=True):
     type: str
     kind: str
     error: str
+    error_class: str = ""
     place: str = ""
     dead: int
     waiting: int
@@ -21,6 +22,22 @@ class FailureGroup(msgspec.Struct, kw_only=True):
     first_at: datetime
     last_at: datetime
     example: int
+
+
+class FailedJob(msgspec.Struct):
+    """A dead job of a group, with its latest error in a line."""
+
+    id: int
+    error: str
+    worker: str
+    attempt: int
+    at: datetime
+
+
+class FailureMembers(FailureGroup, kw_only=True):
+    """A group with its dead jobs, the newest first."""
+
+    jobs: list[FailedJob]
 
 
 class Failures(msgspec.Struct):

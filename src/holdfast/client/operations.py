@@ -19,6 +19,7 @@ class Waits(msgspec.Struct):
 
     reason: str
     detail: str
+    next_at: datetime | None = None
 
 
 class Operation(msgspec.Struct, kw_only=True):
@@ -48,6 +49,7 @@ class Operation(msgspec.Struct, kw_only=True):
     reason: str | None = None
     who: str | None = None
     dry_run: bool = False
+    duplicate: bool = False
 
     @property
     def ended(self) -> bool:

@@ -19,7 +19,7 @@ class EventReader:
         name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(": ")
         if name == "event":
             self._event = value
-        elif name == "data" and self._event == "job":
+        elif name == "data" and self._event in ("job", "operation", "batch"):
             return msgspec.json.decode(value, type=Event)
         elif name == "data" and self._event == "gap":
             return Event(event="gap", missed=msgspec.json.decode(value, type=dict[str, int]).get("missed"))

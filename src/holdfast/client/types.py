@@ -58,6 +58,12 @@ class PutOptions(JobOptions, total=False):
     batch: int
 
 
+class PublishOptions(JobOptions, total=False):
+    """The options of an event's copies, and the batch that they join."""
+
+    batch: int
+
+
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A job to enqueue: for `enqueue_many`, and for the follow-ups of a conclude."""
 
@@ -165,6 +171,7 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     worker: str
     kind: str
     reason: str
+    leased_at: datetime | None = None
     error: Raised | None = None
 
 
@@ -435,42 +442,8 @@ class Reached(msgspec.Struct):
     queues: list[str]
 
 
-class Work(msgspec.Struct):
-    """A leased job."""
-
-    id: int
-    queue: str
-    attempt: int
-    leased_at: datetime
-    ms_left: int
-
-
-class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago;
-    `types`: the only ones that it takes, None: all.
-    """
-
-    id: str
-    name: str
-    queues: list[str]
-    state: str
-    registered_at: datetime
-    types: list[str] | None = None
-    draining: bool = False
-    beat_at: datetime | None = None
-    silent: bool = False
-    jobs: list[Work] = []
-
-
-class RegisteredWorkers(msgspec.Struct):
-    """A page of registered workers."""
-
-    workers: list[RegisteredWorker]
-    next_cursor: str | None = None
-
-
 class Event(msgspec.Struct, kw_only=True):
-    """One committed change of a job; `state` is None once it is deleted. `gap` says that events were missed, `missed` how many, if known."""
+    """One committed change of a job; `state` is None once it is deleted, and for what is no job (`operation.started`, `batch.closed` …). `gap` says that events were missed, `missed` how many, if known."""
 
     event: str
     id: int = 0

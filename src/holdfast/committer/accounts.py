@@ -1,52 +1,86 @@
 """The budgets and the accounts that one transaction has to do with: read once, changed in memory, and each written once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from holdfast.job import budget as rules
 from holdfast.job.budget import Account, Budget, Charge
 from holdfast.job.job import LEASED, READY, UNFINISHED, Job
 from holdfast.stores.store import Transaction
 
+Charges = tuple[Charge, ...]
+Bill = list[tuple[Account, str, int]]
+"""What a job costs: each of its accounts, the name of the budget, and how much."""
+_NOTHING: Bill = []
+
 
 class Accounts:
     """What accounts count follows from the jobs: `move` is called with a job as it was and as it is."""
 
-    __slots__ = ("_changed", "_loaded", "_tx", "budgets", "later", "now", "pause_ms", "seen", "to_admit")
+    __slots__ = ("_bills", "_changed", "_known", "_loaded", "_tx", "budgets", "later", "now", "pause_ms", "seen", "to_admit")
 
     def __init__(self, tx: Transaction, now: int) -> None:
         self._tx = tx
         self.now = now
-        self.budgets: dict[str, Budget] = {}
+        self.budgets, self._known = tx.budgets_in_memory()
         self._loaded: dict[str, tuple[Account, str]] = {}  # with the names of their budgets
+        self._bills: dict[
+            int, tuple[Charges, Bill]
+        ] = {}  # by the identity of the charges, which jobs that cost the same mostly share
         self._changed: set[str] = set()
         self.to_admit: set[str] = set()  # whose line may have a job that can be next now
         self.seen: dict[int, Job | None] = {}  # each job as it was counted last
         self.later: set[str] = set()  # with a job at the head of the line whose queue is not locked
         self.pause_ms = 0  # before such a one is looked at again
 
-    async def load(self, charges: Iterable[Charge]) -> None:
-        """Read what is not read yet. On a shared store it is locked from here on."""
-        missing = {charge.account for charge in charges} - self._loaded.keys()
-        if missing:
-            await self.load_accounts(sorted(missing))
+    async def load(self, some: Iterable[Charges]) -> None:
+        """Read the accounts of these that are not read yet. On a shared store they are locked from here on."""
+        unread = [charges for charges in some if charges and id(charges) not in self._bills and not self._make_bill(charges)]
+        if unread:
+            await self.load_accounts([charge.account for charges in unread for charge in charges])
+            for charges in unread:
+                self._make_bill(charges)
 
-    async def load_accounts(self, ids: Sequence[str]) -> None:
+    def _make_bill(self, charges: Charges) -> bool:
+        """Find the accounts of these; False if one has to be read."""
+        bill: Bill = []
+        for charge in charges:
+            one = charge.account
+            pair = self._loaded.get(one)
+            if pair is None:
+                account = self._known.get(one)
+                if account is None:
+                    return False
+                pair = self._loaded[one] = account, charge.name
+            bill.append((pair[0], pair[1], charge.cost))
+        self._bills[id(charges)] = charges, bill
+        return True
+
+    async def load_accounts(self, ids: Iterable[str]) -> None:
         """The same by the ids of accounts."""
-        await self.load_budgets({one.partition("/")[0] for one in ids})
-        ids = [one for one in ids if one not in self._loaded]
-        found = await self._tx.accounts(ids)
-        for one in ids:
-            self._loaded.setdefault(one, (found.get(one) or Account(one), one.partition("/")[0]))
+        missing = {one: one.partition("/")[0] for one in ids if one not in self._loaded}
+        if missing:
+            await self._read(missing)
+
+    async def _read(self, missing: dict[str, str]) -> None:
+        await self.load_budgets(missing.values())
+        found = await self._tx.accounts(sorted(missing) if len(missing) > 1 else list(missing))
+        for one, name in missing.items():
+            self._loaded[one] = found.get(one) or Account(one), name
 
     async def load_budgets(self, names: Iterable[str]) -> None:
         """Budgets, whatever their accounts."""
-        if missing := [name for name in sorted(set(names)) if name not in self.budgets]:
-            self.budgets.update(await self._tx.budgets(missing))
+        missing = [name for name in names if name not in self.budgets]
+        if missing:
+            self.budgets.update(await self._tx.budgets(sorted(set(missing)) if len(missing) > 1 else missing))
 
     def of(self, account: str) -> tuple[Account, Budget | None]:
         """A loaded account, and its budget; None if it was deleted."""
         found, name = self._loaded[account]
         return found, self.budgets.get(name)
+
+    def _bill(self, job: Job) -> Bill:
+        charges = job.extras.budgets
+        return self._bills[id(charges)][1] if charges else _NOTHING
 
     def loaded_of(self, budget: str) -> list[Account]:
         """The loaded accounts of a budget."""
@@ -64,18 +98,17 @@ class Accounts:
 
     def obstacle(self, job: Job, line: str | None = None) -> str | None:
         """The first account that keeps a ready job from being next; None if there is none. It is at the head of the line of `line`."""
-        for charge in job.extras.budgets:
-            account, budget = self.of(charge.account)
+        for account, name, cost in self._bill(job):
             overtakes = account.waiting and account.id != line and not 0 < job.id < account.first
-            if overtakes or not rules.can_be_next(account, budget, charge.cost, self.now):
+            if overtakes or not rules.can_be_next(account, self.budgets.get(name), cost, self.now):
                 return account.id
         return None
 
     def cannot_pay(self, job: Job) -> str | None:
         """The first account that keeps a job that is next from starting now."""
-        for charge in job.extras.budgets:
-            if not rules.can_pay(*self.of(charge.account), charge.cost, self.now):
-                return charge.account
+        for account, name, cost in self._bill(job):
+            if not rules.can_pay(account, self.budgets.get(name), cost, self.now):
+                return account.id
         return None
 
     def move(self, before: Job | None, after: Job | None, given_back: bool = False) -> None:
@@ -86,46 +119,59 @@ class Accounts:
         if before is not None and before.state in UNFINISHED:
             self._count(before, -1)
             if given_back and before.lease is not None:
-                for charge in before.extras.budgets:
-                    rules.give_back(*self.of(charge.account), charge.cost, before.lease.leased_at, self.now)
+                for account, name, cost in self._bill(before):
+                    rules.give_back(account, self.budgets.get(name), cost, before.lease.leased_at, self.now)
         if after is not None and after.state in UNFINISHED:
             self._count(after, 1)
             if after.state is LEASED and (before is None or before.state is not LEASED):
-                for charge in after.extras.budgets:
-                    rules.pay(*self.of(charge.account), charge.cost, self.now)
+                for account, name, cost in self._bill(after):
+                    rules.pay(account, self.budgets.get(name), cost, self.now)
 
     def start(self, job: Job, leased: Job) -> None:
         """Count a job that was next and is leased, and have it pay."""
         self.seen[job.id] = leased
-        for charge in job.extras.budgets:
-            one, cost = charge.account, charge.cost
-            account, budget = self.of(one)
-            self._changed.add(one)
+        for account, name, cost in self._bill(job):
+            self._changed.add(account.id)
             account.next_jobs -= 1
             account.next_units -= cost
             account.running += cost
+            budget = self.budgets.get(name)
             if budget is not None and budget.per_ms is not None:
                 rules.pay(account, budget, cost, self.now)
 
     def _count(self, job: Job, n: int) -> None:
         is_ready = job.state is READY and not job.held
-        for charge in job.extras.budgets:
-            one = charge.account
+        for account, _, cost in self._bill(job):
+            one = account.id
             self._changed.add(one)
-            account = self._loaded[one][0]
             account.jobs += n
             if job.state is LEASED:
-                account.running += n * charge.cost
+                account.running += n * cost
             elif is_ready and job.waits is None:
                 account.next_jobs += n
-                account.next_units += n * charge.cost
+                account.next_units += n * cost
             elif is_ready and job.waits == one:
                 if n > 0:
-                    account.join(job.id, charge.cost)
+                    account.join(job.id, cost)
                 else:
                     account.leave(job.id)
             if n < 0 and account.waiting:
                 self.to_admit.add(one)
+
+    async def count_anew(self) -> None:
+        """Count the jobs from their rows, once all that has changed is written: one that could not be read has left, and what it cost is not known."""
+        ids = await self._tx.counting_accounts()
+        if not ids:
+            return
+        await self.load_accounts(ids)
+        found = await self._tx.counted_again()
+        for one, (account, _) in self._loaded.items():
+            right = found.get(one) or Account(one)
+            counts = (right.jobs, right.waiting, right.next_jobs, right.next_units, right.running)
+            if counts != (account.jobs, account.waiting, account.next_jobs, account.next_units, account.running):
+                account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = counts
+                account.first, account.first_cost = 0, 1
+                self._changed.add(one)
 
     async def save(self) -> int | None:
         """Write what has changed; the first moment at which time has something to do."""
@@ -133,16 +179,20 @@ class Accounts:
         gone: list[str] = []
         first: int | None = None
         for one in self._changed:
-            account, budget = self.of(one)
+            account, name = self._loaded[one]
+            kept.append(account)
+            if account.jobs and not account.waiting:  # only what its jobs do is of interest
+                account.wake_at = None
+                continue
+            budget = self.budgets.get(name)
             if rules.is_idle(account, budget, self.now):
-                gone.append(one)
+                gone.append(kept.pop().id)
                 continue
             moment = account.wake_at = rules.wake_at(account, budget, self.now)
             if moment is not None and one in self.later:
                 moment = account.wake_at = max(moment, self.now + self.pause_ms)
             if moment is not None and (first is None or moment < first):
                 first = moment
-            kept.append(account)
         if kept or gone:
             await self._tx.save_accounts(kept, gone)
         return first

@@ -112,6 +112,8 @@ def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result:
         queue = queue or result.jobs[0].queue
     target = deed.target if deed.job is None else str(deed.job)
     if isinstance(command, StartOperation) and isinstance(result, OperationAnswer):
+        if result.duplicate:
+            return
         begun = result.operation  # its counts follow when it ends, under its run
         add(batch, AuditEntry(deed.action, queue, str(begun.id), words, GOING_ON, 0, 0, actor, begun.run, batch.now))
         return

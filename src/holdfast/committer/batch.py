@@ -18,7 +18,7 @@ import msgspec
 from holdfast.auth.scope import Scope, sees
 from holdfast.committer.accounts import Accounts
 from holdfast.committer.by_type import ByType, Came
-from holdfast.committer.members import Members
+from holdfast.committer.members import Members, moves
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.committer.shares import Shares
@@ -82,6 +82,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     given_back: set[int] = set()  # of these, released before any extension
     accounts: Accounts | None = None
     shares: Shares | None = None  # where a queue is fair
+    uncounted: bool = False  # a job changed whose budgets can't be read
     left_group: set[int] = set()  # since the last flush; a job that left loses its slot
     touched: set[str] = set()
     arrived: set[str] = set()
@@ -159,9 +160,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
 
     def members_here(self) -> Members:
         """The batches of jobs that this transaction touches."""
-        if self.members is None:
-            self.members = Members()
-        return self.members
+        members = self.members
+        if members is None:
+            members = self.members = Members()
+        return members
 
     def may_give(self, queue: Queue) -> None:
         """A queue has changed, and may let calls go on that wait for what it has had before."""
@@ -258,6 +260,11 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if self.listened:
             self.job_events.append(JobEvent(verb, job_id, some.queue, state, self.now))
 
+    def tell(self, verb: str, number: int, queue: str = "") -> None:
+        """Something else than a job was changed: an operation, or a batch of jobs."""
+        if self.listened:
+            self.job_events.append(JobEvent(verb, number, queue, None, self.now))
+
     def _note_extras(self, some: Job, before: Job | None, after: Job | None) -> None:
         """What else depends on the state of a job that is not like most."""
         extras = some.extras
@@ -265,11 +272,14 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             self.grouped = True
             if after is None or not after.holds_group_slot:
                 self.left_group.add(some.id)
-        deadline = some.deadline
-        if deadline is not None and (self.earliest is None or deadline < self.earliest):
-            self.earliest = deadline
-        if extras.batch is not None:
+        if extras.expires_at is not None:
+            deadline = some.deadline
+            if deadline is not None and (self.earliest is None or deadline < self.earliest):
+                self.earliest = deadline
+        if extras.batch is not None and moves(before, after):
             self.members_here().note(extras.batch, before, after)
+        if extras.unreadable is not None or (before is not None and before.extras.unreadable is not None):
+            self.uncounted = True
         if extras.budgets or (before is not None and before.extras.budgets):
             self.budgeted.add(some.id)
 
@@ -320,9 +330,18 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if members.made:
             await self.tx.add_job_batches(members.made)
             members.changed -= {made.id for made, _ in members.made}
-        changed = [found for number in members.changed if (found := members.loaded[number]) is not None]
+        loaded = members.loaded
+        changed = [found for number in members.changed if (found := loaded[number]) is not None]
         if changed or members.gone or members.owed:
             await self.tx.save_job_batches(changed, members.gone, members.owed)
+
+    async def _save_accounts(self) -> None:
+        self.accounts = self.accounts or Accounts(self.tx, self.now)
+        if self.uncounted:
+            await self.accounts.count_anew()
+        moment = await self.accounts.save()
+        if moment is not None and (self.earliest is None or moment < self.earliest):
+            self.earliest = moment
 
     async def finish(self) -> Committed:
         """Write the rest, and say what will be news once it is committed."""
@@ -340,10 +359,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 if some.typed is not None and some.tally.ready == 0:
                     some.typed = None  # what is ready next comes without its type
             await self.tx.save_queues(queues)
-        if self.accounts is not None:
-            moment = await self.accounts.save()
-            if moment is not None and (self.earliest is None or moment < self.earliest):
-                self.earliest = moment
+        if self.accounts is not None or self.uncounted:
+            await self._save_accounts()
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
         ready = await self._may_give()

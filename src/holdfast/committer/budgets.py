@@ -23,7 +23,7 @@ from holdfast.errors import InvalidRequest
 from holdfast.job import budget as rules
 from holdfast.job import lifecycle
 from holdfast.job.budget import Block, Charge, with_charges
-from holdfast.job.job import NO_EXTRAS, UNFINISHED, Job, NewJob, is_next
+from holdfast.job.job import UNFINISHED, Job, NewJob, is_next
 from holdfast.job.queue import Queue
 from holdfast.limits import BUDGET_CHUNK
 from holdfast.messages import events
@@ -43,10 +43,12 @@ def accounts_of(batch: Batch) -> Accounts:
 
 async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
     """Refuse new jobs that name an unknown budget, or cost more than one can ever pay."""
+    known = accounts_of(batch).budgets
     for new in jobs:
-        if new.extras is NO_EXTRAS or not new.extras.budgets:
-            continue
-        await demand(batch, new.extras.budgets)
+        for charge in new.extras.budgets:
+            budget = known.get(charge.name)
+            if budget is None or charge.cost > budget.need(charge.cost):
+                await demand(batch, new.extras.budgets)
 
 
 async def demand(batch: Batch, charges: Sequence[Charge]) -> None:
@@ -75,7 +77,8 @@ def with_queues(new: NewJob, queue: Queue) -> NewJob:
 
 async def settle(batch: Batch) -> None:
     """Count every job of this batch in its accounts, decide which ready ones are next, and let those in who can be."""
-    await groups.settle(batch)
+    if batch.grouped:
+        await groups.settle(batch)
     if batch.budgeted:
         await _settle(batch)
     if batch.accounts is not None and batch.accounts.to_admit:
@@ -85,6 +88,10 @@ async def settle(batch: Batch) -> None:
 async def _settle(batch: Batch) -> None:
     ids, batch.budgeted = batch.budgeted, set()
     accounts = accounts_of(batch)
+    if len(ids) == 1:
+        await _settle_one(batch, accounts, ids.pop())
+        batch.given_back.clear()
+        return
     moved: list[tuple[Job | None, Job | None, int]] = []
     for job_id in sorted(ids):
         change = batch.changes.get(job_id)
@@ -94,7 +101,7 @@ async def _settle(batch: Batch) -> None:
                 moved.append((before, change.after, job_id))
     if not moved:
         return
-    await accounts.load([charge for pair in moved for job in pair[:2] if job is not None for charge in job.extras.budgets])
+    await accounts.load([job.extras.budgets for pair in moved for job in pair[:2] if job is not None])
     wanting: list[Job] = []
     for before, after, job_id in moved:
         given_back = job_id in batch.given_back
@@ -110,6 +117,27 @@ async def _settle(batch: Batch) -> None:
         batch.changes[job.id].after = after
         accounts.move(None, after)
     batch.given_back.clear()
+
+
+async def _settle_one(batch: Batch, accounts: Accounts, job_id: int) -> None:
+    """The same for one job, as it is in a transaction of its own."""
+    change = batch.changes.get(job_id)
+    if change is None:
+        return
+    before, after = accounts.seen.get(job_id, change.before), change.after
+    if not _counts_differ(before, after):
+        return
+    await accounts.load([job.extras.budgets for job in (before, after) if job is not None])
+    given_back = job_id in batch.given_back
+    if after is None or not is_next(after):
+        accounts.move(before, after, given_back)
+        return
+    if before is not None:
+        accounts.move(before, None, given_back)
+    account = accounts.obstacle(after)
+    if account is not None:
+        after = change.after = lifecycle.stand_aside(after, account)
+    accounts.move(None, after)
 
 
 def _counts_differ(before: Job | None, after: Job | None) -> bool:
@@ -144,7 +172,7 @@ async def admit(batch: Batch, most: int) -> int:
                 1,
             )  # fewer than were counted: `holdfast check` tells of it
             continue
-        await accounts.load([charge for job in line for charge in job.extras.budgets])
+        await accounts.load([job.extras.budgets for job in line])
         left = await _let_in(batch, one, line)
         done += left
         if left == len(line):
@@ -181,7 +209,7 @@ async def _let_in(batch: Batch, one: str, line: list[Job]) -> int:
 async def hold_up(batch: Batch, queue: Queue, jobs: Sequence[Job]) -> int:
     """Put those of the next jobs aside again that can't pay: their account was blocked, or made smaller. How many."""
     accounts = accounts_of(batch)
-    await accounts.load([charge for job in jobs for charge in job.extras.budgets])
+    await accounts.load([job.extras.budgets for job in jobs])
     found = 0
     for job in jobs:
         if (account := accounts.cannot_pay(job)) is not None:
@@ -197,7 +225,7 @@ def cannot_pay(batch: Batch, job: Job) -> str | None:
 
 async def may_start(batch: Batch, job: Job) -> bool:
     """Whether a job that a caller leases by its id is next, and all of its accounts can pay."""
-    await accounts_of(batch).load(job.extras.budgets)
+    await accounts_of(batch).load((job.extras.budgets,))
     return is_next(job) and cannot_pay(batch, job) is None
 
 

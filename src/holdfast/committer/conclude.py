@@ -31,17 +31,10 @@ class Conclude:
     async def load(cls, batch: Batch, commands: Sequence[LeaseVerb]) -> "Conclude":
         """Load every lease that these commands name, in one go."""
         held = await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {}
-        for job in held.values():
-            if job.extras is not NO_EXTRAS and job.extras.batch is not None:
-                await cls._load_batches(batch, commands, held)
-                break
+        if any([job.extras.batch for job in held.values() if job.extras is not NO_EXTRAS]):  # noqa: C419  (quicker than a generator)
+            ended = [held[fence] for one in commands if type(one) is ConcludeLease and (fence := one.ref.fence) in held]
+            await joining.load(batch, [number for job in ended if (number := job.extras.batch) is not None])
         return cls(batch, held)
-
-    @staticmethod
-    async def _load_batches(batch: Batch, commands: Sequence[LeaseVerb], held: dict[int, Job]) -> None:
-        """Read in one go the batches of jobs that the last of may be among those to be concluded."""
-        jobs = [held[fence] for one in commands if type(one) is ConcludeLease and (fence := one.ref.fence) in held]
-        await joining.load(batch, [job.extras.batch for job in jobs if job.extras.batch is not None])
 
     async def conclude(self, command: ConcludeLease) -> Outcome:
         """The work is done."""

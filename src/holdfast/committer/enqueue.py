@@ -16,7 +16,7 @@ from holdfast.errors import (
     StorageFull,
 )
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, Content, IdempotencyKey, Job, NewJob, OnConflict, Receipt
+from holdfast.job.job import NO_EXTRAS, Content, Extras, IdempotencyKey, Job, NewJob, OnConflict, Receipt
 from holdfast.job.meta import inherited
 from holdfast.job.queue import Queue
 from holdfast.job.registry import takes_from
@@ -106,12 +106,14 @@ async def put(
     member: Job | None = None,
     joined: bool = False,
     is_late: bool = False,
+    ids: Sequence[int] | None = None,
 ) -> list[Receipt]:
     """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
     `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs. `existing` takes the places
     of those that are not new jobs: another that has their unique key stands there. `member`: a running job that adds to its own batch.
     `joined`: the batches that they name have them already. `is_late`: their deadlines were given long ago and may have passed.
+    `ids`: one for each, where they were given before.
     """
     if not batch.accepting:
         raise StorageFull(
@@ -123,13 +125,12 @@ async def put(
             await deadlines.check(batch, new, is_late or ending is not None)
     missing = await _missing(batch, jobs)
     instead: dict[int, Job | int] = {}
-    if any(new.extras is not NO_EXTRAS for new in jobs):
-        await budgets.check(batch, jobs)
-        instead = await unique.resolve(batch, jobs, ending)
-        await fair.demand(batch, jobs)
-        if not joined and joining.joins(jobs):
-            await joining.admit(batch, jobs, ending or member)
-    await _check_room_and_keys(batch, jobs, ending, instead)
+    unlike = [new.extras for new in jobs if new.extras is not NO_EXTRAS]
+    if unlike:
+        instead = await _admit(batch, jobs, unlike, ending, member, joined)
+    _check_room(batch, jobs, ending, instead)
+    if batch.shares is not None:
+        await fair.check(batch, jobs)
     for new in jobs:
         if missing and new.queue in missing:
             missing.remove(new.queue)
@@ -137,11 +138,35 @@ async def put(
         if ending is not None:
             new.extras = replace(new.extras, follows=ending.id, meta=inherited(new.extras.meta, ending.extras.meta))
     count = len(jobs) - len(instead)
-    await batch.tx.reserve(job_ids=count)
-    first = batch.tx.take_job_ids(count)
+    await batch.tx.reserve(job_ids=0 if ids else count)
+    numbers = ids or _from(batch.tx.take_job_ids(count), count)
     if instead:
-        return await _put_some(batch, jobs, iter(range(first, first + count)), instead, [] if existing is None else existing)
-    return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
+        return await _put_some(batch, jobs, iter(numbers), instead, [] if existing is None else existing)
+    return [_put_one(batch, batch.queues[new.queue], new, number) for new, number in zip(jobs, numbers, strict=True)]
+
+
+def _from(first: int, count: int) -> range:
+    return range(first, first + count)
+
+
+async def _admit(
+    batch: Batch, jobs: list[NewJob], unlike: list[Extras], ending: Job | None, member: Job | None, joined: bool
+) -> dict[int, Job | int]:
+    """Check what some of these jobs have, and most have not; what stands in the place of which."""
+    paying = one_of_a_kind = joins = shares = False
+    for extras in unlike:
+        paying = paying or bool(extras.budgets)
+        one_of_a_kind = one_of_a_kind or extras.unique_key is not None
+        joins = joins or extras.batch is not None
+        shares = shares or extras.fair_key is not None or extras.fair_cost != 1
+    if shares:
+        await fair.demand(batch, jobs)
+    if paying:
+        await budgets.check(batch, jobs)
+    instead = await unique.resolve(batch, jobs, ending) if one_of_a_kind else {}
+    if joins and not joined:
+        await joining.admit(batch, jobs, ending or member)
+    return instead
 
 
 async def _put_some(
@@ -156,12 +181,6 @@ async def _put_some(
         else:
             receipts.append(_put_one(batch, batch.queues[new.queue], new, next(ids)))
     return receipts
-
-
-async def _check_room_and_keys(batch: Batch, jobs: list[NewJob], ending: Job | None, instead: dict[int, Job | int]) -> None:
-    _check_room(batch, jobs, ending, instead)
-    if batch.shares is not None:
-        await fair.check(batch, jobs)
 
 
 async def _missing(batch: Batch, jobs: list[NewJob]) -> set[str]:

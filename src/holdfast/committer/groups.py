@@ -16,8 +16,6 @@ _CHUNK = 64  # held jobs read in one go; most batches free fewer slots
 
 async def settle(batch: Batch) -> None:
     """Give out the places of every group in which this batch changed something."""
-    if not batch.grouped:
-        return
     touched: dict[tuple[str, str], list[Change]] = {}
     for change in batch.changes.values():
         some = change.after or change.before

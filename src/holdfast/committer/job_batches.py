@@ -13,6 +13,7 @@ from holdfast.auth.scope import sees
 from holdfast.committer import budgets, enqueue
 from holdfast.committer.batch import Batch
 from holdfast.committer.joining import admit, current, here, load
+from holdfast.committer.members import Members
 from holdfast.errors import HoldfastError, InvalidRequest, QueueFull, WrongState
 from holdfast.job import job_batch as rules
 from holdfast.job import lifecycle
@@ -40,13 +41,18 @@ async def settle(batch: Batch) -> None:
     """
     members = batch.members
     while members is not None and (members.moved or members.unsettled):
-        ids = sorted(members.moved.keys() | members.unsettled)
+        ids = list(members.moved)
+        if members.unsettled or len(ids) > 1:
+            ids = sorted({*ids, *members.unsettled})
         await load(batch, ids)
         for number in ids:
             found = members.brought_up(number, batch.now)
             members.unsettled.discard(number)
-            if found is not None:
+            if found is not None and (found.finished or found.dead or number in members.died):
                 await _close(batch, found)
+        for number in members.over:
+            batch.tell(f"{events.BATCH}.finished", number)
+        members.over.clear()
 
 
 async def _close(batch: Batch, found: JobBatch) -> None:
@@ -58,11 +64,48 @@ async def _close(batch: Batch, found: JobBatch) -> None:
     for on in due:
         await _put_or_owe(batch, found, on, jobs.get(on))
     for on in rules.moot(found):
-        found.set_mark(on, NEVER)
-        members.changed.add(found.id)
-        members.gone.append((found.id, on))
-        if on in jobs:
-            members.promise(jobs[on].job.extras.batch, -1)
+        _waits_no_more(members, found, on, NEVER, jobs.get(on))
+
+
+def _waits_no_more(members: Members, found: JobBatch, on: Closing, mark: int, closing: ClosingJob | None) -> None:
+    """Give a closing job its last mark: it was put, or never comes."""
+    found.set_mark(on, mark)
+    members.changed.add(found.id)
+    members.gone.append((found.id, on))
+    if closing is not None:
+        members.promise(closing.job.extras.batch, -1)
+
+
+async def was_put(batch: Batch, number: int, on: Closing, job_id: int) -> None:
+    """Take note of a closing job that came in by an import, and is not to be put again."""
+    found = await current(batch, number)
+    if found is not None and found.mark(on) in (WAITS, OWED):
+        members, jobs = batch.members_here(), await _closing_jobs(batch, found)
+        members.owed = [one for one in members.owed if one[:2] != (number, on)]
+        _waits_no_more(members, found, on, job_id, jobs.get(on))
+
+
+async def was_closed(batch: Batch, number: int) -> None:
+    """Take note that a batch that came in by an import takes no more jobs; what that makes due comes later."""
+    found = await current(batch, number)
+    if found is not None and not found.closed:
+        found.closed = True
+        batch.members_here().changed.add(number)
+
+
+async def owe(batch: Batch, number: int) -> None:
+    """Owe what is due in a batch that came in by an import, all of whose members are there."""
+    found = await current(batch, number)
+    if found is None:
+        return
+    members, jobs = batch.members_here(), await _closing_jobs(batch, found)
+    rules.settle_end(found, batch.now)
+    members.changed.add(number)
+    for on in rules.due(found):
+        found.set_mark(on, OWED)
+        members.owed.append((number, on, ""))
+    for on in rules.moot(found):
+        _waits_no_more(members, found, on, NEVER, jobs.get(on))
 
 
 async def _closing_jobs(batch: Batch, found: JobBatch) -> dict[Closing, ClosingJob]:
@@ -88,10 +131,7 @@ async def _put_or_owe(batch: Batch, found: JobBatch, on: Closing, closing: Closi
             else:
                 members.put += 1
                 members.put_bytes += len(new.payload)
-                members.promise(new.extras.batch, -1)
-                found.set_mark(on, receipt.id)
-                members.gone.append((found.id, on))
-                members.changed.add(found.id)
+                _waits_no_more(members, found, on, receipt.id, closing)
                 return True
         else:
             refusal = closing.refusal
@@ -146,6 +186,7 @@ async def make(batch: Batch, command: MakeJobBatch) -> JobBatchMade:
     for closing in command.closing:
         made.set_mark(closing.on, WAITS)
         members.promise(closing.job.extras.batch, 1)
+    batch.tell(f"{events.BATCH}.made", made.id)
     if key is not None:
         itself = Receipt(made.id, "", State.READY, 0, 0, batch.now, batch.now)
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, [itself, *receipts])
@@ -193,6 +234,7 @@ async def close(batch: Batch, command: CloseJobBatch) -> JobBatchInfo:
 async def _closed(batch: Batch, found: JobBatch) -> None:
     if not found.closed:
         found.closed = True
+        batch.tell(f"{events.BATCH}.closed", found.id)
         batch.members_here().moved_of(found.id)  # counted anew: it may be finished by that alone
         await settle(batch)
 
@@ -200,6 +242,8 @@ async def _closed(batch: Batch, found: JobBatch) -> None:
 async def cancel(batch: Batch, command: CancelJobBatch) -> Counted:
     """Close a batch, and cancel some of its members."""
     found = await here(batch, command.id)
+    if not command.jobs:  # the first of its commands
+        batch.tell(f"{events.BATCH}.cancelled", command.id)
     await _closed(batch, found)
     count = 0
     for number in command.jobs:

@@ -5,25 +5,27 @@ from collections.abc import Iterable, Sequence
 from holdfast.committer.batch import Batch
 from holdfast.errors import BatchClosed, BatchNotFound, InvalidRequest, LeaseLost
 from holdfast.job import job_batch as rules
-from holdfast.job.job import NO_EXTRAS, Job, LeaseRef, NewJob
+from holdfast.job.job import Job, LeaseRef, NewJob
 from holdfast.job.job_batch import JobBatch
 from holdfast.limits import JOB_BATCH_MEMBERS
 
 
 async def load(batch: Batch, ids: Iterable[int]) -> None:
     """Read these batches, and have nobody else change them until the commit."""
-    members = batch.members_here()
-    missing = sorted({one for one in ids if one not in members.loaded})
+    loaded = batch.members_here().loaded
+    missing = [one for one in ids if one not in loaded]
     if missing:
-        found = await batch.tx.job_batches(missing)
+        found = await batch.tx.job_batches(sorted(set(missing)) if len(missing) > 1 else missing)
         for one in missing:
-            members.loaded[one] = found.get(one)
+            loaded[one] = found.get(one)
 
 
 async def current(batch: Batch, number: int) -> JobBatch | None:
     """A batch as this transaction has left it."""
-    await load(batch, (number,))
-    return batch.members_here().brought_up(number, batch.now)
+    members = batch.members_here()
+    if number not in members.loaded:
+        await load(batch, (number,))
+    return members.brought_up(number, batch.now)
 
 
 async def here(batch: Batch, number: int) -> JobBatch:
@@ -42,8 +44,9 @@ async def admit(batch: Batch, jobs: Sequence[NewJob], member: Job | None) -> Non
             joining[number] = joining.get(number, 0) + 1
     if not joining:
         return
-    await batch.demand_newest_only("batch")
-    await load(batch, joining.keys())
+    if not batch.newest_only:
+        await batch.demand_newest_only("batch")
+    await load(batch, joining)
     for number, count in joining.items():
         if member is not None and member.extras.batch == number:
             found = await current(batch, number)
@@ -73,8 +76,3 @@ async def member_by(batch: Batch, ref: LeaseRef, jobs: Sequence[NewJob]) -> Job:
             f"The lease on job {ref.job}, attempt {ref.attempt}, is not held any more.", job_id=ref.job, attempt=ref.attempt
         )
     return job
-
-
-def joins(jobs: Sequence[NewJob]) -> bool:
-    """Whether one of these jobs is to be a member of a batch."""
-    return any(new.extras is not NO_EXTRAS and new.extras.batch is not None for new in jobs)

@@ -75,6 +75,7 @@ class Leases:
         self._by_type = by_type
         self._turns = turns
         self._given: set[int] = set()  # that other lines may have as well
+        self._paid = False  # some have paid since heads of queues were read
         self._aside = 0  # jobs that could not pay any more when it was their turn
 
     @classmethod
@@ -129,7 +130,7 @@ class Leases:
         cut, limit, most = lines is None, command.limit, self._given_bytes + command.most_bytes
         for queue_head in _in_order(lines or [], command.by_priority):
             job, content = queue_head.line[0]
-            if (self._given or self._batch.accounts is not None) and self._is_passed_over(queue_head.queue, job):
+            if (self._given or self._paid) and self._is_passed_over(queue_head.queue, job):
                 queue_head.line.popleft()
                 continue
             given = self._given_bytes + job.size
@@ -163,7 +164,7 @@ class Leases:
         """Whether this head of a line is not to be given: another line had it as well, or it can't pay any more, and stands aside."""
         if job.id in self._given:
             return True
-        account = budgets.cannot_pay(self._batch, job) if job.extras.budgets else None
+        account = budgets.cannot_pay(self._batch, job) if self._paid and job.extras.budgets else None
         if account is None:
             return False
         if self._by_type:
@@ -219,6 +220,7 @@ class Leases:
         )
         batch.change(events.LEASED, queue, job, leased)
         if job.extras is not NO_EXTRAS and job.extras.budgets:
+            self._paid = True
             budgets.accounts_of(batch).start(job, leased)
         return leased
 

@@ -14,6 +14,7 @@ from holdfast.committer import stats
 from holdfast.committer.committer import Committer
 from holdfast.committer.health import HealthWatch
 from holdfast.committer.history import Recorder
+from holdfast.committer.intake import Intake
 from holdfast.committer.lookup import Lookup
 from holdfast.committer.nodes import Nodes
 from holdfast.committer.operation_runner import OperationRunner
@@ -67,6 +68,7 @@ _ROUTING_S = 0.05  # between checks for due schedules while an event is being ro
 _ROUTED_TRIES = 10  # only a program with a defect changes interests faster than this
 _PRODUCED_S = 0.05  # between polls for jobs that applications enqueue by SQL, while they do
 _PRODUCED_QUEUES = 500  # queues with waiting callers that are polled this often
+_INBOX_S = 0.05  # between looks into the inbox
 _SHARING_MS = (
     3_000  # longer silence is allowed where heartbeats are shared through the store, which each node does every second
 )
@@ -106,6 +108,7 @@ class LocalBackend:
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
+        self.intake: Intake | None = None
         node = self._nodes.name if self._nodes is not None else ""
         self.operations = OperationRunner(store, clock, self.submit, node, self.totals.operations)
         ticks = [
@@ -122,6 +125,7 @@ class LocalBackend:
         ]
         if self._nodes is not None:
             ticks.append(Tick("nodes", _HOUSEKEEPING_S, _skip_when_down(self._look_around)))
+            ticks.append(Tick("inbox", _INBOX_S, _skip_when_down(self._take_in)))
             ticks.append(Tick("producers", _PRODUCED_S, _skip_when_down(self._poll_external_producers)))
         self._ticker = Ticker(ticks)
         self._runner: asyncio.Task[None] | None = None
@@ -370,6 +374,9 @@ class LocalBackend:
             silence_ms += _SHARING_MS
         _, buried = await asyncio.gather(self.submit(ReapWorkers(silence_ms)), self.submit(BuryOrphans(_CHUNK)))
         return _count(buried) >= _CHUNK
+
+    async def _take_in(self) -> bool:
+        return self.intake is not None and await self.intake.work()
 
     async def _look_around(self) -> bool:
         """The reliable poll behind the hints of other nodes: read the queues that callers wait for."""

@@ -7,16 +7,34 @@ load ─▶ loaded ─▶ brought_up() counts them ─▶ changed ─▶ written
 
 from holdfast.job import job_batch as rules
 from holdfast.job.closing import Closing
-from holdfast.job.job import DEAD, Job
+from holdfast.job.job import DEAD, UNFINISHED, Job
 from holdfast.job.job_batch import DIED, DROPPED, PENDING, ClosingJob, JobBatch
 
 _DEATHS = 4  # behind the four counts: members that became dead, even if they are not any more
 
 
+def moves(before: Job | None, after: Job | None) -> bool:
+    """Whether a change of a member can be one of its batch's counts: a lease and a release are none."""
+    return before is None or after is None or before.state not in UNFINISHED or after.state not in UNFINISHED
+
+
 class Members:
     """The batches that one transaction touches."""
 
-    __slots__ = ("changed", "died", "finished", "gone", "loaded", "made", "moved", "owed", "put", "put_bytes", "unsettled")
+    __slots__ = (
+        "changed",
+        "died",
+        "finished",
+        "gone",
+        "loaded",
+        "made",
+        "moved",
+        "over",
+        "owed",
+        "put",
+        "put_bytes",
+        "unsettled",
+    )
 
     def __init__(self) -> None:
         self.moved: dict[int, list[int]] = {}
@@ -27,6 +45,7 @@ class Members:
         self.made: list[tuple[JobBatch, list[ClosingJob]]] = []
         self.gone: list[tuple[int, Closing]] = []  # closing jobs that were put, or never come
         self.owed: list[tuple[int, Closing, str]] = []  # and those that could not be put, with the code of the refusal
+        self.over: list[int] = []  # batches that became finished
         self.put = self.put_bytes = self.finished = 0
 
     def note(self, batch: int, before: Job | None, after: Job | None) -> None:
@@ -65,7 +84,9 @@ class Members:
         if found is not None and moved is not None:
             was_over = found.ended_at is not None
             rules.count(found, moved, now)
-            self.finished += not was_over and found.ended_at is not None
+            if not was_over and found.ended_at is not None:
+                self.finished += 1
+                self.over.append(batch)
             self.changed.add(batch)
             self.unsettled.add(batch)
             if moved[_DEATHS] > 0:

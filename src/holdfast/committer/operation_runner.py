@@ -30,7 +30,7 @@ Submit = Callable[[Command[Any]], "asyncio.Future[Any]"]
 
 
 class OperationRunner:
-    """Runs the operations of a store. `worker`: this node's name, "" where it is the only one; `counts`: how many there are by state."""
+    """Runs the operations of a store. `worker`: this node's name, "" where it is the only one; `counts`: how many there are by state, and of how many `jobs` they were."""
 
     def __init__(self, store: Store, clock: Clock, submit: Submit, worker: str, counts: dict[str, int]) -> None:
         self._counts = counts
@@ -109,6 +109,7 @@ class OperationRunner:
             self.changed = True
             return False
         self._stepped_at[operation.id] = answer.now
+        self._counts["jobs"] = self._counts.get("jobs", 0) + (len(ids) if answer.taken else 0)
         self._take(operation.id, answer.operation, found)
         return answer.taken
 

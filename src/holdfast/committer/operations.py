@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import audit, manage
+from holdfast.committer import audit, enqueue, manage
 from holdfast.committer.batch import Batch
 from holdfast.errors import HoldfastError, InvalidRequest, OperationNotFound, QueueFull, Unavailable
 from holdfast.job import operation as rules
-from holdfast.job.job import Job
+from holdfast.job.job import IdempotencyKey, Job, Receipt, State
 from holdfast.job.operation import Do, Doing, Operation, is_searched
 from holdfast.job.queue import Queue
 from holdfast.limits import (
@@ -24,6 +24,7 @@ from holdfast.limits import (
     OPERATIONS_RUNNING,
 )
 from holdfast.logs import structlog
+from holdfast.messages import events
 from holdfast.messages.audit import DONE, AuditEntry
 from holdfast.messages.operations import (
     CancelOperation,
@@ -36,6 +37,7 @@ from holdfast.messages.operations import (
     TrimOperations,
     note_of,
 )
+from holdfast.stores.store import KeptAnswer
 
 log = structlog.get_logger(__name__)
 _THERE = "already_there"
@@ -43,7 +45,12 @@ _DEFECT = "internal_error"
 
 
 async def start(batch: Batch, command: StartOperation) -> OperationAnswer:
-    """Begin an operation. Its id is one of the jobs' numbers: all that are there now have smaller ones."""
+    """Begin an operation, or answer again what was answered the first time. Its id is one of the jobs' numbers: all that are there now have
+    smaller ones.
+    """
+    once = command.once
+    if once is not None and (known := await _known(batch, once)) is not None:
+        return OperationAnswer(known, batch.now, duplicate=True)
     if command.filter.queue is not None:
         await batch.queue_here(command.filter.queue)
     if await batch.tx.operation_count() >= OPERATIONS_RUNNING:
@@ -66,24 +73,38 @@ async def start(batch: Batch, command: StartOperation) -> OperationAnswer:
         next_us=batch.now * 1_000,
     )
     await _save(batch, begun)
+    _tell(batch, begun, "started")
+    if once is not None:
+        itself = Receipt(begun.id, "", State.READY, 0, 0, batch.now, batch.now)
+        answer = batch.kept[once.scope, once.key] = KeptAnswer(once.digest, [itself])
+        batch.keeping.append((once, answer))
     return OperationAnswer(begun, batch.now)
+
+
+async def _known(batch: Batch, once: IdempotencyKey) -> Operation | None:
+    """The operation that was begun with this key, as it is now."""
+    if (once.scope, once.key) not in batch.kept:
+        batch.kept.update(await batch.tx.kept_answers([once]))
+    answered = enqueue.kept(batch, once)
+    return None if answered is None else await _here(batch, answered.receipts[0].id)
 
 
 async def pause(batch: Batch, command: PauseOperation) -> OperationAnswer:
     """Stop it, or let it go on."""
-    return await _changed(batch, rules.paused(await _here(batch, command.id), command.paused, batch.now))
+    after = rules.paused(await _here(batch, command.id), command.paused, batch.now)
+    return await _changed(batch, after, "paused" if command.paused else "resumed")
 
 
 async def cancel(batch: Batch, command: CancelOperation) -> OperationAnswer:
     """End it where it is."""
     after = rules.cancelled(await _here(batch, command.id), batch.now)
     _tell_end(batch, after)
-    return await _changed(batch, after)
+    return await _changed(batch, after, "")
 
 
 async def set_rate(batch: Batch, command: SetOperationRate) -> OperationAnswer:
     """Give it another pace."""
-    return await _changed(batch, rules.at_rate(await _here(batch, command.id), command.per_s, batch.now))
+    return await _changed(batch, rules.at_rate(await _here(batch, command.id), command.per_s, batch.now), "changed")
 
 
 async def _here(batch: Batch, operation_id: int) -> Operation:
@@ -93,8 +114,10 @@ async def _here(batch: Batch, operation_id: int) -> Operation:
     return found
 
 
-async def _changed(batch: Batch, operation: Operation) -> OperationAnswer:
+async def _changed(batch: Batch, operation: Operation, how: str) -> OperationAnswer:
     await _save(batch, operation)
+    if how:
+        _tell(batch, operation, how)
     return OperationAnswer(operation, batch.now)
 
 
@@ -121,6 +144,8 @@ async def step(batch: Batch, command: StepOperation) -> Stepped:
     after = await _Step(batch, before, command, most).run()
     if after.ended_at is not None:
         _tell_end(batch, after)
+    elif after.waits and not before.waited:
+        _tell(batch, after, "waits")
     await batch.tx.save_operation(after)
     return Stepped(after, batch.now, taken=True)
 
@@ -183,7 +208,10 @@ class _Step:
         after = rules.stepped(
             self._operation, now, worker, cursor, self._done, self._skipped, self._done, complete and command.last
         )
-        return after if waits is None else rules.waiting(after, now, waits.code, waits.detail)
+        if waits is None:
+            return after
+        code = rules.FOR_ROOM if isinstance(waits, QueueFull) else waits.code
+        return rules.waiting(after, now, code, waits.detail)
 
     async def _matching(self) -> set[int] | None:
         """Those of the ids that match now by what has to be searched for; None: there is nothing of that kind."""
@@ -245,6 +273,10 @@ _DOES: dict[Do, Callable[[Batch, Queue, Job, Operation], Awaitable[object]]] = {
 }
 
 
+def _tell(batch: Batch, operation: Operation, how: str) -> None:
+    batch.tell(f"{events.OPERATION}.{how}", operation.id, operation.filter.queue or "")
+
+
 def _tell_end(batch: Batch, operation: Operation) -> None:
     """Its entry in the audit log, which was made at its beginning, gets its counts."""
     outcome = DONE if operation.state is Doing.DONE else operation.reason or operation.state.value
@@ -261,6 +293,7 @@ def _tell_end(batch: Batch, operation: Operation) -> None:
         at=batch.now,
     )
     audit.add(batch, entry)
+    _tell(batch, operation, "finished" if operation.state is Doing.DONE else "cancelled")
 
 
 async def trim(batch: Batch, command: TrimOperations) -> Stepped:

@@ -7,6 +7,7 @@ from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK
 from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
+from holdfast.messages.inbox import REFUSED_QUEUE, TakeIn
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.operations import StepOperation
 from holdfast.messages.time_commands import (
@@ -38,6 +39,16 @@ def enqueue(found: Prefetch, command: Enqueue) -> None:
     found.open_ended |= command.to_workers
     if command.member is not None:
         found.jobs.append(command.member.job)
+
+
+def take_in(found: Prefetch, command: TakeIn) -> None:
+    """New jobs, which have their ids already."""
+    wanted = found.new_jobs
+    new_jobs(found, [one.new for one in command.arrivals])
+    found.new_jobs = wanted
+    found.open_ended = True
+    if any(one.refused is not None for one in command.arrivals):
+        found.queues.add(REFUSED_QUEUE)
 
 
 def lease(found: Prefetch, command: LeaseJobs) -> None:

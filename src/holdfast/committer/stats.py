@@ -11,9 +11,11 @@ from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
 from holdfast.limits import UNREADABLE_SHOWN
 from holdfast.logs import structlog
+from holdfast.messages.answers import Counted
 from holdfast.messages.budget_commands import ListBudgets
 from holdfast.messages.fair_commands import CountFairKeys
 from holdfast.messages.frame import Refused
+from holdfast.messages.job_batches import OldestJobBatch
 from holdfast.messages.queries import CountUrgent, GetQueue, GetStats, ListQueues, OldestReady
 from holdfast.messages.views import QueueInfo, QueueStats, Stats, StoreStats, TubeFacts
 from holdfast.stores.store import Store, StoreBroken
@@ -58,9 +60,10 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
     queues = await _with_ages(store, totals, [info for _, info in best], now)
     shown = {queue.info.name for queue in queues}
     oldest = await _oldest(store, [name for name in waiting if name not in shown], now)
+    oldest_batch = await store.read(OldestJobBatch(), now) if query.scope is None else Counted(0)
     return Stats(
         queues,
-        of_store(store, totals),
+        of_store(store, totals, oldest_batch.count),
         now,
         reports,
         count,
@@ -139,7 +142,7 @@ async def of_tube(store: Store, totals: Totals, name: str, now: int) -> TubeFact
     return TubeFacts(info, totals.of(name)[0], urgent.counts.get(name, 0), now)
 
 
-def of_store(store: Store, totals: Totals) -> StoreStats:
+def of_store(store: Store, totals: Totals, oldest_batch_ms: int = 0) -> StoreStats:
     """How the store is doing."""
     health = store.health()
     return StoreStats(
@@ -169,6 +172,9 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         audit=dict(totals.audit),
         backups=totals.backups,
         job_batches=dict(totals.job_batches),
+        inbox=health.inbox,
+        taken_in=dict(totals.taken_in),
+        oldest_batch_ms=oldest_batch_ms,
     )
 
 

@@ -68,9 +68,10 @@ class Totals:
         self.started = time.monotonic()
         self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
         self.jobs_why: list[str] = []
-        self.operations: dict[str, int] = {}  # by state, those that have not ended
+        self.operations: dict[str, int] = {}  # by state, those that have not ended; and the `jobs` of their steps
         self.backups: BackupState | None = None
         self.job_batches = {"made": 0, "finished": 0, "put": 0, "owed": 0}
+        self.taken_in = {"enqueued": 0, "existing": 0, "duplicate": 0, "refused": 0}  # jobs out of the inbox
         self.audit = {"done": 0, "refused": 0, "unrecorded": 0, "removed": 0}  # entries of the audit log
 
     def batches_committed(self, made: int, finished: int, put: int, owing: bool) -> None:

@@ -35,8 +35,6 @@ async def resolve(batch: Batch, jobs: list[NewJob], ending: Job | None) -> dict[
     these that gets it. Raises `NotUnique` for one that is to be refused.
     """
     instead: dict[int, Job | int] = {}
-    if all(new.extras.unique_key is None for new in jobs):
-        return instead
     first: dict[tuple[str, str], int] = {}
     for place, new in enumerate(jobs):
         key = new.extras.unique_key

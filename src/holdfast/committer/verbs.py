@@ -18,6 +18,7 @@ from holdfast.committer import (
     enqueue,
     expiry,
     fair,
+    inbox,
     job_batches,
     manage,
     operations,
@@ -66,6 +67,7 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.fair_commands import SetFairWeight
 from holdfast.messages.frame import Answer, Command
+from holdfast.messages.inbox import TakeIn
 from holdfast.messages.job_batches import CancelJobBatch, CloseJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.operations import (
@@ -131,6 +133,10 @@ def _failed(command: FailLease) -> Burden:
 
 def _size(jobs: list[NewJob]) -> int:
     return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs])
+
+
+def _arrivals(command: TakeIn) -> Burden:
+    return _size([one.new for one in command.arrivals]), len(command.arrivals)
 
 
 def _interest(command: SetInterest) -> Burden:
@@ -219,6 +225,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     TrimAudit: Verb(audit.trim, burden=_limit, unheard=True),
     EndPauses: Verb(beanstalk.end_pauses, unheard=True),
     FillTypes: Verb(by_type.fill, prefetch.queue, _limit, unheard=True),
+    TakeIn: Verb(inbox.take_in, prefetch.take_in, _arrivals, unheard=True),
     SortShares: Verb(fair.sort, prefetch.queue, _limit, unheard=True),
     ForgetShares: Verb(fair.forget, burden=_limit, unheard=True),
     # What beanstalkd's verbs ask for beyond these

@@ -155,6 +155,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     operations.ListOperations: _READ,
     queries.GetJob: _READ,
     queries.ListJobs: Rule(Ability.READ, _queue, exists=True, scoped=True),
+    queries.FindReceipts: Rule(Ability.READ, _queue, exists=True, scoped=True),
     queries.GetQueue: Rule(Ability.READ, _name, exists=True),
     queries.ListQueues: _READ,
     queries.ExplainJob: _READ,

@@ -1,7 +1,8 @@
-"""Failures that are alike, together: the same queue, type and error.
+"""Failures that are alike, together: the same queue, type, class of error, place in the code, and message.
 
-Where workers tell what was raised, that is the same class of error and the same place in the code, exactly. Of others it is the same line but for
-what differs from job to job (numbers, ids, quoted values).
+Class and place are those that workers tell; without them only the message counts. The message is the same but for what differs from job to job:
+numbers, ids, hexadecimal, addresses, quoted values. A quoted name stays where it tells errors apart: where the class is about a name in the program
+(`KeyError: 'customer'`, `No module named 'PIL'`).
 
 Pure. A group has an exact key, made of what all its jobs have in common: an action on a group affects its members only, not
 other jobs that contain part of its text.
@@ -16,9 +17,21 @@ from holdfast.messages.views import FailedJob
 
 HOLE = "…"
 _LINE_CHARS = 200
+_QUOTED = r""""[^"]{0,200}"|'[^']{0,200}'|`[^`]{0,200}`"""
 _VARIES = re.compile(
-    r"""0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b[0-9a-fA-F]{12,}\b|"[^"]{0,200}"|'[^']{0,200}'|`[^`]{0,200}`|\d+(?:[.:]\d+)*"""
+    rf"""(?P<quoted>{_QUOTED})"""
+    r"""|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"""  # mail addresses
+    r"""|(?<![\w:])(?=[0-9a-fA-F:]{0,40}[0-9])[0-9a-fA-F]{1,4}(?:::?[0-9a-fA-F]{1,4}){2,7}(?![\w:])"""  # addresses of machines, times of day
+    r"""|0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b[0-9a-fA-F]{12,}\b"""
+    r"""|\b(?=[A-Za-z]{0,40}[0-9]{1,40}[A-Za-z]|[0-9])[0-9A-Za-z]{4,64}\b"""  # short ids, such as 8f3a or a1b2c3: figures among letters
+    r"""|\d+(?:[.:]\d+)*"""
 )
+_NAMES = re.compile(
+    r"(?:^|\b|\.)(?:KeyError|AttributeError|NameError|UnboundLocalError|ImportError|ModuleNotFoundError|TypeError|ReferenceError|"
+    r"NoSuchMethodError|NoSuchFieldError|ClassNotFoundException|NoMethodError|Undefined\w+)\b"
+)
+"""Classes of errors that are about a name in the program, which their message quotes."""
+_NAME = re.compile(r"[^\W\d][\w.$-]{0,79}", re.ASCII)
 _LAST = re.compile(r"\S.*")
 
 
@@ -57,19 +70,31 @@ def line_of(reason: str) -> str:
     return (lines[-1] if lines[0].startswith("Traceback (most recent call last)") else lines[0])[:_LINE_CHARS]
 
 
-def shape(line: str) -> str:
+def shape(line: str, error_class: str = "") -> str:
     """The line with holes where jobs differ."""
-    return _VARIES.sub(HOLE, line)
+    keeps = _NAMES.search(error_class or line.partition(":")[0]) is not None
+
+    def hole(found: re.Match[str]) -> str:
+        quoted = found["quoted"]
+        is_name = keeps and quoted is not None and _NAME.fullmatch(quoted[1:-1]) is not None
+        return found.group() if is_name and not any(map(str.isdigit, quoted)) else HOLE
+
+    return _VARIES.sub(hole, line)
+
+
+def _message(job: FailedJob) -> str:
+    """What it says in one line, with its class."""
+    said = shape(line_of(job.reason), job.error_class)
+    if not job.error_class or said.startswith(job.error_class):
+        return said
+    return f"{job.error_class}: {said}" if said else job.error_class
 
 
 def groups(jobs: Iterable[FailedJob]) -> list[Group]:
     """The groups, those with the most dead jobs first."""
     found: dict[tuple[str, ...], Group] = {}
     for job in jobs:
-        if job.error_class:
-            key = (job.queue, job.type, job.kind, job.error_class, job.place, job.error_class)
-        else:
-            key = (job.queue, job.type, job.kind, shape(line_of(job.reason)), "", "")
+        key = (job.queue, job.type, job.kind, _message(job), job.place if job.error_class else "", job.error_class)
         group = found.get(key)
         if group is None:
             group = found[key] = Group(*key, first_at=job.at, last_at=job.at, example=job)

@@ -10,7 +10,7 @@ from holdfast.engine import checks
 from holdfast.engine.access import caller_here, permit
 from holdfast.engine.submitter import Submitter
 from holdfast.errors import breach
-from holdfast.job.job import State
+from holdfast.job.job import IdempotencyKey, State
 from holdfast.job.operation import STATES, USUAL, Do, JobFilter, hidden
 from holdfast.messages.audit import Managed
 from holdfast.messages.operations import (
@@ -43,9 +43,12 @@ class Operations:
         limit: int | None = None,
         states: tuple[State, ...] = (),
         counted: JobCounts | None = None,
+        once: IdempotencyKey | None = None,
     ) -> OperationAnswer:
-        """Begin one; it goes on by itself, whatever restarts. `states`: other ones than are usual; `counted`: how many jobs match, if that is known."""
-        command = StartOperation(do, wanted, states, to or "", per_s, limit)
+        """Begin one; it goes on by itself, whatever restarts. `states`: other ones than are usual; `counted`: how many jobs match, if that is
+        known; `once`: the caller's idempotency key.
+        """
+        command = StartOperation(do, wanted, states, to or "", per_s, limit, once=once)
         async with self._submitter.audited(command):
             command = self._checked(command, to)
             counts = counted or await self._counts(command)
@@ -107,6 +110,7 @@ class Operations:
                 wanted.meta,
                 wanted.before,
                 wanted.error,
+                wanted.batch,
             )
             counts = await self._reading.counts_within(query, permitted.scope)
             found[state.value] = counts.counts.get(state.value, 0)
@@ -153,6 +157,7 @@ def _check_filter(wanted: JobFilter) -> None:
     checks.text("filter.text", wanted.text, limits.LIST_TEXT_CHARS)
     checks.text("filter.error", wanted.error, limits.LIST_TEXT_CHARS)
     checks.meta("filter.meta", wanted.meta)
+    checks.number("filter.batch", wanted.batch, 1, limits.ID_MAX)
 
 
 def _check_pace(per_s: float | None) -> None:

@@ -90,6 +90,7 @@ _ENDED = {
     "worker_gone": "the only worker that could run it was removed",
     "buried": "buried by a beanstalkd client",
     "unreadable": "its row in the store can't be read",
+    "refused": "it could not be enqueued when it was taken in; its errors say why",
     "expired": "its deadline passed before a worker had it",
 }
 

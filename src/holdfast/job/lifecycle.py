@@ -52,6 +52,7 @@ WORKER_GONE = "worker_gone"
 BURIED = "buried"
 UNREADABLE = "unreadable"
 SETTLED = "settled"
+REFUSED = "refused"
 _COUNT_MAX = (1 << 31) - 1
 
 
@@ -77,6 +78,11 @@ def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int
         ready_at,
         extras,
     )
+
+
+def refuse(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
+    """A job that can't be enqueued, and whose producer has gone on: dead, for an operator to decide."""
+    return _ended(enqueue(new, job_id, priority, max_attempts, now), DEAD, REFUSED, now)
 
 
 def due_at(new: NewJob, now: int) -> int:

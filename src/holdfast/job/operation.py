@@ -24,12 +24,15 @@ from holdfast.limits import (
     OPERATION_SKIPPED_REASONS,
     OPERATION_STEP_JOBS,
     OPERATION_STEP_MS,
+    OPERATION_WAIT_MAX_MS,
     OPERATION_WAIT_MS,
 )
 
 CHANGED = "changed"
 """Why a job is skipped that was found and does not match any more."""
 OTHERS = "other"
+FOR_ROOM = "waits_for_room"
+"""Why an operation stands that moves jobs into a full queue."""
 KEY_REVOKED = "key_revoked"
 _WINDOW_US = 100_000  # what a late step may catch up on
 _ENDED = (State.DEAD, State.CANCELLED, State.CONCLUDED)
@@ -86,6 +89,7 @@ class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     meta: Meta = ()
     before: int | None = None
     error: str | None = None
+    batch: int | None = None
     text_up_to: int | None = None
     jobs: tuple[int, ...] = ()
 
@@ -100,7 +104,7 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One operation. Times are in milliseconds. `total`: the jobs that matched when it began (`at_least`: more may have); `limit`: after so many are
-    done it ends; `key`: the access key of who began it; `waits`: why it can't go on just now; `next_us`: when the next job is due, in
+    done it ends; `key`: the access key of who began it; `waits`: why it can't go on just now, after `waited` tries in a row; `next_us`: when the next job is due, in
     microseconds; `worker` works on it until `claimed_until`.
     """
 
@@ -123,6 +127,7 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     skipped: tuple[Skipped, ...] = ()
     waits: str = ""
     waits_why: str = ""
+    waited: int = 0
     next_us: int = 0
     worker: str = ""
     claimed_until: int = 0
@@ -162,8 +167,11 @@ def is_meant(operation: Operation, job: Job) -> bool:
         return False
     if wanted.before is not None and (job.ended_at or job.created_at) > wanted.before:
         return False
-    if wanted.jobs:
-        return True  # whether it can be done is for the rule to say
+    if wanted.jobs:  # whether it can be done is for the rule to say, but a lease that began later is not one that was shown
+        is_later = job.lease is not None and wanted.before is not None and job.lease.leased_at > wanted.before
+        return not (operation.do is Do.RELEASE and is_later)
+    if wanted.batch is not None and job.extras.batch != wanted.batch:
+        return False
     return job.state in operation.states and wanted.queue in (None, job.queue)
 
 
@@ -219,6 +227,7 @@ def stepped(
         skipped=_with(operation.skipped, skipped),
         waits="",
         waits_why="",
+        waited=0 if done else operation.waited,
         next_us=next_us,
         worker=worker,
         claimed_until=now + OPERATION_CLAIM_MS,
@@ -229,14 +238,24 @@ def stepped(
 
 
 def waiting(operation: Operation, now: int, code: str, why: str) -> Operation:
-    """It can't go on, such as for want of room in a queue: it says so, and tries again soon."""
-    return replace(operation, waits=code, waits_why=why, next_us=(now + OPERATION_WAIT_MS) * 1_000)
+    """It can't go on, such as for want of room in a queue: it says so, and tries again soon, then less and less often."""
+    wait_ms = min(OPERATION_WAIT_MAX_MS, OPERATION_WAIT_MS << min(operation.waited, 16))
+    return replace(operation, waits=code, waits_why=why, waited=operation.waited + 1, next_us=(now + wait_ms) * 1_000)
 
 
 def ended(operation: Operation, state: Doing, now: int, reason: str = "") -> Operation:
     """It is over."""
     return replace(
-        operation, state=state, ended_at=now, reason=reason, waits="", waits_why="", worker="", claimed_until=0, next_us=0
+        operation,
+        state=state,
+        ended_at=now,
+        reason=reason,
+        waits="",
+        waits_why="",
+        waited=0,
+        worker="",
+        claimed_until=0,
+        next_us=0,
     )
 
 
@@ -244,7 +263,9 @@ def paused(operation: Operation, pause: bool, now: int) -> Operation:
     """It stops, or goes on, without catching up."""
     _unfinished(operation, "paused" if pause else "resumed")
     state = Doing.PAUSED if pause else Doing.RUNNING
-    return replace(operation, state=state, waits="", waits_why="", next_us=max(operation.next_us if pause else 0, now * 1_000))
+    return replace(
+        operation, state=state, waits="", waits_why="", waited=0, next_us=max(operation.next_us if pause else 0, now * 1_000)
+    )
 
 
 def cancelled(operation: Operation, now: int) -> Operation:
@@ -256,7 +277,7 @@ def cancelled(operation: Operation, now: int) -> Operation:
 def at_rate(operation: Operation, per_s: float | None, now: int) -> Operation:
     """Another pace from now on."""
     _unfinished(operation, "changed")
-    return replace(operation, per_s=per_s, next_us=now * 1_000)
+    return replace(operation, per_s=per_s, waited=0, next_us=now * 1_000)
 
 
 def is_of_another(operation: Operation, worker: str, now: int) -> bool:

@@ -7,10 +7,12 @@ accepted, readiness says so, and it keeps trying.
 import asyncio
 from collections.abc import Callable
 
+from holdfast.committer.intake import Intake
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.errors import StoreUnavailable
 from holdfast.logs import structlog
+from holdfast.messages.inbox import InboxReading
 from holdfast.stores.postgres.start_check import refusal
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.units import counted, is_or_are
@@ -23,7 +25,7 @@ _LOOK_AGAIN_S = 1.0
 class PostgresBackend(LocalBackend):
     """A `Backend` in this process, over PostgreSQL."""
 
-    def __init__(self, config: Config, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, on_lost: Callable[[str], None], reading: InboxReading) -> None:
         store = PostgresStore(
             config.store,
             config.policy(),
@@ -31,8 +33,10 @@ class PostgresBackend(LocalBackend):
             config.standbys,
             config.commit_timeout_ms,
             config.max_payload_bytes,
+            reading.options,
         )
         super().__init__(store, store.clock, config.worker_silence_ms, config.audit_retention_ms())
+        self.intake = Intake(store.inbox, reading, self.submit, self.totals.taken_in)
         self._database = store
         self._config = config
         self._on_lost = on_lost

@@ -31,7 +31,11 @@ SET_ASIDE = "set_aside"
 SETTLED = "settled"
 DEADLINE_PASSED = "deadline_passed"
 WAITS = "waits_for_budget"
+REFUSED = "refused"
 DIED = "died"
+OPERATION = "operation"
+BATCH = "batch"
+"""What else is told: `operation.started`, `batch.closed` and the like. The number is that of the operation or batch, and there is no state."""
 
 COUNTED = (
     ENQUEUED,

@@ -111,6 +111,10 @@ class ListJobBatches(Query[JobBatchPage], frozen=True, tag=239):
     state: str | None = None
 
 
+class OldestJobBatch(Query[Counted], frozen=True, tag=260):
+    """How long ago the oldest batch was made that is not finished, in milliseconds; 0 without one."""
+
+
 class ListMembers(Query[MemberPage], frozen=True, tag=240):
     """Up to `limit` unfinished members of a batch, after the job with the id `after`."""
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from holdfast.job.job import State
+from holdfast.job.job import IdempotencyKey, State
 from holdfast.job.operation import Do, JobFilter, Operation
 from holdfast.limits import LIST_LIMIT
 from holdfast.messages.audit import Deed, Managed
@@ -10,10 +10,11 @@ from holdfast.messages.frame import Answer, Command, Phase, Query
 
 
 class OperationAnswer(Answer, frozen=True, tag=191):
-    """An operation as it is now."""
+    """An operation as it is now. `duplicate`: the same idempotency key had begun it before."""
 
     operation: Operation
     now: int
+    duplicate: bool = False
 
 
 class Stepped(Answer, frozen=True, tag=192):
@@ -44,7 +45,7 @@ def words_of(wanted: JobFilter) -> str:
     """A filter in a few words, for the audit log: without what may be a part of a payload or of an error, or name a customer."""
     if wanted.jobs:
         return f"{len(wanted.jobs)} selected jobs" if len(wanted.jobs) > 1 else f"job {wanted.jobs[0]}"
-    told = [f"{name} {value}" for name in ("state", "type", "tag") if (value := getattr(wanted, name)) is not None]
+    told = [f"{name} {value}" for name in ("state", "type", "tag", "batch") if (value := getattr(wanted, name)) is not None]
     told += [f"by {name}" for name in ("text", "error", "meta", "before") if getattr(wanted, name)]
     return f"jobs with {', '.join(told)}" if told else "all jobs"
 
@@ -67,6 +68,7 @@ class StartOperation(Managed[OperationAnswer], frozen=True, tag=195):
     total: int = 0
     at_least: bool = False
     key: str = ""
+    once: IdempotencyKey | None = None
 
     def deed(self) -> Deed:
         """What it does."""

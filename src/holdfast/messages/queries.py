@@ -17,6 +17,7 @@ from holdfast.messages.views import (
     QueueLoad,
     QueuePage,
     ReadyAges,
+    ReceiptList,
     SchedulePage,
     Stats,
     StoreStats,
@@ -106,6 +107,13 @@ class ListSchedules(Query[SchedulePage], frozen=True, tag=54):
     name: str | None = None
 
 
+class FindReceipts(Query[ReceiptList], frozen=True, tag=86):
+    """The jobs that were enqueued under an idempotency key: in this queue, or in any, the routes over several queues included."""
+
+    key: str
+    queue: str | None = None
+
+
 class OldestReady(Query[ReadyAges], frozen=True, tag=46):
     """Since when the oldest ready job of each of these queues has been ready."""
 
@@ -152,6 +160,7 @@ class CountJobs(Query[JobCounts], frozen=True, tag=61):
     meta: Meta = ()
     before: int | None = None
     error: str | None = None
+    batch: int | None = None
 
 
 def is_narrowed(query: ListJobs | CountJobs) -> bool:

@@ -9,6 +9,7 @@ from holdfast.job.schedule import Schedule
 from holdfast.messages.budget_views import BudgetInfo, WaitFacts
 from holdfast.messages.fair_views import TurnFacts
 from holdfast.messages.frame import Answer, Frame
+from holdfast.messages.inbox import InboxState
 
 
 class QueueInfo(Answer, frozen=True, tag=106):
@@ -28,6 +29,13 @@ class QueueCounts(Answer, frozen=True, tag=171):
     """A number for each queue; one that is not named has none."""
 
     counts: dict[str, int]
+
+
+class ReceiptList(Answer, frozen=True, tag=184):
+    """Jobs as they were enqueued; `gone`: the ids of those that are there no more."""
+
+    receipts: list[Receipt]
+    gone: list[int] = []
 
 
 class QueueLoad(Answer, frozen=True, tag=183):
@@ -201,7 +209,8 @@ class BackupState(msgspec.Struct):
 class StoreStats(Answer, frozen=True, tag=127):
     """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
     that could not be read since the start, by table; `audit` entries of the audit log, by what became of them; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`;
-    `job_batches` counts batches of jobs that were `made` and `finished`, closing jobs that were `put`, and whether some are `owed`.
+    `job_batches` counts batches of jobs that were `made` and `finished`, closing jobs that were `put`, and whether some are `owed`; `oldest_batch_ms`: how old the oldest unfinished batch is.
+    `taken_in` counts jobs that came out of the `inbox`, by what became of them.
 
     The `busy` ones: the longest that a commit, and a turn of the store's event loop, used the processor in the last minute or
     two.
@@ -233,6 +242,9 @@ class StoreStats(Answer, frozen=True, tag=127):
     audit: dict[str, int] = {}
     backups: BackupState | None = None
     job_batches: dict[str, int] = {}
+    inbox: InboxState | None = None
+    taken_in: dict[str, int] = {}
+    oldest_batch_ms: int = 0
 
 
 class JobCounts(Answer, frozen=True, tag=161):

@@ -14,6 +14,10 @@ class BudgetTransaction(Protocol):
         """Whether jobs of this queue can be changed without a further lock."""
         ...
 
+    def budgets_in_memory(self) -> tuple[dict[str, Budget], dict[str, Account]]:
+        """Budgets and accounts that need not be read, as they are stored; none in a shared store. Who changes a budget in it stores it, too."""
+        ...
+
     async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
         """Those of these budgets that there are. On a shared store their accounts and lines are locked from here on, also of one that is not there."""
         ...
@@ -52,6 +56,14 @@ class BudgetTransaction(Protocol):
 
     async def unblock_accounts(self, budget: str) -> None:
         """End the blocks of all accounts of a budget."""
+        ...
+
+    async def counting_accounts(self) -> list[str]:
+        """Accounts that count jobs."""
+        ...
+
+    async def counted_again(self) -> dict[str, Account]:
+        """What unfinished jobs add up to, by account; of those whose rows can be read."""
         ...
 
     async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:

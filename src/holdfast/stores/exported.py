@@ -4,7 +4,7 @@
     {"queue": …}       a queue with its settings, its pause, its subscription and its fair weights; what its keys have had is not exported
     {"budget": …}      a budget; what its accounts owe is not exported
     {"schedule": …}    a schedule
-    {"batch": …}       a batch of jobs; before its jobs
+    {"batch": …}       a batch of jobs; before its jobs, and behind them again, if it went on meanwhile
     {"answer": …}      the kept answer to an idempotency key; before the jobs, so that each job that it names is in them
     {"job": …}         a job, in the order of their ids
     {"end": …}         last, if nothing is missing
@@ -109,8 +109,9 @@ class ClosingLine(_Line):
 
 
 class BatchLine(_Line):
-    """A batch of jobs. `pending` and `dead` are not in it: its jobs tell. Of a closing job, `closing` has what is still to be put, and otherwise `marks`
-    what became of it (`job_batch.py`).
+    """A batch of jobs. Most of its counts are not in it, since its jobs tell: `concluded` and `cancelled` are those of members that are not there any
+    more. Of a closing job, `closing` has what is still to be put, and otherwise `marks` what became of it (`job_batch.py`). `late`: its jobs came
+    before, because it was made or closed during the export, or closing jobs were put since its first line.
     """
 
     id: Id
@@ -124,6 +125,7 @@ class BatchLine(_Line):
     ended_at: Moment | None = None
     marks: dict[Closing, Annotated[int, Meta(ge=NEVER, le=ID_MAX)]] = {}
     closing: Annotated[list[ClosingLine], Meta(max_length=len(Closing))] = []
+    late: bool = False
 
 
 class ErrorLine(_Line):
@@ -237,12 +239,15 @@ def schedule_of(line: ScheduleLine) -> Schedule:
     return formats.schedule_of(line.name, bytes(line.state), line.try_at, line.paused)
 
 
-def line_of_batch(batch: JobBatch, closing: dict[Closing, ClosingJob]) -> BatchLine:
-    """A batch to be written, with those of its closing jobs that are not put yet."""
+def line_of_batch(
+    batch: JobBatch, closing: dict[Closing, ClosingJob], concluded_here: int, cancelled_here: int, late: bool
+) -> BatchLine:
+    """A batch to be written, with those of its closing jobs that are not put yet, and how many of the ended members are there."""
     return BatchLine(
-        batch.id, batch.name, batch.created_at, list(batch.queues), batch.closed, batch.concluded, batch.cancelled, batch.level, batch.ended_at,
+        batch.id, batch.name, batch.created_at, list(batch.queues), batch.closed, max(0, batch.concluded - concluded_here),
+        max(0, batch.cancelled - cancelled_here), batch.level, batch.ended_at,
         {on: mark for on in Closing if (mark := batch.mark(on)) is not None},
-        [ClosingLine(on, Raw(formats.closing_job_text(one.job).encode())) for on, one in closing.items()],
+        [ClosingLine(on, Raw(formats.closing_job_text(one.job).encode())) for on, one in closing.items()], late,
     )  # fmt: skip
 
 

@@ -12,17 +12,22 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from holdfast import __version__
-from holdfast.job.job import Content, Job, JobError, State
+from holdfast.job.budget import without_charges
+from holdfast.job.closing import Closing
+from holdfast.job.job import Content, Job, JobError, NewJob, State
+from holdfast.job.job_batch import WAITS, ClosingJob, JobBatch
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import EXPORT_PAGE_BYTES, EXPORT_PAGE_JOBS, ID_MAX, QUEUES, SCHEDULES
 from holdfast.messages.budget_commands import ListBudgets
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.stores import exported, formats, rows
-from holdfast.stores.exported import AnswerLine, BudgetLine, End, Head, Line, QueueLine, Whole
+from holdfast.stores.exported import AnswerLine, BatchLine, BudgetLine, End, Head, Line, QueueLine, Whole
 from holdfast.stores.reader import Reader
 from holdfast.stores.snapshot import Snapshot
+from holdfast.units import counted
 
 _PAGE = 1_000
 
@@ -36,6 +41,10 @@ class ExportSource(Protocol):
 
     async def numbers(self) -> tuple[int, int]:
         """The last id of a job and the last fence."""
+        ...
+
+    async def not_taken_in(self, up_to: int) -> int:
+        """How many jobs up to this id applications enqueued by SQL that no node takes in, even if it is waited for some seconds."""
         ...
 
 
@@ -60,11 +69,13 @@ class Wanted(msgspec.Struct, frozen=True):
 
 async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[bytes]:
     """All lines, from the job after `progress.after` on."""
-    yield exported.written(Line(head=await _head(source, wanted, progress.after)))
+    yield exported.written(Line(head=await _head(source, wanted, progress)))
     async for line in _around(source, wanted, progress):
         yield exported.written(line)
-    if not (progress.after or wanted.states or wanted.queues):
-        async for line in _batches(source):
+    all_there_is = not (wanted.states or wanted.queues)
+    batches = _Batches(source)
+    if all_there_is and not progress.after:
+        async for line in batches.before():
             yield exported.written(line)
     if not (progress.after or wanted.states):
         async for line in _answers(source, wanted, progress):
@@ -76,13 +87,19 @@ async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> Asy
             progress.after = whole.job.id
             progress.jobs += 1
         progress.after = last
+    if all_there_is:
+        async for line in batches.behind(progress.after):
+            yield exported.written(line)
     yield exported.written(Line(end=End(progress.jobs, progress.after, *await source.numbers())))
 
 
-async def _head(source: ExportSource, wanted: Wanted, after: int) -> Head:
+async def _head(source: ExportSource, wanted: Wanted, progress: Progress) -> Head:
     now = time.time_ns() // 1_000_000
     numbers = await source.numbers()
-    return Head(exported.FORMAT, __version__, now, *numbers, after, sorted(wanted.queues), sorted(wanted.states))
+    head = Head(exported.FORMAT, __version__, now, *numbers, progress.after, sorted(wanted.queues), sorted(wanted.states))
+    if left := await source.not_taken_in(head.last_job):
+        progress.problems.append(f"{counted(left, 'job')} that applications enqueued by SQL: no node has taken them in")
+    return head
 
 
 async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[Line]:
@@ -142,23 +159,73 @@ async def _answers(source: ExportSource, wanted: Wanted, progress: Progress) -> 
         after = (found[-1][0], found[-1][1])
 
 
-async def _batches(source: ExportSource) -> AsyncIterator[Line]:
+class _Batches:
     """Batches of jobs: of a whole store alone, as they count all of their members. The oldest first: one whose closing job joins another comes
-    after that.
+    after that. A store in use makes further ones while its jobs are written, and puts closing jobs: that comes behind the jobs.
     """
-    before, ids = ID_MAX + 1, list[int]()
-    while True:
-        async with source.reading() as snapshot:
-            found = await snapshot.fetch("job_batches_before", before, None, _PAGE)
-        ids += [row[0] for row in found]
-        if len(found) < _PAGE:
-            break
-        before = found[-1][0]
-    for number in reversed(ids):
-        async with source.reading() as snapshot:
-            for row in await snapshot.fetch("job_batch_one", number):
-                closing = rows.closing_jobs_of(await snapshot.fetch("closing_jobs", number), number)
-                yield Line(batch=exported.line_of_batch(rows.job_batch_of(row), closing))
+
+    def __init__(self, source: ExportSource) -> None:
+        self._source = source
+        self._known: dict[int, BatchLine | None] = {}  # of each that is written: what of it may still change, without the jobs
+
+    async def before(self) -> AsyncIterator[Line]:
+        """Those that there are."""
+        for number in await self._ids(ID_MAX):
+            line = await self._line(number)
+            if line is not None:
+                yield Line(batch=line)
+                goes_on = not line.closed or line.closing
+                self._known[number] = replace(line, closing=[]) if goes_on else None
+
+    async def behind(self, last: int) -> AsyncIterator[Line]:
+        """Those that were made before the last job; and again those that were closed, or of whose closing jobs some were put before it."""
+        for number in await self._ids(last):
+            known = self._known.get(number)
+            if known is None and number in self._known:
+                continue
+            line = await self._line(number, last)
+            if line is not None and known is not None:
+                line.closing = []
+                line.marks = {on: mark for on, mark in line.marks.items() if mark > 0 and known.marks[on] != mark}
+            if line is not None and (known is None or line.marks or line.closed != known.closed):
+                yield Line(batch=line)
+
+    async def _ids(self, last: int) -> list[int]:
+        before, ids = last + 1, list[int]()
+        while True:
+            async with self._source.reading() as snapshot:
+                found = await snapshot.fetch("job_batches_before", before, None, _PAGE)
+            ids += [row[0] for row in found]
+            if len(found) < _PAGE:
+                return ids[::-1]
+            before = found[-1][0]
+
+    async def _line(self, number: int, last: int | None = None) -> BatchLine | None:
+        """The line of one, behind the last job if that is given; None if it is gone."""
+        async with self._source.reading() as snapshot:
+            row = next(iter(await snapshot.fetch("job_batch_one", number)), None)
+            if row is None:
+                return None
+            found = rows.job_batch_of(row)
+            closing = rows.closing_jobs_of(await snapshot.fetch("closing_jobs", number), number)
+            for on in Closing:
+                if last is not None and (found.mark(on) or 0) > last:
+                    await self._put_later(snapshot, found, on, closing)
+            ((_, concluded, _, cancelled),) = await snapshot.fetch("count_members", number)
+        return exported.line_of_batch(found, closing, concluded, cancelled, last is not None)
+
+    @staticmethod
+    async def _put_later(snapshot: Snapshot, found: JobBatch, on: Closing, closing: dict[Closing, ClosingJob]) -> None:
+        """Of a closing job that was put behind the last job of this export: it waits as before."""
+        for whole in await _whole(snapshot, await _jobs(snapshot, [found.mark(on) or 0], Progress(0))):
+            job, content = whole.job, whole.content
+            budgets = without_charges(job.extras.budgets, job.extras.queue_budgets)
+            extras = replace(job.extras, closes=None, worker=None, unreadable=None, budgets=budgets, queue_budgets=())
+            new = NewJob(
+                job.queue, content.payload, content.type, content.content_type, job.priority, max_attempts=job.max_attempts, extras=extras
+            )  # fmt: skip
+            closing[on] = ClosingJob(on, new)
+            found.set_mark(on, WAITS)
 
 
 async def _page(source: ExportSource, wanted: Wanted, progress: Progress) -> tuple[int, list[Whole]] | None:

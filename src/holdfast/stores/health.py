@@ -2,6 +2,7 @@
 
 import msgspec
 
+from holdfast.messages.inbox import InboxState
 from holdfast.messages.views import HeldQueue, Replication
 
 
@@ -15,3 +16,4 @@ class Health(msgspec.Struct, frozen=True):
     reason: str = "storage_full"
     replication: Replication | None = None
     held_queues: tuple[HeldQueue, ...] = ()
+    inbox: InboxState | None = None  # of a store that has one

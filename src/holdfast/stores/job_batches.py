@@ -26,6 +26,14 @@ class JobBatchTransaction(Protocol):
         """Batches that owe a closing job, in order, after this one."""
         ...
 
+    async def unsettled_job_batches(self, before: int, limit: int) -> list[int]:
+        """Batches that are not finished or whose closing jobs wait, before this one, the newest first."""
+        ...
+
+    async def count_members(self, job_batch: int) -> tuple[int, int, int, int]:
+        """How many of its members that are there are pending, concluded, dead and cancelled."""
+        ...
+
     async def add_job_batches(self, made: Sequence[tuple[JobBatch, list[ClosingJob]]]) -> None:
         """Write new batches with their closing jobs."""
         ...

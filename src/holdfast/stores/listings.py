@@ -95,6 +95,8 @@ class Listings:
     async def counts(self, query: CountJobs, _: int) -> JobCounts:
         """How many jobs a listing with these filters has."""
         queue_id = await self._queue_id(query.queue)
+        if query.batch is not None:
+            return await read_batches.counts(self._snapshot, query, query.queue, self._jobs)
         wanted = set(State) if query.state is None else {query.state}
         if not is_narrowed(query):
             tallies = await self._tallies(queue_id, query.scope)

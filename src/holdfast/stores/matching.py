@@ -11,6 +11,7 @@ from holdfast.job.job import State
 from holdfast.job.operation import JobFilter, is_searched
 from holdfast.limits import OPERATION_FOUND, OPERATION_SCANNED
 from holdfast.messages.operations import FindJobs, FoundJobs, OperationPage
+from holdfast.messages.queries import CountJobs, ListJobs
 from holdfast.stores import rows
 from holdfast.stores.list_statements import SECTIONS, ids_sql, matching_sql
 from holdfast.stores.snapshot import Snapshot
@@ -48,7 +49,7 @@ async def _matching(snapshot: Snapshot, wanted: JobFilter, ids: list[int]) -> li
     return found
 
 
-def values_of(wanted: JobFilter, ids: Sequence[int]) -> dict[str, Any]:
+def values_of(wanted: JobFilter | ListJobs | CountJobs, ids: Sequence[int]) -> dict[str, Any]:
     """The values of the statement that searches."""
     return {
         "ids": rows.json_text(list(ids)),

@@ -42,6 +42,7 @@ class _Operation(Kept):
     skipped: tuple[Skipped, ...] = ()
     waits: str = ""
     waits_why: str = ""
+    waited: Number = 0
     next_us: int = 0
     worker: str = ""
     claimed_until: Number = 0

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from holdfast.auth.scope import sees
+from holdfast.auth.scope import Scope, sees
 from holdfast.errors import BatchNotFound, InvalidRequest
 from holdfast.job.closing import Closing
-from holdfast.job.job import UNFINISHED, Job
+from holdfast.job.job import UNFINISHED, Job, State
 from holdfast.job.job_batch import JobBatch, is_seen
-from holdfast.limits import ID_MAX, LIST_SCANNED, PAGE_BYTES
+from holdfast.job.operation import JobFilter
+from holdfast.limits import COUNT_SCANNED, ID_MAX, LIST_SCANNED, OPERATION_SCANNED, PAGE_BYTES
+from holdfast.messages.answers import Counted
 from holdfast.messages.job_batches import (
     GetJobBatch,
     JobBatchInfo,
@@ -17,12 +19,16 @@ from holdfast.messages.job_batches import (
     MemberPage,
     shown_closing,
 )
-from holdfast.messages.queries import ListJobs
-from holdfast.messages.views import JobDetail, JobPage
+from holdfast.messages.operations import FindJobs, FoundJobs
+from holdfast.messages.queries import CountJobs, ListJobs
+from holdfast.messages.views import JobCounts, JobDetail, JobPage
 from holdfast.stores import rows
+from holdfast.stores.list_statements import matching_sql
+from holdfast.stores.matching import values_of
 from holdfast.stores.rows import Row
 from holdfast.stores.snapshot import Snapshot
 
+Wanted = ListJobs | CountJobs | JobFilter
 Jobs = Callable[[Sequence[Row]], Awaitable[list[Job]]]
 _AT_ONCE = 200  # members that are read together
 
@@ -60,6 +66,12 @@ async def page(snapshot: Snapshot, query: ListJobBatches) -> JobBatchPage:
     return JobBatchPage(seen[: query.limit], seen[query.limit - 1].id if len(seen) > query.limit else None)
 
 
+async def oldest_ms(snapshot: Snapshot, now: int) -> Counted:
+    """How old the oldest batch is that is not finished."""
+    found = await snapshot.fetch("oldest_job_batch")
+    return Counted(max(0, now - int(found[0][0])) if found else 0)
+
+
 async def unfinished(snapshot: Snapshot, query: ListMembers, jobs: Jobs) -> MemberPage:
     """Unfinished members of a batch."""
     await _batch(snapshot, query)
@@ -78,8 +90,6 @@ async def unfinished(snapshot: Snapshot, query: ListMembers, jobs: Jobs) -> Memb
 async def members(snapshot: Snapshot, query: ListJobs, queue: str | None, jobs: Jobs, now: int) -> JobPage:
     """A page of a batch's jobs by their ids, of those that match the other filters."""
     assert query.batch is not None, "it is about a batch"
-    if query.text is not None:
-        raise InvalidRequest("text can't be looked for within a batch.", field="text")
     after: int | None = 0
     if query.cursor is not None:
         after = _after(query.cursor)
@@ -87,18 +97,54 @@ async def members(snapshot: Snapshot, query: ListJobs, queue: str | None, jobs: 
     scanned = size = 0
     while after is not None:
         stretch, go_on = await _stretch(snapshot, query.batch, after, query.payload_up_to, jobs, now)
-        for detail in stretch:
+        for detail in await _matching(snapshot, stretch, query, queue, query.scope):
             if len(found) == query.limit or size > PAGE_BYTES:
                 return JobPage(found, (0, (found[-1].job.id,)))
-            if _matches(detail, query, queue):
-                found.append(detail)
-                size += len(detail.content.payload)
+            found.append(detail)
+            size += len(detail.content.payload)
         after = go_on
         scanned += _AT_ONCE
         if after is not None and (scanned >= LIST_SCANNED or len(found) == query.limit):
             return JobPage(found, (0, (after,)))
         await snapshot.pause()
     return JobPage(found)
+
+
+async def counts(snapshot: Snapshot, query: CountJobs, queue: str | None, jobs: Jobs) -> JobCounts:
+    """How many of a batch's jobs match, by state, of the first of them."""
+    assert query.batch is not None, "it is about a batch"
+    found = {state.value: 0 for state in State if query.state in (None, state)}
+    after: int | None = 0
+    scanned = 0
+    while after is not None and scanned < COUNT_SCANNED:
+        stretch, after = await _stretch(snapshot, query.batch, after, 0, jobs, 0)
+        for detail in await _matching(snapshot, stretch, query, queue, query.scope):
+            found[detail.job.state.value] += 1
+        scanned += _AT_ONCE
+        await snapshot.pause()
+    return JobCounts(found, [] if after is None else sorted(found))
+
+
+async def find(snapshot: Snapshot, query: FindJobs, jobs: Jobs) -> FoundJobs:
+    """The next ids of a batch's jobs that match, and up to which id all were looked at."""
+    wanted = query.filter
+    assert wanted.batch is not None, "it is about a batch"
+    ids: list[int] = []
+    after: int | None = query.after
+    through = query.below - 1
+    scanned = 0
+    while after is not None and scanned < OPERATION_SCANNED:
+        stretch, after = await _stretch(snapshot, wanted.batch, after, 0, jobs, 0)
+        ids += [
+            detail.job.id
+            for detail in await _matching(snapshot, stretch, wanted, wanted.queue, query.scope)
+            if detail.job.state in query.states and detail.job.id < query.below
+        ]
+        scanned += _AT_ONCE
+        await snapshot.pause()
+    if after is not None:
+        through = min(through, after)
+    return FoundJobs(ids, through, through == query.below - 1)
 
 
 def _after(cursor: tuple[int, tuple[int | str, ...]]) -> int:
@@ -128,13 +174,26 @@ async def _stretch(
     return details, ids[-1] if len(ids) == _AT_ONCE else None
 
 
-def _matches(detail: JobDetail, query: ListJobs, queue: str | None) -> bool:
+async def _matching(
+    snapshot: Snapshot, stretch: list[JobDetail], query: Wanted, queue: str | None, scope: Scope | None
+) -> list[JobDetail]:
+    """Those of some members that match all filters but the batch."""
+    found = [detail for detail in stretch if _matches(detail, query, queue, scope)]
+    if not found or (query.text is None and query.error is None):
+        return found
+    asked = values_of(query, [detail.job.id for detail in found])
+    ids = {row[0] for row in await snapshot.listed(matching_sql(snapshot.dialect), asked)}
+    return [detail for detail in found if detail.job.id in ids]
+
+
+def _matches(detail: JobDetail, query: Wanted, queue: str | None, scope: Scope | None) -> bool:
     job = detail.job
     return (
-        sees(query.scope, job.queue)
+        sees(scope, job.queue)
         and (queue is None or job.queue == queue)
         and (query.state is None or job.state is query.state)
         and (query.type is None or detail.content.type == query.type)
+        and (query.before is None or (job.ended_at or job.created_at) <= query.before)
         and (query.tag is None or query.tag in job.extras.tags)
         and all(pair in job.extras.meta for pair in query.meta)
     )

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State, is_next, without_parent
+from holdfast.job.job import ENDED, READY, Content, Job, Receipt, State, is_next, without_parent
 from holdfast.job.operation import is_visible
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -18,19 +18,29 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
+from holdfast.messages.answers import Counted
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.budget_commands import GetBudget, ListBudgets
 from holdfast.messages.budget_views import BudgetInfo, BudgetList
 from holdfast.messages.fair_commands import CountFairKeys, GetShares
 from holdfast.messages.fair_views import FairKeyCounts, ShareList
 from holdfast.messages.frame import A, Query
-from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
+from holdfast.messages.job_batches import (
+    GetJobBatch,
+    JobBatchInfo,
+    JobBatchPage,
+    ListJobBatches,
+    ListMembers,
+    MemberPage,
+    OldestJobBatch,
+)
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.operations import FindJobs, FoundJobs, ListOperations, OperationPage
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
+    FindReceipts,
     GetInterests,
     GetJob,
     GetLoad,
@@ -55,6 +65,7 @@ from holdfast.messages.views import (
     QueueLoad,
     QueuePage,
     ReadyAges,
+    ReceiptList,
     SchedulePage,
     WorkerInfo,
     WorkerList,
@@ -89,6 +100,8 @@ class Reader(Listings):
             queue_id = await self._queue_id(queue)
         except QueueNotFound:
             return FoundJobs([], query.below - 1, True)
+        if query.filter.batch is not None:
+            return await read_batches.find(self._snapshot, query, self._jobs)
         return await matching.find(self._snapshot, query, queue_id, scope_values(query) if queue is None else {})
 
     async def _operations(self, query: ListOperations, now: int) -> OperationPage:
@@ -163,6 +176,13 @@ class Reader(Listings):
             result = rows.json_or_none(result, "result", job_id)
             content = rows.shown_content(content, job_id)
         return JobDetail(job, content, now, progress, result, errors, size or 0, followers)
+
+    async def _receipts(self, query: FindReceipts, _: int) -> ReceiptList:
+        found: list[Receipt] = []
+        for scope, blob in await self._fetch("receipts", query.key, query.queue):
+            found += rows.receipts_of(blob, "kept_answer", f"{scope} {query.key}") or []
+        seen = [receipt for receipt in found if sees(query.scope, receipt.queue)]
+        return ReceiptList(seen, [receipt.id for receipt in seen if not await self._fetch("any_job", receipt.id)])
 
     async def _queue(self, query: GetQueue, _: int) -> QueueInfo:
         row = await self._row("queue_by_name", query.name)
@@ -292,6 +312,9 @@ class Reader(Listings):
     async def _job_batches(self, query: ListJobBatches, _: int) -> JobBatchPage:
         return await read_batches.page(self._snapshot, query)
 
+    async def _oldest_job_batch(self, _: OldestJobBatch, now: int) -> Counted:
+        return await read_batches.oldest_ms(self._snapshot, now)
+
     async def _members(self, query: ListMembers, _: int) -> MemberPage:
         return await read_batches.unfinished(self._snapshot, query, self._jobs)
 
@@ -301,6 +324,7 @@ class Reader(Listings):
         GetQueue: _queue,
         ListQueues: _queues,
         ExplainJob: _facts,
+        FindReceipts: _receipts,
         GetInterests: _interests,
         ListWorkers: _workers,
         ListSchedules: _schedules,
@@ -321,4 +345,5 @@ class Reader(Listings):
         GetJobBatch: _job_batch,
         ListJobBatches: _job_batches,
         ListMembers: _members,
+        OldestJobBatch: _oldest_job_batch,
     }

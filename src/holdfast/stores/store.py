@@ -33,6 +33,7 @@ from holdfast.stores.budget_store import BudgetTransaction
 from holdfast.stores.by_type import OrderedJobs, RowsByType
 from holdfast.stores.fair_store import FairTransaction
 from holdfast.stores.health import Health
+from holdfast.stores.inbox import InboxTransaction
 from holdfast.stores.job_batches import JobBatchTransaction
 from holdfast.stores.operation_store import OperationTransaction
 
@@ -140,6 +141,7 @@ class Transaction(
     KeyTransaction,
     OperationTransaction,
     AuditTransaction,
+    InboxTransaction,
     Protocol,
 ):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""

@@ -58,7 +58,10 @@ class Writer:
         else:
             self._update(queue, before, after, change)
         if job.extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
-            self._keys(queue, before, after)
+            if before is None or after is None:
+                self._member(before, after)
+            if _has_keys(job) or (before is not None and _has_keys(before)):
+                self._keys(queue, before, after)
         if change.error is not None or change.errors or change.progress is not None or after is None:
             self._notes(change, job.id)
 
@@ -212,7 +215,6 @@ class Writer:
             self._add("delete_group_place", (queue, before.extras.group_key, before.id))
         elif has and not had and after is not None:
             self._add("insert_group_place", (queue, after.extras.group_key, after.id))
-        self._member(before, after)
 
     def _member(self, before: Job | None, after: Job | None) -> None:
         if before is None and after is not None and after.extras.batch is not None:
@@ -277,6 +279,12 @@ ORDER = (
     "delete_job_batch_member",
 )
 PLACES = {name: place for place, name in enumerate(ORDER)}
+
+
+def _has_keys(job: Job) -> bool:
+    """Whether a job has something for which other tables are kept while it is in some states."""
+    extras = job.extras
+    return extras.unique_key is not None or extras.expires_at is not None or extras.group_key is not None
 
 
 def _body_differs(before: Job, after: Job) -> bool:

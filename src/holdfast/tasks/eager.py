@@ -6,20 +6,22 @@ A payload and a result go through JSON, middleware is around them, and what foll
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 
-from holdfast.client.types import NewJob, Receipt
+from holdfast.client.batch_types import BatchMade
+from holdfast.client.types import Durability, NewJob, Receipt
 from holdfast.tasks.attempt import Attempt
 from holdfast.tasks.task import not_held
 
 if TYPE_CHECKING:
     from holdfast.tasks.tasks import Tasks
 
+T = TypeVar("T")
 Finish = Callable[[Any], Awaitable[Any]]
 
 
@@ -30,6 +32,7 @@ class Eager:
         self.jobs: list[NewJob] = []
         self._tasks = tasks
         self._results: dict[int, Any] = {}
+        self._batches = 0
 
     def enqueue(self, queue: str, payload: Any, **given: Any) -> Receipt:
         """Run a job; raises what its task raises."""
@@ -38,6 +41,18 @@ class Eager:
     def enqueue_many(self, jobs: Iterable[NewJob], **_: Any) -> list[Receipt]:
         """Run jobs, one after the other."""
         return [_driven(self.run(job, _in_a_thread)) for job in jobs]
+
+    def make_batch(self, jobs: Iterable[NewJob], **given: Any) -> BatchMade:
+        """Run jobs, and what follows them; a failure is raised."""
+        return _driven(self.run_batch(jobs, given, _in_a_thread))
+
+    async def run_batch(self, jobs: Iterable[NewJob], given: Mapping[str, Any], finish: Finish) -> BatchMade:
+        """Run jobs, and what follows when all are done."""
+        made = [(await self.run(job, finish)).id for job in jobs]
+        for job in closing_of({**given, "on_failure": None}):
+            await self.run(job, finish)
+        self._batches += 1
+        return BatchMade(id=self._batches, jobs=made, durability=Durability(level="memory"))
 
     def result(self, job_id: int, _: float | None = None) -> Any:
         """What a job has returned."""
@@ -73,6 +88,10 @@ class AsyncEager:
         """Run jobs, one after the other."""
         return [await self._eager.run(job, finished) for job in jobs]
 
+    async def make_batch(self, jobs: Iterable[NewJob], **given: Any) -> BatchMade:
+        """Run jobs, and what follows them; a failure is raised."""
+        return await self._eager.run_batch(jobs, given, finished)
+
     async def result(self, job_id: int, _: float | None = None) -> Any:
         """What a job has returned."""
         return self._eager.result(job_id)
@@ -97,11 +116,16 @@ async def _in_a_thread(result: Any) -> Any:
         return pool.submit(contextvars.copy_context().run, asyncio.run, result).result()
 
 
-def _driven(run: Coroutine[Any, Any, Receipt]) -> Receipt:
+def closing_of(given: Mapping[str, Any]) -> list[NewJob]:
+    """The closing jobs of a batch."""
+    return [given[name] for name in ("on_success", "on_failure", "on_finish") if given.get(name) is not None]
+
+
+def _driven(run: Coroutine[Any, Any, T]) -> T:
     """What a coroutine returns that never gives way."""
     try:
         run.send(None)
     except StopIteration as done:
-        receipt: Receipt = done.value
-        return receipt
+        returned: T = done.value
+        return returned
     raise AssertionError("nothing is waited for but by a thread")

@@ -2,12 +2,13 @@
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from ssl import SSLContext
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from holdfast.client.aio.client import AsyncClient
+from holdfast.client.batch_types import BatchMade
 from holdfast.client.sync.client import Client
 from holdfast.client.tls import Path
 from holdfast.client.types import NewJob
@@ -15,7 +16,7 @@ from holdfast.client.worker import HeldJob
 from holdfast.tasks import options
 from holdfast.tasks.batches import BatchTask
 from holdfast.tasks.decorator import Decorator
-from holdfast.tasks.eager import AsyncEager, Eager, finished
+from holdfast.tasks.eager import AsyncEager, Eager, closing_of, finished
 from holdfast.tasks.options import Duration, TaskOptions
 from holdfast.tasks.schedules import Schedules, When
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
@@ -36,6 +37,17 @@ class Connection(TypedDict, total=False):
     client_cert: Path | None
     client_key: Path | None
     context: SSLContext | None
+
+
+class BatchOptions(TypedDict, total=False):
+    """As `Client.make_batch` has them; jobs are those of `task.job(…)`."""
+
+    name: str
+    closed: bool
+    on_success: NewJob | None
+    on_finish: NewJob | None
+    on_failure: NewJob | None
+    idempotency_key: str | None
 
 
 class Tasks:
@@ -203,6 +215,21 @@ class Tasks:
             self._clients.setdefault(place, kind(self.url, deadline_s=self._deadline_s, **self.connection))
         found: C = self._clients[place]
         return found
+
+    def batch(self, jobs: Iterable[NewJob], **given: Unpack[BatchOptions]) -> BatchMade:
+        """Enqueue calls, `tasks.batch((send.job(n) for n in range(3)), on_success=report.job("2026-12"))`, and when all have ended another.
+
+        `on_success`: all are concluded; `on_failure`: not all are; `on_finish`: either. Not `closed`: more may join by `send.options(batch=made.id)`.
+        """
+        listed = list(jobs)
+        with self.enqueueing(*listed, *closing_of(given)):
+            return self.client.make_batch(listed, **given)
+
+    async def abatch(self, jobs: Iterable[NewJob], **given: Unpack[BatchOptions]) -> BatchMade:
+        """The same in a coroutine."""
+        listed = list(jobs)
+        with self.enqueueing(*listed, *closing_of(given)):
+            return await self.aclient.make_batch(listed, **given)
 
     # ---------------------------------------------------------------------------------------------------- workers
 

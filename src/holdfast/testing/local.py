@@ -10,16 +10,12 @@ import contextlib
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import uvloop
 
 from holdfast.client import Client
-from holdfast.client.worker import Worker
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
@@ -27,17 +23,14 @@ from holdfast.engine.engine import Engine
 from holdfast.server import application, http_server
 from holdfast.sockets import BACKLOG
 from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.testing.server import CALL_S, TestServer
 
 T = TypeVar("T")
 _START_S = 30.0
-_SETTLE_S = 60.0
 
 
-class LocalServer:
-    """A server with an empty store. `url` is its base URL, `client` a `Client` for it. Settings are those of `holdfast serve`.
-
-    Its clock begins at the present and stands still: jobs become due when `advance` is called, and no sooner.
-    """
+class LocalServer(TestServer):
+    """A test's server in a thread of the test's own process. Settings are those of `holdfast serve`."""
 
     def __init__(self, **settings: Any) -> None:
         self._config = Config(**{"store": "memory", "dialects": (), "drain_s": 5, **settings})
@@ -47,7 +40,7 @@ class LocalServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._listener.setblocking(False)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.client = Client(self.url, token="", deadline_s=_SETTLE_S)
+        self.client = Client(self.url, token="", deadline_s=CALL_S)
         self._thread = threading.Thread(target=self._run, name="holdfast-server", daemon=True)
 
     def start(self) -> Self:
@@ -63,49 +56,15 @@ class LocalServer:
         self._loop.call_soon_threadsafe(self._end)
         self._thread.join(_START_S)
 
-    def __enter__(self) -> Self:
-        return self.start()
+    def _now_ms(self) -> int:
+        return self._clock.now()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    @property
-    def now(self) -> datetime:
-        """The current time of the server's clock."""
-        return datetime.fromtimestamp(self._clock.now() / 1_000, UTC)
-
-    def advance(self, by: timedelta | float) -> None:
-        """Set the clock forward, by a `timedelta` or by seconds. When this returns, everything due has happened: scheduled jobs are ready,
-        leases have ended, schedules have fired.
-        """
-        seconds = by.total_seconds() if isinstance(by, timedelta) else by
-        self._clock.advance(round(seconds * 1_000))
+    def _advance(self, ms: int) -> None:
+        self._clock.advance(ms)
         self._do(self._backend.pass_time())
 
-    def drain(self, worker: Worker) -> Counter[str]:
-        """Run the ready jobs with the worker, and the jobs that they enqueue; returns how many were `concluded`, `failed`, `released`, ….
-
-        What is scheduled, such as another try of what failed, stays until the clock is moved. It runs in a thread with an event loop of its own;
-        in a test that is itself a coroutine, `await worker.drain(holdfast.url)` runs the handlers in the test's loop.
-        """
-        done: list[Counter[str]] = []
-        failed: list[BaseException] = []
-
-        def drain() -> None:
-            try:
-                done.append(asyncio.run(worker.drain(self.url)))
-            except BaseException as error:  # noqa: BLE001  (it is raised again, in the thread of the test)
-                failed.append(error)
-
-        thread = threading.Thread(target=drain, name="holdfast-drain")
-        thread.start()
-        thread.join()
-        if failed:
-            raise failed[0]
-        return done[0]
-
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_SETTLE_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_S)
 
     def _run(self) -> None:
         try:

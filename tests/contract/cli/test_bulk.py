@@ -46,6 +46,43 @@ def test_filters_name_the_jobs_a_dry_run_shows_them_and_only_they_are_changed(ho
     assert "done, 2 of 2 jobs" in done.stderr
 
 
+def test_a_group_of_failures_is_listed_and_taken_exactly(holdfast, witness, queue, dead):
+    key = {group.error: group.key for group in witness.failures(queue).groups}["timeout"]
+    shown = holdfast("failures", "--group", key)
+    assert str(dead[0]) in shown.stdout
+    assert "timeout" in shown.stdout
+    told = holdfast("job", "retry", "--group", key, "--dry-run")
+    assert (told.returncode, told.stdout.split()) == (0, [str(dead[0]), "timeout"])
+    assert holdfast("job", "retry", "--group", key, "--queue", queue, "--yes").returncode == 2
+    done = holdfast("job", "retry", "--group", key, "--yes")
+    assert (done.returncode, states(witness, dead)) == (0, ["ready", "dead", "dead"])
+    assert holdfast("job", "retry", "--group", key, "--yes").returncode in (0, 4)
+    assert holdfast("job", "delete", "--group", "no-such-key", "--yes").returncode == 4
+
+
+def test_an_operation_is_started_once_by_its_key_and_about_what_is_older(holdfast, witness, queue, dead):
+    words = (
+        "operation",
+        "start",
+        "retry",
+        "--queue",
+        queue,
+        "--older",
+        "0s",
+        "--yes",
+        "--wait",
+        "--idempotency-key",
+        f"{queue}-1",
+    )
+    first, again = holdfast(*words), holdfast(*words)
+    assert (first.returncode, again.returncode) == (0, 1), again.stderr
+    assert "idempotency_mismatch" in again.stderr, "another moment is another request"
+    assert states(witness, dead) == ["ready"] * 3
+    words = ("operation", "start", "retry", "--queue", queue, "--yes", "--idempotency-key", f"{queue}-2")
+    assert holdfast(*words).stdout == holdfast(*words).stdout
+    assert holdfast("operation", "start", "retry", "--queue", queue, "--older", "1h", "--dry-run").stdout.strip() == "0"
+
+
 def test_an_error_is_looked_for_in_the_last_one_and_in_nothing_else(holdfast, witness, queue, dead):
     other = witness.enqueue(queue, "boom", type="c").id
     (job,) = witness.lease(queue)

@@ -14,7 +14,22 @@ from holdfast import __version__
 from holdfast.cli.entry import SERVER, main
 from holdfast.config import Config
 
-COMMANDS = ("serve", "config", "check", "backup", "restore", "export", "import", "doctor", "move", "upgrade")
+COMMANDS = (
+    "serve",
+    "config",
+    "init",
+    "check",
+    "backup",
+    "restore",
+    "export",
+    "import",
+    "dev",
+    "doctor",
+    "init",
+    "move",
+    "test-server",
+    "upgrade",
+)
 
 
 @pytest.fixture(autouse=True)

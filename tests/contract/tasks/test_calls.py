@@ -16,6 +16,7 @@ from holdfast import NewJob
 from holdfast.client import Charge
 from holdfast.errors import NotUnique
 from holdfast.tasks import InvalidArguments, Job, NotConcluded, Retry, Tasks
+from tests.system.whole.servers import until
 
 Level = Annotated[int, msgspec.Meta(le=10)]
 
@@ -301,6 +302,40 @@ def test_calls_have_deadlines_and_are_members_of_batches(tasks, witness):
     joined = send.options(batch=made.id).enqueue(4)
     assert {witness.job(number).batch for number in (*made.jobs, joined.id)} == {made.id}
     assert witness.batch_status(made.id).total == 4
+
+
+def test_a_batch_of_calls_is_followed_by_another(tasks, working, witness, loop):
+    seen = []
+
+    @tasks.around_enqueue
+    def tell(job):
+        job.meta["tenant"] = "seven"
+        yield
+
+    @tasks.task(max_attempts=1)
+    def send(user_id: int) -> int:
+        if user_id < 0:
+            raise LookupError
+        return user_id
+
+    @tasks.task
+    def report(job: Job, word: str) -> None:
+        seen.append((word, job.job.meta["tenant"]))
+
+    with working(tasks):
+        good = tasks.batch((send.job(n) for n in range(3)), on_success=report.job("good"), on_failure=report.job("never"))
+        bad = loop.run(tasks.abatch([send.job(-1)], name="bad", on_failure=report.job("bad"), on_finish=report.job("over")))
+        until(lambda: len(seen) == 3, "they are closed")
+        assert [send.handle(number).result(5) for number in good.jobs] == [0, 1, 2]
+        assert (witness.batch_status(bad.id).name, witness.batch_status(bad.id).dead) == ("bad", 1)
+    assert sorted(seen) == [("bad", "seven"), ("good", "seven"), ("over", "seven")]
+    with tasks.eager() as jobs:
+        made = tasks.batch([send.job(1)], on_success=report.job("eager"))
+        loop.run(tasks.abatch([send.job(2)], on_finish=report.job("eager")))
+        assert send.handle(made.jobs[0]).result() == 1
+        with pytest.raises(LookupError):
+            tasks.batch([send.job(-1)], on_finish=report.job("no"))
+    assert [job.type for job in jobs] == ["send", "report", "send", "report", "send"]
 
 
 def test_many_calls_are_put_together(tasks, witness, loop):

@@ -62,6 +62,25 @@ def test_the_lease_of_a_task_is_that_of_its_jobs(tasks, working):
         assert 500_000 < how_long.enqueue().result(20) <= 600_000
 
 
+def test_the_lease_of_a_task_leaves_those_of_others_at_a_minute(tasks, working, witness):
+    begun, go = threading.Event(), threading.Event()
+
+    @tasks.task(lease=600)
+    def other() -> None: ...
+
+    @tasks.task
+    def work() -> None:
+        begun.set()
+        go.wait(20)
+
+    with working(tasks):
+        handle = work.enqueue()
+        assert begun.wait(20)
+        until(lambda: witness.job(handle.id).lease_ms_left <= 60_000, "the lease is that of a worker")
+        assert witness.job(handle.id).lease_ms_left > 20_000
+        go.set()
+
+
 def test_a_worker_makes_the_schedules_of_its_tasks(holdfast):
     tasks = Tasks()
 
@@ -307,11 +326,11 @@ from holdfast.tasks import Tasks
 
 tasks = Tasks()
 
-@tasks.task(queue="cli", lease=1)
+@tasks.task(queue="cli")
 def pid() -> int:
     return os.getpid()
 
-@tasks.task(queue="cli", lease=1)
+@tasks.task(queue="kills", lease=1)
 async def kill() -> None:
     os.kill(os.getpid(), 9)
 """
@@ -345,7 +364,7 @@ def test_the_command_line_runs_the_tasks_of_a_module(program, witness, server, m
 
 
 def test_several_processes_run_them_one_that_dies_is_replaced_and_all_end_with_the_first(program, witness):
-    worker = program("app", "--processes", "2", "--concurrency", "1")
+    worker = program("app", "--processes", "2", "--concurrency", "1", "--queues", "cli")
     killed = witness.result(witness.enqueue("cli", {}, type="pid").id, 60)
     os.kill(killed, signal.SIGKILL)
     until(lambda: len(of_queue(witness, "cli") - {killed}) == 2, "there are two again")
@@ -358,12 +377,12 @@ def test_several_processes_run_them_one_that_dies_is_replaced_and_all_end_with_t
 
 def test_a_job_that_kills_its_processes_is_quarantined(program, witness):
     """The lease of a process that was killed ends without it, which counts as a crash."""
-    witness.set_queue("cli", max_crashes=2)
-    worker = program("app", "--processes", "1", "--reload", "--queues", "cli")
-    job = witness.enqueue("cli", type="kill", lease_ms=1_000).id
+    witness.set_queue("kills", max_crashes=2)
+    worker = program("app", "--processes", "1", "--reload", "--queues", "kills")
+    job = witness.enqueue("kills", type="kill", lease_ms=1_000).id
     ended = witness.wait(job, 60)
     assert (ended.state, ended.reason, ended.crashes, ended.failures) == ("dead", "crashed", 2, 0)
-    assert isinstance(witness.result(witness.enqueue("cli", type="pid").id, 60), int)
+    assert isinstance(witness.result(witness.enqueue("kills", type="pid").id, 60), int)
     worker.send_signal(signal.SIGTERM)
     said, _ = worker.communicate(timeout=60)
     assert (worker.returncode, said.count("was killed by SIGKILL; another one is started")) == (0, 2), said

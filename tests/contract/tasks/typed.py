@@ -134,6 +134,7 @@ def right() -> None:
     assert_type(as_default.enqueue(), Enqueued[str])
     assert_type(injected_in_a_batch.enqueue(7), Enqueued[str])
     tasks.stub("other", queue="mail").enqueue(anything=1)
+    tasks.batch([send.job(7)], on_success=report.job("2026-12"), closed=False)
     accepts(send)
 
 
@@ -172,6 +173,7 @@ def wrong() -> None:
     without_default.enqueue(7)  # wrong
     injected_in_a_batch.enqueue("7")  # wrong
     insert.enqueue([Sent("a")])  # wrong
+    tasks.batch([send.job(7)], on_succes=report.job("2026-12"))  # wrong
     insert.enqueue(to="a")  # wrong
     insert(Sent("a"))  # wrong
     send("7")  # wrong

@@ -126,6 +126,10 @@ def test_the_environment_names_the_server_and_bounds_are_real(holdfast):
     assert (refused.value.queue, refused.value.capacity_jobs) == ("small", 1)
 
 
+def test_it_has_a_name_that_hides_nothing(holdfast_server, holdfast):
+    assert holdfast_server is holdfast
+
+
 def test_every_test_has_a_server_of_its_own(holdfast):
     assert list(holdfast.client.jobs()) == []
     with urllib.request.urlopen(holdfast.url + "/readyz") as answer:

@@ -29,6 +29,9 @@ def served(running: Running) -> tuple[set[str], str]:
 def with_a_job(running: Running) -> None:
     body = urllib.request.Request(f"{running.url}/v1/queues/q/jobs", b"{}", {"content-type": "application/json"})
     urllib.request.urlopen(body).close()
+    budget = urllib.request.Request(f"{running.url}/v1/budgets/b", b'{"limit": 5}', method="PUT")
+    budget.add_header("content-type", "application/json")
+    urllib.request.urlopen(budget).close()
 
 
 def asked(expression: str) -> set[str]:
@@ -91,7 +94,7 @@ def test_every_expression_of_dashboard_and_rules_is_promql():
     for file in rules:
         expressions += [rule["expr"] for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
     assert len(expressions) > 40
-    assert len(rules) == 4
+    assert len(rules) == 5
     for expression in expressions:
         assert parsed(expression) is not None
     for wrong in ("sum by (queue) (rate(holdfast_jobs))", "sum(a", "rate(a[1m]", "max by queue (a)"):

@@ -9,6 +9,7 @@ import pytest
 from cluster.postgres import server as postgres
 from tests.system.docs.examples import same_text
 from tests.system.docs.pages import blocks, read
+from tests.system.whole.servers import until
 
 PAGE = "docs/transactional-enqueue.md"
 
@@ -37,6 +38,7 @@ def test_the_examples_put_the_jobs_that_they_say(database, serve):
         elif block.language == "text" and not same_text(block.text, printed.getvalue().strip()):
             wrong.append(f"{PAGE}:{block.line}: printed was {printed.getvalue()!r}")
     assert not wrong
+    until(lambda: not database.value("SELECT count(*) FROM holdfast.inbox", database="holdfast"), "all is taken in")
     jobs = "SELECT convert_from(payload, 'UTF8')::jsonb ->> 'order', type, priority FROM holdfast.job ORDER BY id"
     assert database.sql(jobs, database="holdfast") == [("7", "confirmation", 10), ("8", "", 1024), ("9", "", 1024)]
     assert database.sql("SELECT id FROM public.orders ORDER BY id", database="holdfast") == [(7,), (8,), (9,)]

@@ -214,6 +214,25 @@ def test_a_queue_only_grows(serve):
         assert len(lease(client, "mail")) == 1
 
 
+def test_jobs_are_held_back(serve):
+    server = serve()
+    with server.client() as client:
+        client.put("/v1/budgets/smtp", json={"limit": 1})
+        assert client.post("/v1/budgets/smtp/block", json={"for_ms": 60_000}).status_code == 200
+        push(client, "mail", 1, budgets=[{"name": "smtp"}])
+        (looked,) = follow("Jobs are held back", server)
+        assert "smtp" in looked
+        assert "blocked" in looked
+
+
+def test_a_batch_does_not_end(serve):
+    server = serve()
+    with server.client() as client:
+        client.post("/v1/batches", json={"name": "never-closed", "jobs": [{"queue": "mail"}]})
+        (looked,) = follow("A batch does not end", server)
+        assert "never-closed" in looked
+
+
 def test_jobs_fail_and_die(serve):
     server = serve()
     with server.client() as client:

@@ -132,7 +132,7 @@ class Model(Batches, Budgets, Fair, Tubes, Routing):
                 done += 1
             except No as refusal:
                 if str(refusal) == "queue_full":
-                    waits = str(refusal)
+                    waits = "waits_for_room"
                     break
                 skipped += 1
         self.settle_batches()

@@ -223,4 +223,7 @@ class CommandMaker:
         return self.dice.choice((c.PauseQueue(name, pauses), c.PurgeQueue(name, states, 0, 1_000), by_type))
 
     def tick(self):
-        return self.dice.choice((ExpireLeases(1_000), PromoteDue(1_000), BuryOrphans(1_000), b.PutClosingJobs(1_000)))
+        ticks = [ExpireLeases(1_000), PromoteDue(1_000), b.PutClosingJobs(1_000)]
+        if not any(until > self.model.now for until in self.model.blocked.values()):
+            ticks.append(BuryOrphans(1_000))  # a job that waits for a budget comes to its own line first
+        return self.dice.choice(ticks)

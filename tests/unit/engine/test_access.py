@@ -29,6 +29,8 @@ from holdfast.limits import IN_FLIGHT_QUERIES
 from holdfast.messages.audit import RecordAudit
 from holdfast.messages.commands import AwaitJobs, ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob, ShortenLease
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
+from holdfast.messages.inbox import InboxState, TakeIn
+from holdfast.messages.job_batches import OldestJobBatch
 from holdfast.messages.key_commands import NoteKeyUse
 from holdfast.messages.operations import FindJobs
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
@@ -44,6 +46,8 @@ _OF_NOBODY = _OF_TIME | {
     FindJobs,  # an operation was permitted when it began, and has the scope of who began it
     AwaitJobs,  # a caller that waits for jobs has been permitted to lease them
     ShortenLease,
+    TakeIn,  # who enqueued it was permitted by the database
+    OldestJobBatch,  # for the metrics
 }
 
 
@@ -398,6 +402,7 @@ async def test_problems_of_the_store_are_shown_in_full_only_to_keys_that_see_all
     told = replace(
         found, schedules_aside=1, jobs_aside=2, jobs_why=["job 7 of s.a: why"], set_aside=["a row"], unreadable={"job": 1},
         audit={"done": 3}, job_batches={"made": 4}, held_queues=[HeldQueue("s.a", "psql"), HeldQueue("r.a", "psql")],
+        inbox=InboxState(1, 2, 3), taken_in={"refused": 4},
     )  # fmt: skip
 
     async def read(_):
@@ -414,6 +419,7 @@ async def test_problems_of_the_store_are_shown_in_full_only_to_keys_that_see_all
         "set_aside": [],
         "unreadable": {},
         "audit": {},
+        "taken_in": {},
     }
     assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], **nothing)
 

@@ -159,13 +159,13 @@ def test_schedules(column, schedule):
 OPERATIONS = {
     '{"do":"retry","filter":{},"states":["dead"],"began_at":1}': Operation(7, Do.RETRY, JobFilter(), (State.DEAD,), 1),
     (
-        '{"do":"move","filter":{"queue":"q","state":"ready","type":"t","tag":"a","text":"x","meta":[["k","v"]],"before":2,"error":"e","text_up_to":3,'
+        '{"do":"move","filter":{"queue":"q","state":"ready","type":"t","tag":"a","text":"x","meta":[["k","v"]],"before":2,"error":"e","batch":16,"text_up_to":3,'
         '"jobs":[4]},"states":["ready"],"began_at":5,"to":"p","per_s":0.5,"limit":6,"scope":{"names":["q"],"prefixes":["r."]},"key":"key-1",'
         '"actor":{"name":"n","address":"a","door":"d"},"total":8,"at_least":true,"cursor":9,"done":10,"skipped":[{"reason":"r","count":11,"jobs":[12]}],'
-        '"waits":"w","waits_why":"y","next_us":13,"worker":"o","claimed_until":14,"reason":"z"}'
+        '"waits":"w","waits_why":"y","waited":15,"next_us":13,"worker":"o","claimed_until":14,"reason":"z"}'
     ): Operation(
-        7, Do.MOVE, JobFilter("q", State.READY, "t", "a", "x", (("k", "v"),), 2, "e", 3, (4,)), (State.READY,), 5, Doing.RUNNING, "p", 0.5, 6,
-        Scope(("q",), ("r.",)), "key-1", Actor("n", "a", "d"), 8, True, 9, 10, (Skipped("r", 11, (12,)),), "w", "y", 13, "o", 14, None, "z",
+        7, Do.MOVE, JobFilter("q", State.READY, "t", "a", "x", (("k", "v"),), 2, "e", 16, 3, (4,)), (State.READY,), 5, Doing.RUNNING, "p", 0.5, 6,
+        Scope(("q",), ("r.",)), "key-1", Actor("n", "a", "d"), 8, True, 9, 10, (Skipped("r", 11, (12,)),), "w", "y", 15, 13, "o", 14, None, "z",
     ),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.bodies import chunks, event_body, job_body, raw_query
 from holdfast.client.retry import LONG_DEADLINE_S, jobs_path, new_key, path
-from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Published, PutOptions, Receipt
+from holdfast.client.types import Enqueued, EnqueuedMany, NewJob, Published, PublishOptions, PutOptions, Receipt
 from holdfast.errors import HoldfastError
 
 
@@ -71,7 +71,7 @@ class Producer(AsyncCaller):
         scope: str = "any",
         require_interest: bool = False,
         idempotency_key: str | None = None,
-        **options: Unpack[JobOptions],
+        **options: Unpack[PublishOptions],
     ) -> Published:
         """Enqueue one copy of an event to each subscribed queue, all or none. `scope="all"`: one for each registered worker of these queues."""
         body = event_body(data, scope, require_interest, options)

@@ -9,24 +9,29 @@ from typing import Any
 
 from msgspec import UNSET
 
-from holdfast.client.failures import Failures
+from holdfast.client.failures import FailureMembers, Failures
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import Enqueued, Job, JobPage, Why
+from holdfast.client.types import Enqueued, Job, JobPage, Receipt, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
 
 
 class Jobs(Caller):
-    """`job`, `jobs`, `wait`, `result`, `why`, `failures`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
+    """`job`, `jobs`, `receipts`, `wait`, `result`, `why`, `failures`, `failure_group`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
     `delete`.
     """
 
     def job(self, job_id: int) -> Job:
         """One job with its result, progress and errors. Raises `JobNotFound`."""
         return self._get(Job, path("/v1/jobs/{}", job_id))
+
+    def receipts(self, idempotency_key: str, *, queue: str | None = None) -> list[Receipt]:
+        """The jobs that were enqueued under this key, as they were; with `queue`, only by that queue's own route."""
+        where = path("/v1/receipts", idempotency_key=idempotency_key, queue=queue)
+        return (self._get(dict[str, list[Receipt]], where))["jobs"]
 
     def jobs(
         self,
@@ -119,6 +124,10 @@ class Jobs(Caller):
     def failures(self, queue: str | None = None, *, limit: int | None = None) -> Failures:
         """The newest failures of all queues, or of one: those that are alike together, those with the most dead jobs first."""
         return self._get(Failures, path("/v1/failures", queue=queue, limit=limit), deadline_s=LONG_DEADLINE_S)
+
+    def failure_group(self, key: str) -> FailureMembers:
+        """Failures that are alike, with their dead jobs: by their ids an operation is about these and no others."""
+        return self._get(FailureMembers, path("/v1/failures/{}", key), deadline_s=LONG_DEADLINE_S)
 
     def retry(self, job_id: int, *, expires_in_ms: int | None = None, expires_at: datetime | None = None) -> Job:
         """Run a dead or expired job again, with its attempts reset. It keeps a deadline that is still to come, unless another is given."""

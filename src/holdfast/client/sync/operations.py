@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from holdfast.client.contents import encode
 from holdfast.client.operations import Operation, OperationPage
 from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
@@ -30,11 +31,11 @@ class Operations(Caller):
         limit: int | None = None,
         dry_run: bool = False,
         before: datetime | None = None,
+        idempotency_key: str | None = None,
         **filters: Any,
     ) -> Operation:
         """Have the server `retry`, `cancel`, `delete`, `promote`, `move` (`to` a queue) or `release` the `jobs` named, or all that match the filters: those of
-        `jobs()`, such as `queue`, `state`, `type`, `meta`, and `before`, `error`. `per_s`: so many a second. With `dry_run` they are only counted. A call
-        whose answer is lost is not repeated: it raises `OutcomeUnknown`, and `operations` shows whether it began.
+        `jobs()`, such as `queue`, `state`, `type`, `meta`, and `before`, `error`. `per_s`: so many a second. With `dry_run` they are only counted.
         """
         given: dict[str, Any] = {"do": do, "dry_run": dry_run, "to": to, "per_s": per_s, "limit": limit}
         body = {name: value for name, value in given.items() if value is not None}
@@ -43,7 +44,9 @@ class Operations(Caller):
         if jobs is None or filters or before is not None:
             wanted = filters | {"before": None if before is None else before.isoformat()}
             body["filter"] = {name: value for name, value in wanted.items() if value not in (None, {})}
-        return self._post(Operation, "/v1/operations", body, repeatable=dry_run, deadline_s=LONG_DEADLINE_S)
+        if dry_run:
+            return self._post(Operation, "/v1/operations", body, repeatable=True, deadline_s=LONG_DEADLINE_S)
+        return self._create(Operation, "/v1/operations", encode(body), idempotency_key, deadline_s=LONG_DEADLINE_S)
 
     def operations(self, *, page: int = 200) -> Iterator[Operation]:
         """All operations, the newest first, page after page."""

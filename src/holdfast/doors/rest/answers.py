@@ -49,6 +49,12 @@ class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
     duplicate: bool | UnsetType = UNSET
 
 
+class ReceiptsOut(msgspec.Struct):
+    """Jobs as they were when they were enqueued."""
+
+    jobs: list[ReceiptOut]
+
+
 class BulkOut(msgspec.Struct, kw_only=True):
     """The answer to a bulk enqueue, in the order of the request."""
 
@@ -186,6 +192,7 @@ class ErrorOut(msgspec.Struct):
     worker: str
     kind: str
     reason: str
+    leased_at: Instant | UnsetType = UNSET
     error: RaisedOut | UnsetType = UNSET
 
 
@@ -406,9 +413,8 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
-    fair_keys: (
-        Annotated[int, Meta(description="Fair keys with jobs that wait, at each priority; of a fair queue.")] | UnsetType
-    ) = UNSET
+    paused_types: tuple[str, ...] | UnsetType = UNSET
+    fair_keys: Annotated[int, Meta(description="Fair keys with jobs that wait, of a fair queue.")] | UnsetType = UNSET
 
 
 class ReplicationOut(msgspec.Struct):
@@ -439,8 +445,18 @@ class StoreOut(msgspec.Struct):
     replication: ReplicationOut | None = None
 
 
+class InboxOut(msgspec.Struct):
+    """What applications enqueued by SQL and no node has taken in yet, as of about a second ago: how many jobs, how many bytes, and how long the first
+    of them has waited.
+    """
+
+    rows: int
+    bytes: int
+    oldest_ms: int
+
+
 class StatsOut(msgspec.Struct):
-    """All numbers, by queue and in all. `queue_count` is how many queues there are: `queues` may be fewer."""
+    """All numbers, by queue and in all. `queue_count` is how many queues there are: `queues` may be fewer. `inbox` is null without a database."""
 
     version: str
     uptime_ms: int
@@ -452,6 +468,7 @@ class StatsOut(msgspec.Struct):
     queues: list[QueueStatsOut]
     store: StoreOut
     budgets: list[BudgetStatsOut] = []
+    inbox: InboxOut | None = None
 
 
 class HealthOut(msgspec.Struct):

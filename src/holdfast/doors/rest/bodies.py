@@ -141,6 +141,8 @@ def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
         field = ".".join(filter(None, (place, name)))
         if kind is not None and "unknown" in named.group() and (near := duplicate_keys.nearest(kind, place, name)):
             detail += f" Did you mean `{near}`?"
+        if not place and (hint := getattr(kind, "hints", {}).get(name)):
+            detail += f" {hint}"
     return InvalidRequest(detail, field=field)
 
 
@@ -263,7 +265,10 @@ def trace(jobs: list[NewJob], headers: dict[bytes, bytes]) -> None:
 
 def event_job(given: PublishIn) -> NewJob:
     """An event as the job whose copies are enqueued."""
-    return _new(NO_QUEUE, raw("data", given.data) or b"null", None, given)
+    event = _new(NO_QUEUE, raw("data", given.data) or b"null", None, given)
+    if given.batch is not None:
+        event.extras = msgspec.structs.replace(event.extras, batch=given.batch)
+    return event
 
 
 def scheduled_job(given: ScheduleIn) -> NewJob:
@@ -315,6 +320,11 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     return _conflicting(_new(queue, body, content_type or "application/octet-stream", given), given)
+
+
+def optioned(queue: str, payload: bytes, content_type: str | None, given: PutOptions) -> NewJob:
+    """A job with its payload as it is stored, and its options."""
+    return _conflicting(_new(queue, payload, content_type, given), given)
 
 
 def _tags(text: str) -> list[str]:

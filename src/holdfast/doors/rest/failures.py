@@ -1,7 +1,9 @@
 """The newest failures, those that are alike together."""
 
+from typing import Annotated, Any
+
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from holdfast import limits
 from holdfast.doors.rest import replies
@@ -9,13 +11,14 @@ from holdfast.doors.rest.parameters import Limit, Queue
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import Id, Instant, QueueName
 from holdfast.engine import checks
-from holdfast.engine.failure_groups import Group, groups
+from holdfast.engine.failure_groups import Group, groups, line_of
+from holdfast.errors import NotFound
 from holdfast.http.route import Route, get
 
 
 class FailureGroupOut(msgspec.Struct, kw_only=True):
-    """Jobs that failed alike: with the same class of error at the same `place`, where their workers told these, else with the same `error` but for
-    what differs from job to job. `dead` jobs, those that `wait` to be tried again, those that `recovered`; `example` is the latest.
+    """Jobs that failed alike: with the same `error`, but for what differs from job to job, and the same class and `place` where their workers told
+    these. `dead` jobs, those that `wait` to be tried again, those that `recovered`; `example` is the latest.
     """
 
     key: str
@@ -23,6 +26,7 @@ class FailureGroupOut(msgspec.Struct, kw_only=True):
     type: str
     kind: str
     error: str
+    error_class: str | UnsetType = UNSET
     place: str | UnsetType = UNSET
     dead: int
     waiting: int
@@ -31,6 +35,22 @@ class FailureGroupOut(msgspec.Struct, kw_only=True):
     first_at: Instant
     last_at: Instant
     example: Id
+
+
+class FailedOut(msgspec.Struct):
+    """A dead job of a group, with its latest error in a line."""
+
+    id: Id
+    error: str
+    worker: str
+    attempt: int
+    at: Instant
+
+
+class FailureMembersOut(FailureGroupOut, kw_only=True):
+    """A group with its dead jobs, the newest first."""
+
+    jobs: list[FailedOut]
 
 
 class FailuresOut(msgspec.Struct):
@@ -49,22 +69,42 @@ async def list_failures(state: AppState, queue: Queue | None = None, limit: Limi
     return FailuresOut([_group_out(group) for group in groups(found.jobs)[:limit]], len(found.jobs), found.whole)
 
 
+@get("/v1/failures/{group}", tags=["jobs"], summary="Recent failures that are alike, with their dead jobs")
+async def get_failures(
+    state: AppState, group: Annotated[str, Meta(description="The group's key.", max_length=100)]
+) -> FailureMembersOut:
+    """What is done to these jobs by their ids is done to no others."""
+    found = await state.engine.reading.failures()
+    for one in groups(found.jobs):
+        if one.key == group:
+            jobs = [
+                FailedOut(job.id, line_of(job.reason), job.worker, job.attempt, replies.instant(job.at)) for job in one.dead
+            ]
+            return FailureMembersOut(**_fields(one), jobs=jobs)
+    raise NotFound(f"No failures with this error among the newest {limits.FAILURES_SCANNED}.")
+
+
+def _fields(group: Group) -> dict[str, Any]:
+    return {
+        "key": group.key,
+        "queue": group.queue,
+        "type": group.type,
+        "kind": group.kind,
+        "error": group.error,
+        "error_class": group.error_class or UNSET,
+        "place": group.place or UNSET,
+        "dead": len(group.dead),
+        "waiting": group.waiting,
+        "recovered": group.recovered,
+        "workers": len(group.workers),
+        "first_at": replies.instant(group.first_at),
+        "last_at": replies.instant(group.last_at),
+        "example": group.example.id if group.example is not None else 0,
+    }
+
+
 def _group_out(group: Group) -> FailureGroupOut:
-    return FailureGroupOut(
-        key=group.key,
-        queue=group.queue,
-        type=group.type,
-        kind=group.kind,
-        error=group.error,
-        place=group.place or UNSET,
-        dead=len(group.dead),
-        waiting=group.waiting,
-        recovered=group.recovered,
-        workers=len(group.workers),
-        first_at=replies.instant(group.first_at),
-        last_at=replies.instant(group.last_at),
-        example=group.example.id if group.example is not None else 0,
-    )
+    return FailureGroupOut(**_fields(group))
 
 
-ROUTES: list[Route] = [list_failures]
+ROUTES: list[Route] = [list_failures, get_failures]

@@ -3,7 +3,8 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from holdfast.doors.rest.types import FilterIn, Id, Instant, QueueName
+from holdfast.doors.rest.operation_types import FilterIn
+from holdfast.doors.rest.types import Id, Instant, QueueName
 from holdfast.job.job import State
 from holdfast.job.operation import Do, Doing
 
@@ -17,10 +18,11 @@ class SkippedOut(msgspec.Struct):
 
 
 class WaitsOut(msgspec.Struct):
-    """Why an operation can't go on just now, such as `queue_full`."""
+    """Why an operation can't go on just now, such as `waits_for_room` in the queue that it moves to, and when it tries again."""
 
     reason: str
     detail: str
+    next_at: Instant
 
 
 class OperationOut(msgspec.Struct, kw_only=True):
@@ -49,6 +51,7 @@ class OperationOut(msgspec.Struct, kw_only=True):
     reason: str | UnsetType = UNSET
     who: str | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class OperationsOut(msgspec.Struct):

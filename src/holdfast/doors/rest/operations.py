@@ -8,12 +8,13 @@ from msgspec import UNSET, Meta
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.operation_answers import OperationOut, OperationsOut, SkippedOut, WaitsOut
-from holdfast.doors.rest.parameters import Limit
+from holdfast.doors.rest.operation_types import FilterIn, OperationIn, RateIn
+from holdfast.doors.rest.parameters import KEY, Limit
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import FilterIn, OperationIn, RateIn
 from holdfast.engine.operations import states_of
 from holdfast.errors import breach
 from holdfast.http.reply import Reply
+from holdfast.http.request import Request
 from holdfast.http.route import Route, get, patch, post
 from holdfast.job.operation import JobFilter, Operation
 
@@ -26,9 +27,15 @@ OperationId = Annotated[int, Meta(description="The operation's number.", ge=1, l
     status=202,
     summary="Do one thing to many jobs: retry, cancel, delete, promote, move or release them",
     gives=OperationOut,
-    others={200: (OperationOut, "A dry run: what it would be about.")},
+    more=[KEY],
+    others={
+        200: (
+            OperationOut,
+            "A dry run: what it would be about; or the same idempotency key and body as before: that operation as it is now.",
+        )
+    },
 )
-async def start_operation(state: AppState, data: OperationIn) -> Reply:
+async def start_operation(request: Request, state: AppState, data: OperationIn) -> Reply:
     """The jobs are those that are there now and match; it goes on by itself, also after a restart. `dry_run` only counts them, with status 200."""
     wanted = _wanted(data)
     operations = state.engine.operations
@@ -38,9 +45,12 @@ async def start_operation(state: AppState, data: OperationIn) -> Reply:
         )  # what else is wrong is told first
         raise breach("filter", "or jobs must be given: {} is all jobs")
     if not data.dry_run:
-        begun = await operations.start(data.do, wanted, data.to, data.per_s, data.limit)
+        key = bodies.idempotency("", request.headers.get(b"idempotency-key"), b"operation", request.body)
+        begun = await operations.start(data.do, wanted, data.to, data.per_s, data.limit, once=key)
         location = f"{state.root_path}/v1/operations/{begun.operation.id}"
-        return Reply(202, replies.encode(shown(begun.operation)), extra=((b"location", location.encode()),))
+        body = shown(begun.operation)
+        body.duplicate = begun.duplicate or UNSET
+        return Reply(200 if begun.duplicate else 202, replies.encode(body), extra=((b"location", location.encode()),))
     counts = await operations.preview(data.do, wanted, data.to, data.per_s, data.limit)
     return Reply(
         200,
@@ -115,7 +125,7 @@ def _wanted(data: OperationIn) -> JobFilter:
         return JobFilter()
     meta = tuple(given.meta.items())
     return JobFilter(
-        given.queue, given.state, given.type, given.tag, given.text, meta, bodies.millis(given.before), given.error
+        given.queue, given.state, given.type, given.tag, given.text, meta, bodies.millis(given.before), given.error, given.batch
     )
 
 
@@ -130,6 +140,7 @@ def _filter_out(wanted: JobFilter) -> FilterIn:
         meta=dict(wanted.meta),
         before=before,
         error=wanted.error,
+        batch=wanted.batch,
     )
 
 
@@ -150,7 +161,9 @@ def shown(operation: Operation) -> OperationOut:
         done=operation.done,
         skipped=[SkippedOut(skipped.reason, skipped.count, skipped.jobs) for skipped in operation.skipped],
         left=operation.left,
-        waits=WaitsOut(operation.waits, operation.waits_why) if operation.waits else UNSET,
+        waits=WaitsOut(operation.waits, operation.waits_why, replies.instant(operation.next_us // 1_000))
+        if operation.waits
+        else UNSET,
         began_at=replies.instant(operation.began_at),
         ended_at=UNSET if operation.ended_at is None else replies.instant(operation.ended_at),
         reason=operation.reason or UNSET,

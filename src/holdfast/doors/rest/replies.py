@@ -22,6 +22,7 @@ from holdfast.doors.rest.answers import (
     PutOut,
     QueueOut,
     RaisedOut,
+    ReceiptsOut,
     SettingsOut,
 )
 from holdfast.doors.rest.budget_answers import WaitOut
@@ -32,7 +33,7 @@ from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
 from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
-from holdfast.messages.views import Durability, JobDetail, JobFacts, QueueInfo
+from holdfast.messages.views import Durability, JobDetail, JobFacts, QueueInfo, ReceiptList
 
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
@@ -85,6 +86,11 @@ def receipt_out(receipt: Receipt, gone: bool | UnsetType = UNSET) -> PutOut:
         ready_at=instant(receipt.ready_at),
         gone=gone,
     )
+
+
+def receipts_found(found: ReceiptList) -> ReceiptsOut:
+    """Jobs that were enqueued before."""
+    return ReceiptsOut([receipt_out(each, True if each.id in found.gone else UNSET) for each in found.receipts])
 
 
 def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
@@ -257,7 +263,8 @@ def detail_out(detail: JobDetail) -> JobOut:
 def _error_out(error: JobError) -> ErrorOut:
     raised = error.raised
     told = UNSET if raised is None else RaisedOut(raised.kind, raised.message, raised.traceback, raised.place)
-    return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, told)
+    began = UNSET if error.leased_at is None else instant(error.leased_at)
+    return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, began, told)
 
 
 def counts_out(tally: Tally) -> CountsOut:

@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
+from holdfast.doors.rest.answers import HealthOut, InboxOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
 from holdfast.doors.rest.budget_answers import BudgetStatsOut
 from holdfast.doors.rest.state import AppState
 from holdfast.engine.engine import Engine
@@ -68,6 +68,7 @@ def stats_out(given: Stats, engine: Engine) -> StatsOut:
             store.reason,
             None if store.replication is None else ReplicationOut(*astuple(store.replication)),
         ),
+        inbox=None if store.inbox is None else InboxOut(*astuple(store.inbox)),
         budgets=[
             BudgetStatsOut(
                 name=info.budget.name,
@@ -93,6 +94,7 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
         capacity_jobs=queue.info.policy.capacity_jobs,
         capacity_bytes=queue.info.policy.capacity_bytes,
         oldest_ready_ms=queue.oldest_ready_ms,
+        paused_types=tuple(queue.info.paused_types) or UNSET,
         totals=queue.totals,
         rates={verb: round(rate, 3) for verb, rate in queue.rates.items()},
         fair_keys=UNSET if queue.fair_keys is None else queue.fair_keys,
@@ -110,7 +112,7 @@ async def stream(
     state: AppState,
     queue: Annotated[str | None, Meta(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,600}$")] = None,
 ) -> Reply:
-    """One `job` event for each change of a job; a `gap` event has the number of events that a slow reader has missed."""
+    """One `job` event for each change of a job, an `operation` or `batch` event for each of an operation or a batch of jobs; a `gap` event has the number of events that a slow reader has missed."""
     subscription = state.engine.subscribe(queue)
     return Reply(200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_events(state.engine, subscription))
 
@@ -137,8 +139,12 @@ def _text(heard: Heard) -> bytes:
     if heard.text is None:
         lines = []
         for event in heard.events:
-            shown = {"event": event.verb, "id": event.id, "queue": event.queue, "state": event.state}
-            lines.append(b"event: job\ndata: " + replies.encode({**shown, "at": replies.instant(event.at)}) + b"\n\n")
+            kind, dot, _ = event.verb.partition(".")
+            shown = {"event": event.verb, "id": event.id, "queue": event.queue}
+            if not dot:
+                shown["state"] = event.state
+            data = replies.encode({**shown, "at": replies.instant(event.at)})
+            lines.append(b"event: %b\ndata: %b\n\n" % (kind.encode() if dot else b"job", data))
         heard.text = b"".join(lines)
     return heard.text
 

@@ -110,6 +110,14 @@ async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.schedules.set(name, spec, bool(given["paused"]))
 
 
+async def _set_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.set(name, int(given["limit"]), given["per_ms"], given["burst"])
+
+
+async def _delete_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.delete(name, force=bool(given["force"]))
+
+
 async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
     return await engine.budgets.block(name, None, int(given["for_ms"]))
 
@@ -169,6 +177,14 @@ async def _delete_schedule(engine: Engine, name: str, _: Given) -> Any:
     return await engine.schedules.delete(name)
 
 
+async def _close_batch(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.batches.close(int(name))
+
+
+async def _cancel_batch(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.batches.cancel(int(name))
+
+
 ACTIONS: dict[str, Action] = {
     "queue.pause": Action(_pause, "Queue paused: workers get no jobs from it."),
     "queue.resume": Action(_pause, "Queue resumed."),
@@ -201,8 +217,12 @@ ACTIONS: dict[str, Action] = {
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "budget.set": Action(_set_budget, "Budget saved. It is in force, also for jobs that wait."),
+    "budget.delete": Action(_delete_budget, "Budget deleted."),
     "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
     "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
+    "batch.close": Action(_close_batch, "Batch closed: it takes no more jobs."),
+    "batch.cancel": Action(_cancel_batch, "Batch cancelled: what waited is cancelled, what runs is asked to stop."),
     "key.create": Action(_create_key, "Access key created."),
     "key.edit": Action(_edit_key, "Access key saved. It takes effect everywhere within 2 seconds."),
     "key.rotate": Action(_rotate_key, "Access key rotated."),
@@ -211,7 +231,7 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-_NEEDS = {"job.enqueue": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | dict.fromkeys(
+_NEEDS = {"job.enqueue": Ability.PRODUCE, "batch.close": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | dict.fromkeys(
     ("key.create", "key.edit", "key.rotate", "key.revoke"), Ability.ADMIN
 )
 """What an action needs that does not need `manage`."""

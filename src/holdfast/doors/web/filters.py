@@ -1,10 +1,14 @@
 """Which jobs are selected: a filter as in a URL, the same for the list, its counts and bulk actions."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast import limits
+from holdfast import limits, units
+from holdfast.doors.rest import bodies
+from holdfast.doors.web import formats
+from holdfast.doors.web.forms import whole
 from holdfast.engine import checks
 from holdfast.errors import breach
 from holdfast.job.job import State
@@ -35,6 +39,25 @@ def shown_meta(meta: Meta) -> str:
     return "\n".join(f"{name}={value}" for name, value in meta)
 
 
+def before_of(text: str) -> int | None:
+    """A moment in milliseconds, as it is typed: RFC 3339, or how long ago, such as `1h`. In an address it stands as the moment, so that a list that
+    is shared, and an action on it, are about the same jobs later on.
+    """
+    if not text:
+        return None
+    try:
+        return max(0, round(time.time() * 1_000) - units.duration_ms(text))
+    except ValueError:
+        return bodies.moment("before", text)
+
+
+def _number(text: str) -> int:
+    number = whole("batch", text)
+    if not 0 < number <= limits.ID_MAX:
+        raise breach("batch", "must be the number of a batch")
+    return number
+
+
 @dataclass(frozen=True)
 class Filter:
     """All that a listing can be narrowed by; None is any."""
@@ -45,6 +68,9 @@ class Filter:
     tag: str | None = None
     text: str | None = None
     meta: Meta = ()
+    error: str | None = None
+    before: int | None = None
+    batch: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Filter":
@@ -57,6 +83,9 @@ class Filter:
             checks.name_of_queue("queue", queue)
         text = given.get("text") or None
         checks.text("text", text, 1_000)
+        error = given.get("error") or None
+        checks.text("error", error, 1_000)
+        batch = given.get("batch") or None
         return cls(
             queue,
             State(state) if state else None,
@@ -64,6 +93,9 @@ class Filter:
             given.get("tag") or None,
             text,
             meta_of(given.get("meta", "")),
+            error,
+            before_of(given.get("before", "").strip()),
+            None if batch is None else _number(batch),
         )
 
     def query(self) -> dict[str, str]:
@@ -76,6 +108,9 @@ class Filter:
             "tag": self.tag,
             "text": self.text,
             "meta": shown_meta(self.meta),
+            "error": self.error,
+            "before": None if self.before is None else formats.iso(self.before),
+            "batch": None if self.batch is None else str(self.batch),
         }
         return {name: value for name, value in given.items() if value}
 
@@ -88,21 +123,38 @@ class Filter:
     def listing(self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0) -> ListJobs:
         """The question for a page of them."""
         return ListJobs(
-            limit, self.queue, state or self.state, self.type, self.tag, self.text, cursor, payload_up_to, TEXT_UP_TO, self.meta
+            limit,
+            self.queue,
+            state or self.state,
+            self.type,
+            self.tag,
+            self.text,
+            cursor,
+            payload_up_to,
+            TEXT_UP_TO,
+            self.meta,
+            self.before,
+            self.error,
+            self.batch,
         )
 
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
-        return CountJobs(self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO, self.meta)
+        return CountJobs(
+            self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO, self.meta, self.before, self.error, self.batch
+        )
 
     def jobs(self) -> JobFilter:
         """The same for an operation."""
-        return JobFilter(self.queue, self.state, self.type, self.tag, self.text, self.meta, text_up_to=TEXT_UP_TO)
+        return JobFilter(
+            self.queue, self.state, self.type, self.tag, self.text, self.meta, self.before, self.error, self.batch, TEXT_UP_TO
+        )
 
     @property
     def searches(self) -> bool:
         """Whether rows have to be checked one by one."""
-        return self.type is not None or self.tag is not None or self.text is not None or bool(self.meta)
+        narrows = (self.type, self.tag, self.text, self.error, self.before, self.batch)
+        return any(value is not None for value in narrows) or bool(self.meta)
 
     def words(self) -> list[tuple[str, str]]:
         """A description for people."""

@@ -1,11 +1,12 @@
 """The list of jobs: filters in the address, tabs with counts, rows to select, and bulk actions."""
 
 import asyncio
+import time
 from typing import Any
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import formats
-from holdfast.doors.web.bulk import WAYS
+from holdfast.doors.web.bulk import WAYS, latest_errors
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
 from holdfast.doors.web.layout import View, get
@@ -15,7 +16,9 @@ from holdfast.http.reply import Reply, redirect
 from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
-from holdfast.messages.views import JobCounts, JobDetail
+from holdfast.messages.views import JobCounts, JobDetail, JobPage
+
+_SEARCH_S = 1.5  # that a page may take to look for more
 
 
 @get("/web/jobs")
@@ -25,16 +28,18 @@ async def list_jobs(view: View) -> Reply:
     limit = min(max(1, whole("limit", view.query.get("limit") or "50")), LIMITS[-1])
     cursor = view.query.get("cursor") or None
     page, counts = await asyncio.gather(
-        view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO)),
+        _page(view, wanted, limit, cursor),
         view.engine.reading.counts(wanted.counting()),
     )
+    errors = await latest_errors(view, page.jobs)
     following = cursor_text(page.cursor)
     query = wanted.query() | ({"limit": str(limit)} if limit != 50 else {})
     values = {
         "filter": wanted,
         "query": query,
+        "others": {name: value for name, value in query.items() if name != "state"},
         "tabs": _tabs(wanted, counts),
-        "rows": [_row(detail) for detail in page.jobs],
+        "rows": [_row(detail, errors) for detail in page.jobs],
         "now": page.jobs[0].now if page.jobs else 0,
         "next": view.at("/jobs", **query, cursor=following) if following else "",
         "first": view.at("/jobs", **query) if cursor else "",
@@ -52,11 +57,27 @@ async def list_jobs(view: View) -> Reply:
     return view.page("jobs.html", _title(wanted), "jobs", values, curl)
 
 
+async def _page(view: View, wanted: Filter, limit: int, cursor: str | None) -> JobPage:
+    """A page that is full, or as far as is found in `_SEARCH_S`: a search looks at a bounded number of rows at a time, and goes on by itself."""
+    began = time.monotonic()
+    page = await view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO))
+    jobs = page.jobs
+    while page.cursor is not None and len(jobs) < limit and time.monotonic() - began < _SEARCH_S:
+        page = await view.engine.reading.jobs(wanted.listing(limit - len(jobs), page.cursor, payload_up_to=PAYLOAD_UP_TO))
+        jobs += page.jobs
+    return JobPage(jobs, page.cursor)
+
+
 def _title(wanted: Filter) -> str:
     return " ".join(
         filter(
             None,
-            (wanted.state.value.capitalize() if wanted.state else "All", "jobs", f"of {wanted.queue}" if wanted.queue else ""),
+            (
+                wanted.state.value.capitalize() if wanted.state else "All",
+                "jobs",
+                f"of {wanted.queue}" if wanted.queue else "",
+                f"of batch {wanted.batch}" if wanted.batch is not None else "",
+            ),
         )
     )
 
@@ -74,11 +95,12 @@ def _tabs(wanted: Filter, counts: JobCounts) -> list[tuple[str, str, bool]]:
     return tabs
 
 
-def _row(detail: JobDetail) -> dict[str, Any]:
+def _row(detail: JobDetail, errors: dict[int, str]) -> dict[str, Any]:
     job = detail.job
     return {
         "job": job,
         "type": detail.content.type,
+        "error": errors.get(job.id, ""),
         "excerpt": formats.excerpt(detail.content) if detail.content.payload else "",
         "moment": job.ended_at or (job.lease.leased_at if job.lease is not None else job.ready_at),
         "worker": (job.lease or job.ended_by).worker if job.lease is not None or job.ended_by is not None else "",  # type: ignore[union-attr]

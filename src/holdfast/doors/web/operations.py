@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from holdfast.doors.web import forms
+from holdfast.doors.web import formats, forms
 from holdfast.doors.web.filters import shown_meta
 from holdfast.doors.web.layout import View, get, post
 from holdfast.http.reply import Reply
@@ -24,7 +24,13 @@ _VERBS: dict[str, tuple[str, Callable[[forms.Form], dict[str, Any]]]] = {
 def told(wanted: JobFilter) -> list[tuple[str, str]]:
     """The filter as names and values."""
     given = {"queue": wanted.queue, "state": wanted.state, "type": wanted.type, "tag": wanted.tag, "text": wanted.text}
-    given |= {"error": wanted.error, "meta": shown_meta(wanted.meta)}
+    before = None if wanted.before is None else formats.iso(wanted.before)
+    given |= {
+        "error": wanted.error,
+        "meta": shown_meta(wanted.meta),
+        "before": before,
+        "batch": None if wanted.batch is None else str(wanted.batch),
+    }
     return [(name, str(value)) for name, value in given.items() if value]
 
 
@@ -50,7 +56,7 @@ async def show_operation(view: View, number: str) -> Reply:
         "operation": operation,
         "now": found.now,
         "told": told(operation.filter),
-        "list": view.at("/jobs", **{name: value for name, value in told(operation.filter) if name != "error"}),
+        "list": view.at("/jobs", **dict(told(operation.filter))),
     }
     command = view.curl("GET", f"/v1/operations/{operation.id}")
     return view.page("operation.html", f"Operation {operation.id}", "operations", values, command)

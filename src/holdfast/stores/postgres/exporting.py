@@ -1,5 +1,6 @@
 """A database that is exported, whether or not nodes serve it; see `stores/exporting.py`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ _SETTINGS = READER | {"application_name": "holdfast-export", "statement_timeout"
 _NUMBERS = (
     "SELECT coalesce(pg_sequence_last_value('job_id'::regclass), 0), coalesce(pg_sequence_last_value('fence'::regclass), 0)"
 )
+_LOOKS, _LOOK_S = 30, 0.1
 
 
 class PostgresExport:
@@ -34,6 +36,15 @@ class PostgresExport:
         """The last ids used."""
         job, fence = await self._db.fetchrow(_NUMBERS)
         return job, fence
+
+    async def not_taken_in(self, up_to: int) -> int:
+        """What a node does not take in within some seconds."""
+        for _ in range(_LOOKS):
+            left: int = await self._db.fetchval("SELECT count(*) FROM inbox WHERE job <= $1", up_to)
+            if not left:
+                break
+            await asyncio.sleep(_LOOK_S)
+        return left
 
 
 @asynccontextmanager

@@ -57,6 +57,15 @@ class JobBatchRows(Loader):
         """Batches that owe a closing job."""
         return [row[0] for row in await self._fetch("owing_job_batches", after, limit)]
 
+    async def unsettled_job_batches(self, before: int, limit: int) -> list[int]:
+        """Batches that are not finished or whose closing jobs wait."""
+        return [row[0] for row in await self._fetch("unsettled_job_batches", before, limit)]
+
+    async def count_members(self, job_batch: int) -> tuple[int, int, int, int]:
+        """Its members that are there, by what has become of them."""
+        ((pending, concluded, dead, cancelled),) = await self._fetch("count_members", job_batch)
+        return pending, concluded, dead, cancelled
+
     async def add_job_batches(self, made: Sequence[tuple[JobBatch, list[ClosingJob]]]) -> None:
         """Take note of new batches."""
         self._note("insert_job_batch", [rows.job_batch_row(one) for one, _ in made])

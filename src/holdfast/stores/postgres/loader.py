@@ -364,6 +364,10 @@ class Loader(Locks):
             found += await self._jobs(name, *values, limit - len(found))
         return found
 
+    async def lock_inbox(self, jobs: Sequence[int]) -> dict[int, bool]:
+        """Those that are in the inbox, locked; and whether there is no job of this id yet."""
+        return dict(await self._fetch("lock_inbox", list(jobs)))
+
     async def newest_only(self) -> bool:
         """Whether the schema refuses nodes of the release before."""
         oldest: int = await self._value("oldest_nodes")

@@ -51,6 +51,19 @@ async def check(url: str) -> list[str]:
         connection.terminate()
 
 
+async def waiting(url: str) -> int:
+    """How many jobs in the inbox no node has taken in yet. Raises `StoreUnavailable`."""
+    connection = await connect(url, _SETTINGS)
+    try:
+        count: int = await connection.fetchval("SELECT count(*) FROM inbox")
+    except (*GONE, asyncpg.PostgresError) as error:
+        raise StoreUnavailable(f"The database can't be checked: {described(error)}.") from error
+    else:
+        return count
+    finally:
+        connection.terminate()
+
+
 async def problems_of(connection: Any) -> list[str]:
     """The same, of what a connection sees in the transaction that it is in."""
     problems = await _unreadable(connection)

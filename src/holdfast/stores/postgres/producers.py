@@ -1,5 +1,5 @@
-"""Support for applications that enqueue by SQL: a node writes the current bounds for the SQL function, and polls for jobs
-enqueued that way.
+"""Support for applications that enqueue by SQL: a node writes the current bounds for the SQL functions, and polls for jobs
+that `holdfast.enqueue_exact` has put. Those of `holdfast.enqueue` are taken in by `inbox.py`.
 
 No notification announces such a job: a NOTIFY in the application's transaction would hold a server-wide lock until its commit,
 which waits for standbys. So nodes poll. A sequence counts the calls, uncommitted ones included: a node with waiting callers
@@ -8,9 +8,11 @@ callers as often.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from holdfast import limits
 from holdfast.job.queue import QueuePolicy
@@ -47,13 +49,20 @@ def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
         defaults.max_attempts,
         limits.SQL_HOLD_MS,
         limits.READY_FLOORS,
+        limits.SQL_OPTIONS_BYTES,
+        limits.SQL_INBOX_ROWS,
+        limits.SQL_INBOX_BYTES,
     )
 
 
-async def tell_bounds(connection: Any, defaults: QueuePolicy, payload_bytes: int) -> None:
-    """Write the bounds that `holdfast.enqueue` enforces."""
+async def tell_bounds(
+    connection: Any, defaults: QueuePolicy, payload_bytes: int, options: Mapping[str, str] | None = None
+) -> None:
+    """Write the bounds that `holdfast.enqueue` enforces, and the names of the options that it takes, where they are known."""
     try:
         await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes), timeout=_TELL_S)
+        if options is not None:
+            await connection.execute(SQL["save_options"], msgspec.json.encode(options).decode(), timeout=_TELL_S)
     except asyncpg.LockNotAvailableError:  # a node does not wait for it with all that it has to do
         log.warning("the bounds for enqueueing by SQL are locked by another transaction; the earlier ones stay in force")
 

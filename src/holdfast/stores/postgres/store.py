@@ -27,6 +27,7 @@ from holdfast.stores.postgres.cache import Cache, recover_queues
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
 from holdfast.stores.postgres.held_queues import HeldQueues
 from holdfast.stores.postgres.hosts import described
+from holdfast.stores.postgres.inbox import PostgresInbox
 from holdfast.stores.postgres.migrate import migrate
 from holdfast.stores.postgres.pooler import Pooled
 from holdfast.stores.postgres.producers import Producers, tell_bounds
@@ -51,7 +52,9 @@ _BACKOFF_S = (0.05, 2.0)
 
 
 class PostgresStore:
-    """Jobs in a PostgreSQL database. `replicas` standbys have flushed before an answer; `standbys` may name the ones that count."""
+    """Jobs in a PostgreSQL database. `replicas` standbys have flushed before an answer; `standbys` may name the ones that count. `options`:
+    those of a job with their JSON types, for `holdfast.enqueue`; None: as another node has said.
+    """
 
     shared = True
 
@@ -63,6 +66,7 @@ class PostgresStore:
         standbys: tuple[str, ...] = (),
         commit_timeout_ms: int = 10_000,
         payload_bytes: int = PAYLOAD_BYTES,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.durability = Durability("replicated", replicas) if replicas else Durability("disk")
         self._url = url
@@ -73,6 +77,8 @@ class PostgresStore:
         # Longer than a batch can take, its undoing and its proof included.
         self._batch_s = 2 * (STATEMENT_S + commit_timeout_ms / 1000)
         self._payload_bytes = payload_bytes
+        self._options = options
+        self.inbox = PostgresInbox(url)
         self._producers = Producers()
         self._held = HeldQueues()
         self._writer: Any = None
@@ -182,7 +188,7 @@ class PostgresStore:
         try:
             connection = await connect(self._url, WRITER, unwavering=True)
             await migrate(connection)
-            await tell_bounds(connection, self._cache.defaults, self._payload_bytes)
+            await tell_bounds(connection, self._cache.defaults, self._payload_bytes, self._options)
             await recover_queues(connection)
         except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
             await self._drop()
@@ -217,6 +223,7 @@ class PostgresStore:
         self._cache.forget()
         self._held.forget()
         await self._aside.drop()
+        await self.inbox.drop()
 
     async def next_due(self) -> int | None:
         """The earliest time at which a lease expires, a scheduled job is due, a waiting one expires or a schedule fires."""
@@ -299,7 +306,7 @@ class PostgresStore:
         elif not self.accepting():
             reason = "storage_full"
         told = ReplicationState(state.needed, in_sync, state.lag_bytes, state.unknown, state.proofs, state.proof_seconds)
-        return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told, self._held.seen())
+        return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told, self._held.seen(), self.inbox.state)
 
     @property
     def problem(self) -> str | None:

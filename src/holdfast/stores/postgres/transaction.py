@@ -81,6 +81,14 @@ class PostgresTransaction(BudgetRows, FairRows, JobBatchRows, KeyRows, Operation
         self._absent.discard(name)
         return self._hold(row)
 
+    async def remove_from_inbox(self, jobs: Sequence[int]) -> None:
+        """Remove these, which are locked."""
+        await self._settle()
+        done = await self._db.execute(SQL["remove_from_inbox"], list(jobs))
+        if done != f"DELETE {len(jobs)}":
+            raise RuntimeError(f"{len(jobs)} rows were to be taken out of the inbox: {done}")
+        self._note_written()
+
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""
         moment = self._cache.clock.now()

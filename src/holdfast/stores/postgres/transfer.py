@@ -153,7 +153,7 @@ UPDATE queue q SET seen_at = greatest(q.seen_at, m.moment) FROM (
 """
 _OTHERS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-  AND application_name IN ('holdfast', 'holdfast-read', 'holdfast-aside', 'holdfast-move')
+  AND application_name IN ('holdfast', 'holdfast-read', 'holdfast-aside', 'holdfast-inbox', 'holdfast-move')
 """
 
 
@@ -169,6 +169,10 @@ async def source(url: str) -> AsyncIterator[PostgresSource]:
     try:
         await demand(connection)
         await _hold(connection, "ISOLATION LEVEL REPEATABLE READ READ WRITE")
+        if waiting := await connection.fetchval("SELECT count(*) FROM holdfast.inbox"):
+            raise CantMove(
+                f"Applications enqueued {counted(waiting, 'job')} by SQL that no node has taken in. Start a node once, until there are none left."
+            )
         yield PostgresSource(connection)
     except (*GONE, asyncpg.PostgresError, StoreUnavailable) as error:
         raise CantMove(f"The database can't be read: {described(error)}.") from error
@@ -239,7 +243,9 @@ async def _check_not_newer(connection: Any) -> None:
 
 
 async def _hold(connection: Any, mode: str) -> None:
-    await connection.execute(f"BEGIN {mode}; SET LOCAL synchronous_commit = 'on'; LOCK TABLE holdfast.queue IN EXCLUSIVE MODE")
+    await connection.execute(
+        f"BEGIN {mode}; SET LOCAL synchronous_commit = 'on'; LOCK TABLE holdfast.queue, holdfast.inbox IN EXCLUSIVE MODE"
+    )
     await _refuse_others(connection)
 
 
@@ -251,5 +257,6 @@ async def _refuse_others(connection: Any) -> None:
 
 async def _check_empty(connection: Any) -> None:
     full = [table.name for table in TABLES if await connection.fetchval(f"SELECT EXISTS (SELECT FROM holdfast.{table.name})")]
+    full += ["inbox"] if await connection.fetchval("SELECT EXISTS (SELECT FROM holdfast.inbox)") else []
     if full:
         raise CantMove(f"The target is not empty: there are rows in {', '.join(full)}. A move never overwrites.")

@@ -7,9 +7,11 @@ import apsw
 
 from holdfast.job.budget import Account, Budget
 from holdfast.limits import BUDGET_ACCOUNTS_KEPT
+from holdfast.stores.budget_rows import counted
 from holdfast.stores.rows import account_row, budget_row, queues_naming
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
 
 class BudgetRows:
@@ -21,6 +23,10 @@ class BudgetRows:
     def has_queue(self, name: str) -> bool:
         """One program has the file."""
         return bool(name)
+
+    def budgets_in_memory(self) -> tuple[dict[str, Budget], dict[str, Account]]:
+        """All budgets, and the accounts of late."""
+        return self._known_budgets(), self._cache.accounts
 
     async def budgets(self, names: Sequence[str]) -> dict[str, Budget]:
         """Those of these budgets that there are."""
@@ -86,14 +92,24 @@ class BudgetRows:
         self._cache.accounts.clear()
         self._db.execute(SQL["unblock_accounts"], (budget,))
 
+    async def counting_accounts(self) -> list[str]:
+        """Accounts that count jobs."""
+        return [row[0] for row in fetch_undecodable(self._db, SQL["counting_accounts"], ())]
+
+    async def counted_again(self) -> dict[str, Account]:
+        """What unfinished jobs add up to."""
+        return counted(fetch_undecodable(self._db, SQL["charged_jobs"], (), of_jobs=False))
+
     async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:
         """Write accounts."""
         known = self._cache.accounts
+        if len(known) + len(kept) > BUDGET_ACCOUNTS_KEPT:
+            known.clear()
         for account in kept:
             known[account.id] = account
             self._db.execute(SQL["save_account"], account_row(account))
         for one in gone:
-            known.pop(one, None)
+            known[one] = Account(one)  # as if it was there: most come again soon
             self._db.execute(SQL["delete_account"], (one,))
 
     async def extended(self, fence: int) -> bool:

@@ -1,6 +1,7 @@
 """The batches of jobs of a transaction, in a file of their own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
@@ -45,6 +46,17 @@ class JobBatchRows:
         """Batches that owe a closing job."""
         found: Sequence[rows.Row] = self._db.execute(SQL["owing_job_batches"], (after, limit)).fetchall()
         return [row[0] for row in found]
+
+    async def unsettled_job_batches(self, before: int, limit: int) -> list[int]:
+        """Batches that are not finished or whose closing jobs wait."""
+        found: Sequence[rows.Row] = self._db.execute(SQL["unsettled_job_batches"], (before, limit)).fetchall()
+        return [row[0] for row in found]
+
+    async def count_members(self, job_batch: int) -> tuple[int, int, int, int]:
+        """Its members that are there, by what has become of them."""
+        found: Any = self._db.execute(SQL["count_members"], (job_batch,)).fetchone()
+        pending, concluded, dead, cancelled = found
+        return pending, concluded, dead, cancelled
 
     async def add_job_batches(self, made: Sequence[tuple[JobBatch, list[ClosingJob]]]) -> None:
         """Write new batches."""

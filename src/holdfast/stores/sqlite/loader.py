@@ -262,6 +262,13 @@ class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows, FairRows):
             found += self._jobs(name, (*bindings, limit - len(found)))
         return found
 
+    async def lock_inbox(self, jobs: Sequence[int]) -> dict[int, bool]:  # noqa: ARG002
+        """A file has no inbox: nobody else writes to it."""
+        return {}
+
+    async def remove_from_inbox(self, jobs: Sequence[int]) -> None:
+        """See `lock_inbox`."""
+
     async def newest_only(self) -> bool:
         """One program has the file."""
         return True

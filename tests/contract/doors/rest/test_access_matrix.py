@@ -37,9 +37,11 @@ ROUTES = {
     "delete_job": Needs(("manage",), "gone", "job"),
     "edit_job": Needs(("manage",), "gone", "job", {"priority": 5}),
     "list_jobs": Needs(("read",), "filtered", "job"),
+    "find_receipts": Needs(("read",), "filtered"),
     "bulk": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE, "payload": 1}]}),
     "why": Needs(("read",), "gone", "job"),
     "list_failures": Needs(("read",), "filtered", "dead"),
+    "get_failures": Needs(("read",), "gone", "dead"),
     "retry_job": Needs(("manage",), "gone", "dead"),
     "cancel_job": Needs(("manage",), "gone", "job"),
     "promote_job": Needs(("manage",), "gone", "scheduled"),
@@ -227,8 +229,17 @@ class House:
             body = {"conclude": [{"token": names["token"]}]}
         elif operation == "create_key":
             body = {**body, "name": f"made{next(_numbers)}"}
+        elif operation == "find_receipts":
+            self.http.post(
+                f"/v1/queues/{MINE}/jobs",
+                json={"payload": 1},
+                headers={"idempotency-key": "known", "authorization": f"Bearer {self._root}"},
+            )
+            path += "?idempotency_key=known"
         elif operation in ("pause_type", "resume_type"):
             names["type"] = "t"
+        elif operation == "get_failures":
+            names["group"] = self.root("GET", f"/v1/failures?queue={names['queue']}")["groups"][0]["key"]
         return self.call(method, path.format(**names), secret, body)
 
 

@@ -43,6 +43,7 @@ def test_a_batch_from_its_first_job_to_its_closing_ones(api, queue):
         "total": 2,
     }
     assert shown["on_success"] == {"state": "waits", "queue": f"{queue}-done"}
+    assert api.metric("holdfast_oldest_batch_seconds") > 0
     assert "on_finish" not in shown
     assert conclude(api, queue)["batch"] == batch["id"]
     conclude(api, queue)
@@ -164,3 +165,23 @@ def test_a_closing_job_without_room_is_owed_and_comes_when_there_is(api, queue):
     api.put(f"/v1/queues/{queue}-done", json={})
     (job,) = api.post("/v1/leases", json={"queues": [f"{queue}-done"], "wait_ms": 10_000}).json()["jobs"]
     assert job["closes"]["dead"] == 1
+
+
+def test_the_copies_of_an_event_join_a_batch(api, queues):
+    for name in queues[:2]:
+        assert api.put(f"/v1/interests/{name}", json={"match": {"^kind$": f"^{name}$|^both$"}}).status_code == 200
+    batch = made(api)["id"]
+    published = api.post("/v1/publish", {"data": {"kind": "both"}, "batch": batch}).json()["jobs"]
+    assert len([job for job in published if job["queue"] in queues[:2]]) == 2
+    members = api.get("/v1/jobs", params={"batch": batch}).json()["jobs"]
+    assert [job["id"] for job in members] == [job["id"] for job in published]
+    assert api.post(f"/v1/batches/{batch}/close").status_code == 200
+    api.refused(api.post("/v1/publish", {"data": {"kind": "both"}, "batch": batch}), 409, "batch_closed")
+    api.refused(api.post("/v1/publish", {"data": 1, "batch": 0}), 400, "invalid_request", "batch")
+    for name in queues[:2]:
+        api.delete(f"/v1/interests/{name}")
+
+
+def test_a_schedule_joins_no_batch_and_says_which_field_is_too_much(api, queue):
+    refused = api.put(f"/v1/schedules/{queue}", json={"interval_ms": 1_000, "queue": queue, "batch": 7})
+    api.refused(refused, 400, "invalid_request", "batch", "schedule")

@@ -28,6 +28,7 @@ def test_it_is_shown_with_the_job_and_makes_the_reason(api, held):
     error = error_of(api, held)
     assert error["error"] == {**ERROR, "place": "/srv/app/mail.py in send"}
     assert (error["reason"], error["kind"], error["worker"]) == ("ConnectionError: no route", "failed", "w-1")
+    assert error["leased_at"] == held["leased_at"]
 
 
 def test_a_reason_stays_beside_it(api, held):
@@ -85,7 +86,7 @@ def test_it_has_three_names_and_no_others(api, held):
     api.refused(api.post(path, {"error": "E"}), 400, "invalid_request", "error")
 
 
-def test_failures_are_alike_by_class_and_place(api, queue):
+def test_failures_are_alike_by_class_place_and_message(api, queue):
     for number in range(3):
         api.push(queue, type="mail")
         api.ended("fail", api.take(queue), error={**ERROR, "message": f"host {number}"}, retry=number > 0, delay_ms=60_000)
@@ -94,10 +95,17 @@ def test_failures_are_alike_by_class_and_place(api, queue):
     found = api.get("/v1/failures", params={"queue": queue}).json()
     assert (found["jobs"], found["whole"]) == (4, True)
     groups = [(one["error"], one["place"], one["type"], one["dead"], one["waiting"]) for one in found["groups"]]
-    assert sorted(groups) == [
-        ("ConnectionError", "/srv/app/mail.py in receive", "mail", 1, 0),
-        ("ConnectionError", "/srv/app/mail.py in send", "mail", 1, 2),
+    assert sorted(groups, key=lambda group: group[1]) == [
+        ("ConnectionError: no route", "/srv/app/mail.py in receive", "mail", 1, 0),
+        ("ConnectionError: host …", "/srv/app/mail.py in send", "mail", 1, 2),
     ]
+    (receive,) = [one for one in found["groups"] if one["place"].endswith("receive")]
+    members = api.get(f"/v1/failures/{receive['key']}").json()
+    assert [(one["id"], one["error"], one["attempt"]) for one in members["jobs"]] == [
+        (receive["example"], "ConnectionError: no route", 1)
+    ]
+    assert (members["dead"], members["error_class"]) == (1, "ConnectionError")
+    api.refused(api.get("/v1/failures/0123456789abcdef"), 404, "not_found")
     assert len(api.get("/v1/failures", params={"queue": queue, "limit": 1}).json()["groups"]) == 1
     api.refused(api.get("/v1/failures", params={"limit": 0}), 400, "invalid_request", "limit")
     api.refused(api.get("/v1/failures", params={"queue": "no-such-queue"}), 404, "queue_not_found")

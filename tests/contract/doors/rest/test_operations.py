@@ -74,10 +74,12 @@ def test_an_operation_at_a_pace_is_paused_and_goes_on(api, queue):
     assert (paused["state"], paused["per_s"]) == ("paused", 0.01)
     assert api.get(f"/v1/operations/{begun['id']}").json()["done"] <= 1
     assert api.metric("holdfast_operations", state="paused") >= 1
+    looked_at = api.metric("holdfast_operation_jobs_total")
     resumed = api.post(f"/v1/operations/{begun['id']}/resume").json()
     assert resumed["state"] == "running"
     assert api.patch(f"/v1/operations/{begun['id']}", json={"per_s": None}).json()["per_s"] is None
     assert ended(api, begun["id"])["done"] == 5
+    assert api.metric("holdfast_operation_jobs_total") > looked_at
 
 
 def test_an_operation_is_cancelled(api, queue):
@@ -110,11 +112,26 @@ def test_jobs_are_moved_and_what_waits_for_room_says_so(api, queues):
     begun = start(api, do="move", filter={"queue": source}, to=target)
     while "waits" not in (shown := api.get(f"/v1/operations/{begun['id']}").json()):
         time.sleep(0.01)
-    assert (shown["done"], shown["waits"]["reason"], shown["to"]) == (1, "queue_full", target)
+    assert (shown["done"], shown["waits"]["reason"], shown["to"]) == (1, "waits_for_room", target)
+    assert shown["waits"]["next_at"] > shown["began_at"]
     api.set(target, capacity_jobs=2)
     assert ended(api, begun["id"])["done"] == 2
     moved = api.get("/v1/jobs", params={"queue": target, "meta.tenant": "2"}).json()["jobs"]
     assert [job["payload"] for job in moved] == ["2"]
+
+
+def test_an_idempotency_key_begins_one_operation(api, queue):
+    dead(api, queue, 3)
+    given, key = {"do": "retry", "filter": {"queue": queue}}, {"Idempotency-Key": f"{queue}-again"}
+    first = api.post("/v1/operations", given, headers=key)
+    assert (first.status_code, first.json().get("duplicate")) == (202, None)
+    ended(api, first.json()["id"])
+    again = api.post("/v1/operations", given, headers=key)
+    assert (again.status_code, again.json()["duplicate"], again.json()["id"]) == (200, True, first.json()["id"])
+    assert (again.json()["state"], again.headers["location"]) == ("done", first.headers["location"])
+    other = api.post("/v1/operations", {"do": "cancel", "filter": {"queue": queue}}, headers=key)
+    api.refused(other, 422, "idempotency_mismatch")
+    api.refused(api.post("/v1/operations", given, headers={"Idempotency-Key": ""}), 400, "invalid_request", "Idempotency-Key")
 
 
 def test_jobs_are_named_in_place_of_a_filter(api, queue):

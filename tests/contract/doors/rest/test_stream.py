@@ -67,6 +67,28 @@ def test_one_queue_is_listened_to_alone(api, queues):
         assert next(events)[1]["queue"] == queues[0]
 
 
+def test_operations_and_batches_are_told_of(api, queue):
+    api.set(queue)
+    with listening(api) as (_, events):
+        next(events)
+        batch = api.post("/v1/batches", {"jobs": [], "closed": False}).json()["id"]
+        api.post(f"/v1/batches/{batch}/close")
+        begun = api.post("/v1/operations", {"do": "retry", "filter": {"queue": queue}, "per_s": 0.01}).json()["id"]
+        told = []
+        while len(told) < 5:
+            name, event = next(events)
+            if name in ("operation", "batch"):
+                told.append((name, event["event"], event["id"], event["queue"]))
+                assert "state" not in event
+    assert told == [
+        ("batch", "batch.made", batch, ""),
+        ("batch", "batch.closed", batch, ""),
+        ("batch", "batch.finished", batch, ""),
+        ("operation", "operation.started", begun, queue),
+        ("operation", "operation.finished", begun, queue),
+    ]
+
+
 def test_without_a_filter_all_queues_are_heard(api, queues):
     with listening(api) as (_, events):
         next(events)

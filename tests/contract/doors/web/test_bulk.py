@@ -1,6 +1,10 @@
 """Many jobs at once: counted first, confirmed by typing, done by the server, paused and gone on with."""
 
 import re
+from html import unescape
+from urllib.parse import unquote
+
+import pytest
 
 
 def preview(browser, **query):
@@ -157,3 +161,69 @@ def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
     answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})
     assert "No matching job" in answer.text
     assert "data-bulk-start" not in answer.text
+
+
+def test_a_list_is_narrowed_by_last_error_and_age_and_the_action_takes_what_it_shows(browser, queue, markup):
+    ids = browser.die(queue, "connection refused", count=2) + browser.die(queue, "timed out", count=2)
+    shown = markup(browser.get(f"/jobs?queue={queue}&state=dead&error=timed")).text
+    assert "timed out" in shown, "the error stands in the list"
+    assert "connection refused" not in shown
+    html, fields = preview(browser, way="retry", all="1", queue=queue, error="timed", before="0s")
+    assert "Retry 2 jobs?" in markup(html).text
+    assert fields["before"].endswith("Z"), "the moment, so that it is the same jobs later on"
+    assert "2 of 2 done" in browser.operate(fields)
+    assert [browser.job(one)["state"] for one in ids] == ["dead", "dead", "ready", "ready"]
+    assert "No matching job" in markup(browser.get(f"/bulk?way=retry&all=1&queue={queue}&before=1h")).text
+    assert "before must be" in markup(browser.get(f"/jobs?queue={queue}&before=yesterday", 400)).text
+
+
+def test_a_batch_is_closed_and_cancelled_on_its_screen_and_shows_its_members(browser, queue, markup):
+    batch = browser.http.post("/v1/batches", json={"name": "report"}).json()["id"]
+    (dead,) = browser.die(queue, "the printer is on fire", batch=batch)
+    (waits,) = browser.put(queue, batch=batch)
+    screen = browser.get(f"/batches/{batch}")
+    shown = markup(screen).text
+    assert "the printer is on fire" in shown
+    assert f'href="/web/jobs?batch={batch}&amp;state=dead"' in screen
+    listed = markup(browser.get(f"/jobs?batch={batch}&state=dead")).text
+    assert str(dead) in listed
+    assert "Batch closed" in browser.done(f"/batches/{batch}/close")
+    assert browser.http.get(f"/v1/batches/{batch}").json()["state"] == "closed"
+    assert "Batch cancelled" in browser.done(f"/batches/{batch}/cancel")
+    assert browser.job(waits)["state"] == "cancelled"
+    again = browser.get(f"/batches/{batch}")
+    assert "Cancel the batch" not in again
+
+
+def test_what_is_done_to_the_jobs_of_a_batch_is_done_to_no_others(browser, queue, markup):
+    batch = browser.http.post("/v1/batches", json={}).json()["id"]
+    (mine,) = browser.die(queue, batch=batch)
+    (other,) = browser.die(queue)
+    html, fields = preview(browser, way="retry", all="1", batch=batch)
+    assert "Retry 1 job?" in markup(html).text
+    assert "1 of 1 done" in browser.operate(fields)
+    assert [browser.job(one)["state"] for one in (mine, other)] == ["ready", "dead"]
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_the_leases_of_one_worker_are_taken_back_and_of_no_other(browser, queue, markup, registered):
+    browser.put(queue, count=4)
+    name = (
+        browser.http.post("/v1/workers", json={"queues": [queue], "name": "lost"}).json()["id"]
+        if registered
+        else f"host/{queue}&x"
+    )
+    held, others = browser.lease(queue, 2, worker=name), browser.lease(queue, 1, worker=f"other-{queue}")
+    screen = browser.get("/workers")
+    links = [unescape(one) for one in re.findall(r'href="([^"]*way=release[^"]*)"', screen)]
+    (link,) = [one for one in links if unquote(one).endswith(f"worker={name}")]
+    html = browser.http.get(link).text
+    assert "Take leases back 2 jobs?" in markup(html).text
+    fields = browser.hidden(html)
+    browser.end("release", held[0])
+    (again,) = browser.lease(queue, 1, worker="healthy")
+    assert again["id"] == held[0]["id"]
+    assert "1 of 2 done; 1 were skipped" in browser.operate(fields), "one that another worker has by now stays with it"
+    assert [browser.job(one["id"])["state"] for one in (*held, *others)] == ["leased", "ready", "leased"]
+    lost = browser.http.post(f"/v1/leases/{held[1]['lease']['token']}/conclude", json={})
+    assert (lost.status_code, lost.json()["code"]) == (409, "lease_lost")

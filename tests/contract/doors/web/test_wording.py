@@ -10,6 +10,7 @@ from holdfast.engine import failure_groups
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.inbox import InboxState
 from holdfast.messages.views import FailedJob, JobDetail, QueueInfo, QueueStats, Replication, StoreStats
 
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
@@ -52,6 +53,14 @@ def test_a_queue_says_what_is_wrong_with_it(queue, said):
         assert text in problem.text
 
 
+def test_jobs_enqueued_by_sql_that_nobody_takes_in_are_a_problem_and_those_that_just_came_are_none():
+    waiting = msgspec.structs.replace(STORE, inbox=InboxState(3, 30, 61_000))
+    (found,) = attention.of_store(waiting)
+    assert (found.level, found.subject) == ("bad", "3 jobs")
+    assert "enqueued by SQL are not taken in; the first has waited for" in found.text
+    assert attention.of_store(msgspec.structs.replace(STORE, inbox=InboxState(3, 30, 40))) == []
+
+
 def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
     queues = [stats(paused=True, tally=Tally(ready=1)), stats(Tally(dead=4))]
     assert [problem.level for problem in attention.problems(STORE, queues, 4, 0)] == ["warn", "warn"]
@@ -68,7 +77,7 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
     few = [stuck(f"a{number}", 3, 60_000) for number in range(9)]
     queues = [*few, stuck("z-many", 48_001, 60_000), stuck("y-long", 3, 86_400_000)]
     found = attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="storage_full"), queues, 0, 0)
-    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", *(one.info.name for one in few)]
+    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", "9 other queues"]
     full = StoreStats(1, 1, [], [], 0.0, 0, 0, 5, False, 0)
     assert attention.problems(full, [], 0, 0)[0].subject == "The disk"
     assert attention.problems(STORE, [], 0, 0) == []
@@ -117,6 +126,46 @@ def test_errors_that_differ_only_in_numbers_ids_and_quotes_are_one_group():
     refused = found[1]
     assert (refused.first_at, refused.last_at, refused.example.id) == (1, 3, 3)
     assert len({group.key for group in found}) == 3
+
+
+@pytest.mark.parametrize(
+    ("error_class", "line", "shape"),
+    [
+        ("KeyError", "KeyError: 'customer'", "KeyError: 'customer'"),
+        ("", "KeyError: 'customer'", "KeyError: 'customer'"),
+        ("", "KeyError: 'user-123'", "KeyError: …"),
+        ("ModuleNotFoundError", "ModuleNotFoundError: No module named 'PIL'", "ModuleNotFoundError: No module named 'PIL'"),
+        ("", "no user 'anna'", "no user …"),
+        ("", "commit a1b2c3d is gone", "commit … is gone"),
+        ("", "commit 8f3a is gone", "commit … is gone"),
+        ("", "host 2001:db8::17 at 12:30:45", "host … at …"),
+        ("", "no mail to ada@example.org", "no mail to …"),
+        ("", "utf8 is not sha256", "utf… is not sha…"),
+        ("", "std::vector of deadbeef", "std::vector of deadbeef"),
+    ],
+)
+def test_what_differs_from_job_to_job_is_left_out_of_an_error_and_what_tells_errors_apart_is_not(error_class, line, shape):
+    assert failure_groups.shape(line, error_class) == shape
+
+
+def test_failures_with_a_class_are_alike_by_it_its_place_and_its_message():
+    at = {"error_class": "KeyError", "place": "app.py in pay"}
+    found = failure_groups.groups(
+        [
+            failed(1, "KeyError: 'customer'", **at),
+            failed(2, "KeyError: 'customer'", **at),
+            failed(3, "KeyError: 'order'", **at),
+            failed(4, "could not pay 7", **at),
+            failed(5, "KeyError: 'customer'", **{**at, "place": "app.py in refund"}),
+        ]
+    )
+    assert sorted((group.error, group.place, len(group.dead)) for group in found) == [
+        ("KeyError: 'customer'", "app.py in pay", 2),
+        ("KeyError: 'customer'", "app.py in refund", 1),
+        ("KeyError: 'order'", "app.py in pay", 1),
+        ("KeyError: could not pay …", "app.py in pay", 1),
+    ]
+    assert len({group.key for group in found}) == 4
 
 
 def test_an_error_is_named_by_one_of_its_lines():
@@ -248,3 +297,20 @@ def test_values_are_written_for_people():
 def test_a_schedule_is_put_into_words(cron, words):
     assert worded(ScheduleSpec(NewJob("q", b""), cron=cron)) == words
     assert worded(ScheduleSpec(NewJob("q", b""), interval_ms=90_000)) == "every 1 min 30 s"
+
+
+def test_the_same_problem_of_many_queues_is_one_line_with_the_worst_by_itself():
+    def stuck(number, ready, oldest_ms):
+        found = stats(Tally(ready=ready), oldest=oldest_ms)
+        return msgspec.structs.replace(found, info=msgspec.structs.replace(found.info, name=f"q{number}"))
+
+    queues = [stuck(0, 48_001, 3_600_000), *(stuck(number, 2, 60_000 * number) for number in range(1, 8))]
+    found = attention.problems(STORE, queues, 0, 0)
+    assert [f"{one.subject} {one.text}" for one in found] == [
+        "q0 has 48,001 ready jobs and no active worker; the oldest has waited 1 h.",
+        "6 other queues have ready jobs and no active worker: 12 unfinished jobs; the oldest has waited 6 min.",
+        "q7 has 2 ready jobs and no active worker; the oldest has waited 7 min.",
+    ]
+    assert (found[1].path, found[1].query) == ("", {"only": "no_worker", "sort": "oldest"})
+    assert len(attention.problems(STORE, queues[:3], 0, 0)) == 3, "a few have a line each"
+    assert attention.kinds_of(queues[0]) == {"no_worker"}

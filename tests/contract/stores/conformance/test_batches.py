@@ -38,6 +38,7 @@ from holdfast.messages.job_batches import (
     ListJobBatches,
     ListMembers,
     MakeJobBatch,
+    OldestJobBatch,
     PutClosingJobs,
 )
 from holdfast.messages.queries import ListQueues
@@ -447,3 +448,13 @@ async def test_ten_thousand_members_cost_one_row_of_counts(client, new):
     jobs = [one.job for one in await client.lease(limit=500)]
     await client.together(*[ConcludeLease(job.ref()) for job in jobs])
     assert await counts(client, made.id) == (0, 500, 0, 0)
+
+
+async def test_the_oldest_batch_is_the_first_that_is_not_finished(client, new):
+    assert (await client.ask(OldestJobBatch())).count == 0
+    made = [await client.do(MakeJobBatch([new("q")], closed=True)) for _ in range(2)]
+    client.clock.advance(5_000)
+    assert (await client.ask(OldestJobBatch())).count == 5_000
+    for one in made:
+        await client.do(CancelJob(one.jobs[0].id))
+    assert (await client.ask(OldestJobBatch())).count == 0

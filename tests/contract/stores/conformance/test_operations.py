@@ -1,16 +1,18 @@
 """Operations on every store: which jobs are meant, that each is changed once, pace, waiting for room, pause, cancel, and the end."""
 
 import pytest
+from msgspec.structs import replace
 
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import Scope
-from holdfast.errors import InvalidRequest, OperationNotFound, QueueNotFound, WrongState
-from holdfast.job.job import State
+from holdfast.errors import IdempotencyMismatch, InvalidRequest, OperationNotFound, QueueNotFound, WrongState
+from holdfast.job.job import IdempotencyKey, State
 from holdfast.job.operation import STATES, USUAL, Do, Doing, JobFilter, Operation, Skipped
 from holdfast.job.queue import QueueSettings
 from holdfast.limits import ID_MAX, OPERATION_STEP_JOBS, OPERATIONS_RUNNING
 from holdfast.messages.audit import ListAudit
 from holdfast.messages.commands import EditJob, FailLease, MoveJob, RetryJob, SetQueue
+from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.messages.key_commands import CreateKey, RevokeKey
 from holdfast.messages.operations import (
     CancelOperation,
@@ -22,6 +24,7 @@ from holdfast.messages.operations import (
     StepOperation,
     TrimOperations,
 )
+from holdfast.messages.queries import CountJobs, ListJobs
 from tests.contract.stores.conformance.conftest import StoreClient, new
 
 
@@ -177,7 +180,7 @@ async def test_what_there_is_no_room_for_waits_and_says_so(client: StoreClient):
     begun = await start(client, Do.MOVE, queue="q", to="to")
     await run(client)
     after = await operation(client, begun.id)
-    assert (after.state, after.done, after.waits) == (Doing.RUNNING, 1, "queue_full")
+    assert (after.state, after.done, after.waits) == (Doing.RUNNING, 1, "waits_for_room")
     assert "to is full" in after.waits_why
     assert await client.state(jobs[1].id) is State.READY
     await client.do(SetQueue("to", QueueSettings(capacity_jobs=5), whole=False))
@@ -187,6 +190,86 @@ async def test_what_there_is_no_room_for_waits_and_says_so(client: StoreClient):
     await run(client)
     after = await operation(client, begun.id)
     assert (after.state, after.done, after.waits) == (Doing.DONE, 2, "")
+
+
+async def test_what_waits_for_room_tries_less_and_less_often_until_something_moves(client: StoreClient):
+    await client.do(SetQueue("to", QueueSettings(capacity_jobs=1), whole=False))
+    for _ in range(3):
+        await client.put("q")
+    begun = await start(client, Do.MOVE, queue="q", to="to")
+    await run(client)
+    waits = []
+    for _ in range(8):
+        wait_ms = (await operation(client, begun.id)).next_us // 1_000 - client.now
+        waits.append(wait_ms)
+        client.clock.advance(wait_ms - 1)
+        assert not await client.backend.operations.work(anyhow=True), "too early"
+        client.clock.advance(1)
+        assert await client.backend.operations.work(anyhow=True)
+    assert waits == [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]
+    await client.do(SetQueue("to", QueueSettings(capacity_jobs=2), whole=False))
+    client.clock.advance(10_000)
+    await run(client)
+    after = await operation(client, begun.id)
+    assert (after.done, after.waits, after.next_us // 1_000 - client.now) == (2, "waits_for_room", 250)
+
+
+async def test_the_same_idempotency_key_begins_one_operation(client: StoreClient):
+    ids = await dead(client, 2)
+    once = IdempotencyKey("", "again", b"0123456789abcdef")
+    given = StartOperation(Do.RETRY, JobFilter(queue="q"), (State.DEAD,), once=once)
+    begun = await client.do(given)
+    assert not begun.duplicate
+    again = await client.do(given)
+    assert (again.operation.id, again.duplicate) == (begun.operation.id, True)
+    await run(client)
+    again = await client.do(given)
+    assert (again.operation.id, again.operation.state, again.operation.done, again.duplicate) == (
+        begun.operation.id,
+        Doing.DONE,
+        2,
+        True,
+    )
+    with pytest.raises(IdempotencyMismatch):
+        await client.do(
+            StartOperation(Do.CANCEL, JobFilter(queue="q"), (State.READY,), once=replace(once, digest=b"another of 16 by"))
+        )
+    assert [await client.state(job) for job in ids] == [State.READY] * 2
+    entries = (await client.ask(ListAudit(10))).entries
+    assert len([entry for entry in entries if entry.outcome == "done"]) == 1
+
+
+async def test_the_members_of_a_batch_are_found_by_it_and_by_the_other_filters(client: StoreClient):
+    await client.put("q")
+    batch = await client.do(MakeJobBatch([new("q", type="a"), new("q", type="b"), new("r", type="a")]))
+    late = await client.put("q", type="a", batch=batch.id)
+    counts = await client.ask(CountJobs(batch=batch.id, type="a"))
+    assert counts.counts["ready"] == 3
+    begun = await start(client, Do.CANCEL, batch=batch.id, type="a", queue="q")
+    after_it = await client.put("q", type="a", batch=batch.id)
+    await run(client)
+    assert (await operation(client, begun.id)).done == 2
+    assert [await client.state(receipt.id) for receipt in (*batch.jobs, late, after_it)] == [
+        State.CANCELLED,
+        State.READY,
+        State.READY,
+        State.CANCELLED,
+        State.READY,
+    ]
+
+
+@pytest.mark.parametrize("narrow", [{"error": "timed"}, {"text": "needle"}, {"before": True}])
+async def test_a_batch_is_searched_as_all_jobs_are(client: StoreClient, narrow: dict):
+    batch = await client.do(MakeJobBatch([new("q", payload=b'"needle"')]))
+    (granted,) = await client.lease("q")
+    await client.do(FailLease(granted.job.ref(), "timed out", retry=False))
+    client.clock.advance(1_000)
+    await client.put("q", payload=b'"hay"', batch=batch.id)
+    (granted,) = await client.lease("q")
+    await client.do(FailLease(granted.job.ref(), "refused", retry=False))
+    given = {"before": client.now - 1} if "before" in narrow else narrow
+    page = await client.ask(ListJobs(10, batch=batch.id, **given))
+    assert [detail.job.id for detail in page.jobs] == [batch.jobs[0].id]
 
 
 async def test_a_pace_is_kept_and_never_caught_up_on_at_once(client: StoreClient):

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 
 from cluster.processes import wait_until
@@ -12,6 +13,7 @@ from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import Enqueue
 from holdfast.stores.postgres.store import PostgresStore
+from tests.contract.stores.conformance.conftest import postgres_server
 
 TIMEOUT_MS = 1_500
 
@@ -84,3 +86,31 @@ def waiting(group):
         return found()
 
     return wait
+
+
+@pytest.fixture
+def connect():
+    """Opens connections of an application's role, which may call `enqueue` and nothing else."""
+    server, opened = postgres_server(), []
+    if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'shop'"):
+        server.sql("CREATE ROLE shop LOGIN")
+
+    def one(**options) -> psycopg.Connection:
+        for grant in (
+            "SELECT holdfast.let_enqueue('shop')",
+            "CREATE TABLE IF NOT EXISTS orders(n int)",
+            "GRANT ALL ON orders TO shop",
+        ):
+            server.sql(grant, database="holdfast")
+        opened.append(psycopg.connect(server.url("shop"), **options))
+        return opened[-1]
+
+    yield one
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def shop(connect):
+    """A connection that commits each call by itself."""
+    return connect(autocommit=True)

@@ -1,13 +1,15 @@
-"""`holdfast.enqueue`, called by an application in a transaction of its own: it keeps to the engine's bounds, and what it makes is a job like any other."""
+"""`holdfast.enqueue_exact`, called by an application in a transaction of its own: it keeps to the engine's bounds, and what it makes is a job like
+any other. What `holdfast.enqueue` checks at once, it checks likewise.
+"""
 
 import asyncio
+import itertools
 import json
 import threading
 from datetime import datetime
 
 import psycopg
 import pytest
-from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.engine import checks
@@ -20,22 +22,9 @@ from holdfast.messages.commands import ConcludeLease, EditJob, PurgeQueue, SetQu
 from holdfast.stores import formats
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
+from tests.contract.stores.postgres.applications import enqueue, refusal, told_of
 
-JOB = "SELECT row_to_json(j)::jsonb - 'id' - 'created_at' FROM holdfast.job j WHERE id = %s"
-PLACES = """
-SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM holdfast.ready WHERE job = %(job)s
-UNION ALL SELECT 'held', queue, priority, attempt, failures, crashes, group_key FROM holdfast.held WHERE job = %(job)s
-UNION ALL SELECT 'scheduled', queue, priority, attempt, failures, crashes, NULL FROM holdfast.scheduled WHERE job = %(job)s
-UNION ALL SELECT 'unique', queue, NULL, NULL, NULL, NULL, key FROM holdfast.unique_key WHERE job = %(job)s
-UNION ALL SELECT 'place', queue, NULL, NULL, NULL, NULL, group_key FROM holdfast.group_place WHERE job = %(job)s
-ORDER BY 1
-"""
 LATER = "2999-01-01T00:00:00.000Z"
-DEADLINE = """
-SELECT x.at - (j.extras::json ->> 'expires_at')::bigint, x.at - j.created_at FROM holdfast.job j LEFT JOIN holdfast.job_expiry x ON x.job = j.id
-WHERE j.id = %s
-"""
-TALLY = "SELECT scheduled, ready, leased, bytes FROM holdfast.queue WHERE name = %s"
 
 
 @pytest.fixture
@@ -45,52 +34,6 @@ async def client():
     yield opened
     await opened.count_again()
     await opened.close()
-
-
-@pytest.fixture
-def connect():
-    """Opens connections of an application's role, which may call `enqueue` and nothing else."""
-    server, opened = postgres_server(), []
-    if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'shop'"):
-        server.sql("CREATE ROLE shop LOGIN")
-
-    def one(**options) -> psycopg.Connection:
-        for grant in (
-            "SELECT holdfast.let_enqueue('shop')",
-            "CREATE TABLE IF NOT EXISTS orders(n int)",
-            "GRANT ALL ON orders TO shop",
-        ):
-            server.sql(grant, database="holdfast")
-        opened.append(psycopg.connect(server.url("shop"), **options))
-        return opened[-1]
-
-    yield one
-    for connection in opened:
-        connection.close()
-
-
-@pytest.fixture
-def shop(connect):
-    """A connection that commits each call by itself."""
-    return connect(autocommit=True)
-
-
-def enqueue(connection, queue="q", payload='{"n": 1}', **options) -> int:
-    names = "".join(f", {name} => %({name})s" for name in options)
-    kind = "bytea" if isinstance(payload, bytes) else "text"
-    query = f"SELECT holdfast.enqueue(%(queue)s, %(payload)s::{kind}{names})"
-    row = connection.execute(query, {"queue": queue, "payload": payload} | options).fetchone()
-    return row[0]
-
-
-def refusal(connection, **options) -> tuple[str, str, str | None]:
-    """Code, field and sentence with which a call is refused."""
-    with pytest.raises(psycopg.Error) as refused:
-        enqueue(connection, **options)
-    said = json.loads(refused.value.diag.message_detail)
-    assert refused.value.sqlstate.startswith("JQ0")
-    assert refused.value.diag.column_name == said.get("field")
-    return said["code"], said.get("field", said.get("queue")), refused.value.diag.message_primary
 
 
 def as_new(queue="q", payload='{"n": 1}', **options) -> NewJob:
@@ -159,23 +102,6 @@ async def test_a_job_that_is_taken_has_the_same_rows_as_one_by_way_of_the_engine
     assert found[0] == found[1]
 
 
-def told_of(job: int, queue: str):
-    """All rows of a job, without its number and its moments."""
-    server = postgres_server()
-    body = server.value(JOB, (job,), database="holdfast")
-    body["extras"] = formats.extras_of(body["extras"]) if body["extras"] is not None else None
-    with server.connect(database="holdfast") as connection:
-        places = connection.execute(PLACES, {"job": job}).fetchall()
-    later = "SELECT ready_at - created_at FROM holdfast.scheduled s JOIN holdfast.job j ON j.id = s.job WHERE j.id = %s"
-    waits = server.sql(later, (job,), database="holdfast")
-    lasts = server.sql(DEADLINE, (job,), database="holdfast")
-    if body["extras"] is not None and body["extras"].expires_at is not None:
-        if body["extras"].expires_at == 32_472_144_000_000:
-            lasts = [(lasts[0][0], "until then")]
-        body["extras"] = replace(body["extras"], expires_at=1)
-    return body, places, waits, lasts, server.sql(TALLY, (queue,), database="holdfast")
-
-
 REFUSED = {
     "no queue": {"queue": ""},
     "a name that is none": {"queue": "a b"},
@@ -218,6 +144,7 @@ async def test_a_breach_is_refused_with_the_field_and_the_sentence_of_the_engine
     ours = await through_the_engine(client, **options)
     assert isinstance(ours, tuple)
     assert refusal(shop, **options) == ours
+    assert refusal(shop, function="enqueue", **options) == ours
     assert postgres_server().value("SELECT count(*) FROM holdfast.queue", database="holdfast") == 0
 
 
@@ -252,6 +179,7 @@ async def test_a_full_queue_and_a_key_in_use_are_refused_as_by_the_engine(client
         enqueue(shop, **before)
     code, _, sentence = await through_the_engine(client, **options)
     assert refusal(shop, **options)[::2] == (code, sentence)
+    assert refusal(shop, function="enqueue", **options)[::2] == (code, sentence)
 
 
 async def test_a_payload_that_never_fits_is_refused_with_its_bound_as_by_the_engine(client, shop):
@@ -535,7 +463,7 @@ def in_session(connection, key, kind) -> int:
     payload, more = CALLS[kind]
     options = OPTIONS | more
     names = "".join(f", {name} => %({name})s" for name in options)
-    query = f"SELECT holdfast.enqueue('q', %(payload)s::{kind}{names}, idempotency_key => %(key)s)"
+    query = f"SELECT holdfast.enqueue_exact('q', %(payload)s::{kind}{names}, idempotency_key => %(key)s)"
     return connection.execute(query, {"payload": payload, "key": f"{key} {kind}"} | options).fetchone()[0]
 
 
@@ -590,9 +518,10 @@ async def test_what_an_application_makes_for_itself_is_never_run_as_the_owner(cl
     shop.execute("CREATE OPERATOR own.+ (leftarg = bigint, rightarg = integer, function = own.add)")
     try:
         shop.execute("SET search_path = own, pg_temp, pg_catalog")
-        for kind, (payload, more) in CALLS.items():
+        for kind, function in itertools.product(CALLS, ("enqueue", "enqueue_exact")):
+            payload, more = CALLS[kind]
             names = "".join(f", {name} => %({name})s" for name in more)
-            shop.execute(f"SELECT holdfast.enqueue('q', %(payload)s::pg_catalog.{kind}{names})", {"payload": payload} | more)
+            shop.execute(f"SELECT holdfast.{function}('q', %(payload)s::pg_catalog.{kind}{names})", {"payload": payload} | more)
         with server.connect("holdfast", "holdfast") as owner:
             owner.execute("SET search_path = own, pg_catalog")
             owner.execute("SELECT holdfast.let_enqueue('shop')")
@@ -609,10 +538,10 @@ async def test_every_function_that_others_may_call_has_a_path_and_settings_of_it
             database="holdfast",
         )
     )
-    assert len(found) == 7, sorted(found)
+    assert len(found) == 12, sorted(found)
     for name, settings in found.items():
         assert "search_path=holdfast, pg_temp" in settings, name
-        if name.startswith("holdfast.enqueue("):
+        if name.startswith(("holdfast.enqueue(", "holdfast.enqueue_exact(")):
             assert {one.partition("=")[0].lower() for one in settings} >= {
                 "standard_conforming_strings",
                 "bytea_output",

@@ -143,6 +143,9 @@ async def brought_forward(url, known):
             await asyncio.sleep(0.05)
     if known < 4:  # a node of that time told one bound less
         await connection.execute(BOUNDS_OF_BEFORE)
+    elif known < NEWEST:
+        told = BOUNDS_OF_BEFORE.replace("hold_ms)", "hold_ms, ready_floors)").replace("30000)", "30000, 16)")
+        await connection.execute(told)
     else:
         await tell_bounds(connection, QueuePolicy(), 1_000)
     await connection.close()

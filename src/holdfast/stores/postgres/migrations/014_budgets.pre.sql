@@ -47,6 +47,7 @@ CREATE TABLE waiting(                       -- ready, but waiting for an account
   PRIMARY KEY (account, job)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX waiting_queue ON waiting(queue, job);
+CREATE INDEX waiting_by_id ON waiting(job);
 
 ALTER TABLE leased ADD COLUMN extended boolean NOT NULL DEFAULT false;  -- its holder has extended the lease
 

@@ -46,6 +46,7 @@ CREATE TABLE waiting(                       -- ready, but waiting for an account
   PRIMARY KEY (account, job)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX waiting_queue ON waiting(queue, job);
+CREATE INDEX waiting_by_id ON waiting(job);
 
 ALTER TABLE leased ADD COLUMN extended INTEGER NOT NULL DEFAULT 0;  -- its holder has extended the lease
 

@@ -1,63 +1,59 @@
-"""The thread that waits for the messages of one channel: a lease call that the server answers as soon as there is one. Nothing is polled.
+"""A thread that waits for jobs, for programs without a `Worker` and its event loop: a lease call that the server answers as soon as there is one.
+Nothing is polled.
 
-It asks for as many as the channel may still have (its prefetch count), and hands them over to the connection. An outage of the server is its
-own affair: it says so in the log, and asks again. What is held meanwhile stays held, and is acknowledged afterwards.
+It asks for as many as there is room for, and hands them over. An outage of the server is its own affair: it says so in the log, and asks again.
+What is held meanwhile stays held, and is ended afterwards.
 """
 
+import logging
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from kombu.log import get_logger
 
 from holdfast import errors
-from holdfast.celery.messages import Message, NotAMessage, decoded
-from holdfast.celery.refusals import CONNECTION_ERRORS
-from holdfast.client import Client, Job
+from holdfast.client.held_leases import NO_ANSWER, HeldLeases, tag_of
+from holdfast.client.sync.client import Client
+from holdfast.client.types import Job
 
-if TYPE_CHECKING:
-    from holdfast.celery.channel import Channel
-    from holdfast.celery.leases import Leases
-
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_WAIT_MS = 20_000  # who consumes for longer is registered as a worker
 WAIT_MS = 50_000
-AT_ONCE = 100  # at most, where no prefetch count is set
+AT_ONCE = 100
 _PAUSE_S = 1.0
 _PAUSE_MAX_S = 5.0
 _TRIES = 5
 _AGAIN_S = 0.2
-
-
-@dataclass(slots=True)
-class Arrived:
-    """A message that was leased and waits to be handed to its consumer."""
-
-    channel: "Channel"
-    queue: str
-    message: Message
-    tag: str
+_BEAT_S = 30.0
 
 
 class Receiver:
-    """Begins with its first `set_queues`. `deliver` gets what comes, and the error that ends it."""
+    """Begins with its first `set_queues`. `deliver` gets what comes, held by `held` already, or the error that ends it; `room` says how many more
+    it wants. `name` is that under which the worker is registered. `fair`: each of several queues has its turn.
+    """
 
     def __init__(
-        self, channel: "Channel", client: Client, leases: "Leases", deliver: Callable[[list[Arrived] | Exception], None]
+        self,
+        client: Client,
+        held: HeldLeases,
+        *,
+        room: Callable[[], int],
+        deliver: Callable[[list[Job] | Exception], None],
+        name: Callable[[], str],
+        fair: bool = True,
     ) -> None:
-        self._channel = channel
         self._client = client
-        self._leases = leases
+        self._held = held
+        self._room = room
         self._deliver = deliver
+        self._name = name
+        self._fair = fair
         self._process = os.getpid()
         self._changed = threading.Condition()
-        self._queues: dict[str, str] = {}  # by their names on the server
+        self._queues: tuple[str, ...] = ()
         self._named = False
         self._rotation = 0
         self._stopped = False
@@ -66,12 +62,12 @@ class Receiver:
         self._worker: str | None = None
         self._seen: dict[str, None] = {}  # the latest: two answers may have the same message
 
-    def set_queues(self, queues: dict[str, str], acknowledges: bool) -> None:
-        """Take from these from now on. A call that waits for others is ended."""
+    def set_queues(self, queues: Sequence[str], registered: bool) -> None:
+        """Take from these from now on. A call that waits for others is ended. `registered`: as a worker, from the beginning."""
         with self._changed:
-            if queues == self._queues:
+            if tuple(queues) == self._queues:
                 return
-            self._queues, self._named = queues, acknowledges
+            self._queues, self._named = tuple(queues), registered
             self._worker, worker = None, self._worker
             self._changed.notify_all()
             asked = self._asked
@@ -82,7 +78,7 @@ class Receiver:
         self._unregister(worker)
 
     def more_room(self) -> None:
-        """A message was acknowledged, or handed over, or the prefetch count has changed."""
+        """There may be room again."""
         with self._changed:
             self._changed.notify_all()
 
@@ -90,7 +86,7 @@ class Receiver:
         """Take nothing more."""
         if self._process != os.getpid():
             return
-        self.set_queues({}, False)
+        self.set_queues((), False)
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -100,7 +96,7 @@ class Receiver:
         for _ in range(_TRIES if asked is not None else 0):
             assert asked is not None
             with suppress(errors.HoldfastError):
-                self._arrived(self._client.lease(asked[1], request_id=asked[0], wait_ms=1, lease_ms=self._leases.lease_ms))
+                self._arrived(self._client.lease(asked[1], request_id=asked[0], wait_ms=1, lease_ms=self._held.lease_ms))
             with self._changed:  # it may have been about to be sent
                 if self._changed.wait_for(lambda: self._asked is not asked, _AGAIN_S):
                     return
@@ -124,13 +120,13 @@ class Receiver:
             except errors.WorkerNotFound:
                 self._worker = None
                 continue
-            except CONNECTION_ERRORS as error:
+            except NO_ANSWER as error:
                 failures += 1
                 if failures == 1:
-                    logger.warning("No server gives messages, it will be asked again: %s", error)
+                    logger.warning("No server gives jobs, it will be asked again: %s", error)
                 self._pause(min(_PAUSE_MAX_S, _PAUSE_S * failures), queues)
                 continue
-            except errors.HoldfastError as error:
+            except Exception as error:  # noqa: BLE001  (whoever reads is told, and not only this thread)
                 self._deliver(error)
                 return
             self._arrived(jobs)
@@ -139,17 +135,23 @@ class Receiver:
 
     def _wanted(self) -> tuple[list[str], int] | None:
         """The queues to take from and how many; waits until there are both. None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopped or (self._queues and self._channel.room() > 0))
-            if self._stopped:
-                return None
-            queues = list(self._queues)
-            if self._channel.fair:
-                self._rotation += 1
-                at = self._rotation % len(queues)
-                queues = queues[at:] + queues[:at]
-            self._asked = (secrets.token_hex(16), queues)
-            return queues, min(AT_ONCE, self._channel.room())
+        while True:
+            with self._changed:
+                there = self._changed.wait_for(lambda: self._stopped or (self._queues and self._room() > 0), _BEAT_S)
+                if self._stopped:
+                    return None
+                if there:
+                    queues = list(self._queues)
+                    if self._fair:
+                        self._rotation += 1
+                        at = self._rotation % len(queues)
+                        queues = queues[at:] + queues[:at]
+                    self._asked = (secrets.token_hex(16), queues)
+                    return queues, min(AT_ONCE, self._room())
+                worker = self._worker
+            if worker is not None:
+                with suppress(errors.HoldfastError):
+                    self._client.beat(worker)  # it is busy
 
     def _ask(self, queues: list[str], room: int, wait_ms: int) -> list[Job]:
         asked = self._asked
@@ -159,7 +161,7 @@ class Receiver:
                 queues,
                 max=room,
                 wait_ms=wait_ms,
-                lease_ms=self._leases.lease_ms,
+                lease_ms=self._held.lease_ms,
                 worker=self._worker or "",
                 request_id=asked[0],
             )
@@ -170,39 +172,29 @@ class Receiver:
 
     def _register(self, queues: list[str]) -> None:
         with suppress(errors.Forbidden):
-            self._worker = self._client.register_worker(queues, self._channel.worker_name()).id
+            self._worker = self._client.register_worker(queues, self._name()).id
 
     def _pause(self, seconds: float, asked: list[str]) -> None:
         """Wait, unless other queues than those that were asked for are wanted meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._queues.keys() != set(asked), seconds)
+            self._changed.wait_for(lambda: self._stopped or set(self._queues) != set(asked), seconds)
 
     def _arrived(self, jobs: list[Job]) -> None:
         """Hand over, together, what one call has brought."""
-        arrived = [found for job in jobs if (found := self._take(job)) is not None]
+        arrived = [job for job in jobs if self._take(job)]
         if arrived:
             self._deliver(arrived)
 
-    def _take(self, job: Job) -> Arrived | None:
-        assert job.lease is not None
-        tag = f"{job.id}.{job.attempt}"
+    def _take(self, job: Job) -> bool:
+        tag = tag_of(job)
         with self._changed:
             if tag in self._seen:
-                return None
+                return False
             self._seen[tag] = None
             if len(self._seen) > 10 * AT_ONCE:
                 del self._seen[next(iter(self._seen))]
-            queue = self._queues.get(job.queue)
-            if queue is not None:
-                self._channel.expect()
-        self._leases.hold(tag, job.lease.token)
-        if queue is None:
-            self._leases.release(tag)
-            return None
-        try:
-            return Arrived(self._channel, queue, decoded(job, queue, tag), tag)
-        except NotAMessage as error:
-            logger.error("Job %d of the queue %s is rejected: %s", job.id, queue, error)  # noqa: TRY400  (it says all)
-            self._channel.unexpect()
-            self._leases.reject(tag, f"Not a message: {error}")
-            return None
+            wanted = job.queue in self._queues
+        self._held.hold(job)
+        if not wanted:
+            self._held.release(tag)
+        return wanted

@@ -1,29 +1,31 @@
-"""The messages that a connection holds: a thread extends their leases while they are unacknowledged, and tells the server what became of them.
+"""The jobs that a program holds without a `Worker`, as an adapter of another framework does: a thread extends their leases until they are ended,
+and tells the server how.
 
-Acknowledging does not wait for the server, as in AMQP. What is said while a call is under way goes into the next one, many together. While no
+Ending one does not wait for the server, as an acknowledgement in AMQP. What is said while a call is under way goes into the next one, many together. While no
 server answers it is kept and said again: tokens outlive a restart of the server.
 """
 
+import atexit
+import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
-
-from kombu.log import get_logger
+import weakref
+from collections.abc import Sequence
 
 from holdfast import errors
-from holdfast.client import Client, Conclude, Extend, Fail, Release, UnexpectedAnswer, Unreachable
+from holdfast.client.refusals import UnexpectedAnswer, Unreachable
+from holdfast.client.sync.client import Client
+from holdfast.client.types import Conclude, Extend, Fail, Job, Release
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 Said = Conclude | Fail | Release
 
 _AT_ONCE = 500
 _PAUSE_S = 1.0
-_NO_ANSWER = (
+_AT_EXIT_S = 2.0
+NO_ANSWER: tuple[type[errors.HoldfastError], ...] = (
     Unreachable,
     UnexpectedAnswer,
     errors.Unavailable,
@@ -33,8 +35,23 @@ _NO_ANSWER = (
 )
 
 
-class Leases:
-    """What is held, by delivery tag, with its token."""
+_EVERY: "weakref.WeakSet[HeldLeases]" = weakref.WeakSet()
+
+
+@atexit.register
+def _tell_all() -> None:
+    """A program that ends without closing what it has opened still tells what it has said."""
+    for held in list(_EVERY):
+        held.close(_AT_EXIT_S)
+
+
+def tag_of(job: Job) -> str:
+    """Names one attempt of a job, and is no secret as its token is."""
+    return f"{job.id}.{job.attempt}"
+
+
+class HeldLeases:
+    """What is held, by its tag."""
 
     def __init__(self, client: Client, lease_ms: int) -> None:
         self.lease_ms = lease_ms
@@ -47,17 +64,21 @@ class Leases:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._extend_at = time.monotonic() + lease_ms / 3_000
+        _EVERY.add(self)
 
-    def hold(self, tag: str, token: str) -> None:
-        """A message has come."""
+    def hold(self, job: Job) -> str:
+        """A job was leased; returns its tag."""
+        assert job.lease is not None
+        tag, token = tag_of(job), job.lease.token
         with self._changed:
             self._held[tag] = token
             if self._thread is None:
                 self._extend_at = time.monotonic() + self.lease_ms / 3_000
                 self._begin()
+        return tag
 
     def conclude(self, tag: str) -> None:
-        """It is acknowledged."""
+        """It is done."""
         if (token := self._take(tag)) is not None:
             self._say(Conclude(token=token))
 
@@ -115,21 +136,21 @@ class Leases:
             if time.monotonic() >= self._extend_at:
                 self._extend()
 
-    def _tell(self, said: "Sequence[Said]") -> None:
+    def _tell(self, said: Sequence[Said]) -> None:
         try:
             outcomes = self._client.batch(said)
-        except _NO_ANSWER as error:
-            logger.warning("No server takes the acknowledgements of %d messages, they will be sent again: %s", len(said), error)
+        except NO_ANSWER as error:
+            logger.warning("No server takes the outcomes of %d jobs, they will be sent again: %s", len(said), error)
             with self._changed:
                 self._said[:0] = said
                 self._changed.wait_for(lambda: self._ended, _PAUSE_S)
             return
         except errors.HoldfastError as error:
-            logger.error("Acknowledgements are refused: %s", error)  # noqa: TRY400  (it says all)
+            logger.error("Outcomes are refused: %s", error)  # noqa: TRY400  (it says all)
             return
         for entry, outcome in zip(said, outcomes, strict=True):
             if isinstance(outcome, errors.LeaseLost) and not isinstance(entry, Release):
-                logger.warning("A message was acknowledged after its lease had ended, and may run again: %s", outcome)
+                logger.warning("A job was ended after its lease was, and may run again: %s", outcome)
 
     def _extend(self) -> None:
         self._extend_at = time.monotonic() + self.lease_ms / 3_000
@@ -139,8 +160,8 @@ class Leases:
             try:
                 outcomes = self._client.batch([Extend(token=token, lease_ms=self.lease_ms) for _, token in part])
             except errors.HoldfastError as error:
-                logger.warning("The leases of %d messages could not be extended: %s", len(held), error)
+                logger.warning("The leases of %d jobs could not be extended: %s", len(held), error)
                 return
             for (tag, _), outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, errors.LeaseLost) and self._take(tag):
-                    logger.warning("A message that is held here is not held any more: %s", outcome)
+                    logger.warning("A job that is run here is not held any more: %s", outcome)

@@ -1,0 +1,231 @@
+"""Dramatiq on Holdfast: a broker.
+
+    import dramatiq
+    from holdfast.dramatiq import HoldfastBroker
+
+    dramatiq.set_broker(HoldfastBroker("http://127.0.0.1:4653"))
+
+A message is a job of its queue: its type is the actor's name, its payload the message. A delay is the server's affair, so there are no delay
+queues; a message that has failed for good is a dead job, to be looked at and retried. Leases are extended while actors run.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+from dramatiq import Broker, Message, MessageProxy, Middleware
+from dramatiq.broker import Consumer
+from dramatiq.errors import BrokerConnectionError, DecodeError, QueueJoinTimeout, QueueNotFound
+
+from holdfast import errors
+from holdfast.client import Client, Job
+from holdfast.client.held_leases import NO_ANSWER, HeldLeases, tag_of
+from holdfast.client.receiver import Receiver
+
+__all__ = ["HoldfastBroker"]
+
+LEASE_S = 60.0
+_TYPE_CHARS = 128
+_LOOK_S = 0.1
+
+
+class HoldfastBroker(Broker):
+    """`url`, `token` and so on are those of `holdfast.Client`. `prefix` stands before the names of all queues. A full queue raises `QueueFull`
+    at once, or after `wait_for_room_ms`. A worker that dies loses its messages after `lease_s`: they are run by another.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        client: Client | None = None,
+        prefix: str = "",
+        lease_s: float = LEASE_S,
+        wait_for_room_ms: int | None = None,
+        middleware: list[Middleware] | None = None,
+    ) -> None:
+        super().__init__(middleware=middleware)
+        self.client = client or Client(url, token=token)
+        self.prefix = prefix
+        self.lease_ms = round(lease_s * 1_000)
+        self._wait_ms = wait_for_room_ms
+        self.queues: dict[str, None] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def declare_queue(self, queue_name: str) -> None:
+        """A queue is made by its first message."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = None
+            self.emit_after("declare_queue", queue_name)
+
+    def get_declared_queues(self) -> set[str]:
+        """Their names."""
+        return set(self.queues)
+
+    def enqueue(self, message: "Message[Any]", *, delay: int | None = None) -> "Message[Any]":
+        """Store a message; `delay` in milliseconds. The same message with the same options is not stored twice."""
+        if message.queue_name not in self.queues:
+            raise QueueNotFound(message.queue_name)
+        self.emit_before("enqueue", message, delay)
+        data = message.encode()
+        options: dict[str, Any] = {"type": message.actor_name} if len(message.actor_name) <= _TYPE_CHARS else {}
+        if delay:
+            options["delay_ms"] = delay
+        if isinstance(priority := message.options.get("broker_priority"), int):
+            options["priority"] = priority
+        try:
+            payload, kind = _payload(data)
+            self.client.enqueue(
+                self.prefix + message.queue_name,
+                payload,
+                content_type=kind,
+                wait_ms=self._wait_ms,
+                meta={"message_id": message.message_id},
+                **options,
+            )
+        except NO_ANSWER as error:
+            raise BrokerConnectionError(str(error)) from error
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
+        """What a worker reads from."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        return _Consumer(self, self.prefix + queue_name, prefetch, timeout)
+
+    def flush(self, queue_name: str) -> None:
+        """Drop the messages of a queue that wait."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        with suppress(errors.QueueNotFound):
+            self.client.purge(self.prefix + queue_name)
+
+    def flush_all(self) -> None:
+        """Drop those of all queues."""
+        for queue in self.queues:
+            self.flush(queue)
+
+    def join(self, queue_name: str, *, timeout: int | None = None) -> None:
+        """Wait until no message waits or is run; raises `QueueJoinTimeout` after `timeout` milliseconds."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        until = None if timeout is None else time.monotonic() + timeout / 1_000
+        while self._left(queue_name):
+            if until is not None and time.monotonic() >= until:
+                raise QueueJoinTimeout(queue_name)
+            time.sleep(_LOOK_S)
+
+    def _left(self, queue_name: str) -> int:
+        try:
+            jobs = self.client.queue(self.prefix + queue_name).jobs
+        except errors.QueueNotFound:
+            return 0
+        return jobs.scheduled + jobs.ready + jobs.leased
+
+
+def _payload(data: bytes) -> tuple[Any, str | None]:
+    """As JSON where the encoder of Dramatiq makes JSON, to be read by people, and by programs in other languages."""
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return data, "application/octet-stream"
+    return msgspec.Raw(data), None
+
+
+class _Held(MessageProxy):
+    """A message under its lease."""
+
+    def __init__(self, message: "Message[Any]", tag: str) -> None:
+        super().__init__(message)
+        self.tag = tag
+
+
+class _Consumer(Consumer):
+    """Reads one queue by a thread that waits, and tells outcomes by another."""
+
+    def __init__(self, broker: HoldfastBroker, queue: str, prefetch: int, timeout: int) -> None:
+        self._prefetch = prefetch
+        self._timeout_s = timeout / 1_000
+        self._inbox: SimpleQueue[Job | Exception] = SimpleQueue()
+        self._here: dict[str, None] = {}  # waits in the inbox, or is run
+        self._held = HeldLeases(broker.client, broker.lease_ms)
+        self._receiver = Receiver(
+            broker.client,
+            self._held,
+            room=self._room,
+            deliver=self._deliver,
+            name=lambda: f"dramatiq@{socket.gethostname()}:{os.getpid()}",
+        )
+        self._receiver.set_queues([queue], True)
+
+    def __next__(self) -> MessageProxy | None:
+        try:
+            came = self._inbox.get(timeout=self._timeout_s)
+        except Empty:
+            return None
+        if isinstance(came, Exception):
+            raise BrokerConnectionError(str(came)) from came
+        tag = tag_of(came)
+        try:
+            return _Held(_message(came), tag)
+        except DecodeError as error:
+            self._end(tag)
+            self._held.reject(tag, str(error))
+            return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Done."""
+        self._end(message.tag)
+        self._held.conclude(message.tag)
+
+    def nack(self, message: MessageProxy) -> None:
+        """Failed for good: the job is dead."""
+        self._end(message.tag)
+        self._held.reject(message.tag, f"Dramatiq: {message.options.get('traceback') or 'rejected'}")
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Back to the queue, to their places."""
+        for message in messages:
+            self._end(message.tag)
+            self._held.release(message.tag)
+
+    def close(self) -> None:
+        """Take no more; what waits here goes back."""
+        self._receiver.stop()
+        while True:
+            try:
+                waiting = self._inbox.get_nowait()
+            except Empty:
+                break
+            if isinstance(waiting, Job):
+                self._held.release(tag_of(waiting))
+        self._held.close()
+
+    def _room(self) -> int:
+        return self._prefetch - len(self._here)
+
+    def _deliver(self, came: list[Job] | Exception) -> None:
+        for one in came if isinstance(came, list) else [came]:
+            if isinstance(one, Job):
+                self._here[tag_of(one)] = None
+            self._inbox.put(one)
+
+    def _end(self, tag: str) -> None:
+        self._here.pop(tag, None)
+        self._receiver.more_room()
+
+
+def _message(job: Job) -> "Message[Any]":
+    data = job.body if job.body is not None else bytes(job.payload_json)
+    return Message.decode(data)
