@@ -99,6 +99,7 @@ OPTIONS = {
     "a deadline": {"expires_in_ms": 60_000},
     "meta": {"meta": {"b": "", "tenant": "ü 7"}},
     "budgets": {"budgets": [{"name": "calls", "key": "k", "cost": 2}]},
+    "a fair key": {"fair_key": "tenant-7", "fair_cost": 2},
     "a retry": {"retry": {"base_ms": 5, "factor": 1.5, "jitter": 0}},
 }
 
