@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.test.utils import override_settings
 
+from holdfast import Client
 from holdfast.django.compat import TASKS, TaskResultDoesNotExist, TaskResultStatus
 from holdfast.errors import PayloadTooLarge
 from tests.contract.django import jobs
@@ -125,10 +126,9 @@ def test_a_refusal_is_that_of_the_client(shop):
 
 
 def test_what_is_refused_after_the_commit_has_failed_with_its_reason(shop):
-    one_only = jobs.one_of_each.using(on_conflict="refuse")
     with transaction.atomic(using="shop"):
-        first, second = one_only.enqueue("a"), one_only.enqueue("a")
+        second = jobs.one_of_each.using(on_conflict="refuse").enqueue("a")
+        shop.client(Client).enqueue("default", 1, unique_key="tests.contract.django.jobs.one_of_each:a", delay_ms=60_000)
     found = wait_for(lambda: is_there(shop, second))
-    assert is_there(shop, first).status == TaskResultStatus.READY
     assert (found.status, found.attempts) == (TaskResultStatus.FAILED, 0)
     assert "unique key" in found.errors[0].traceback
