@@ -31,7 +31,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check docs advisories sbom format client bench fuzz torture torture-cluster lock dist pyz artefacts \
+.PHONY: help run test test-django test-fast check docs advisories sbom format client bench fuzz torture torture-cluster lock dist pyz artefacts \
 	test-built release-check release-notes changelog freeze clean \
 	openapi cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
@@ -44,6 +44,9 @@ run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
 
 test: $(DEV) ## Run the tests: make test PYTEST_ARGS='-k lease'
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-django: $(DEV) ## Run the suites of Django's own tasks and of django-tasks-db against holdfast.django; needs Python 3.12 or later beside this one
+	@$(BIN)/python -m tests.system.django $(ARGS)
 
 test-fast: $(DEV) ## Run the tests that need no server, in about a minute: before each commit
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import click
 import msgspec
 
-from bench import lone, pages, pythonpeers
+from bench import flow, lone, pages, pythonpeers
 from bench.actors import Actors
 from bench.cases import CASES, SPARE_FILES
 from bench.database import Database
@@ -43,7 +43,8 @@ PEERS_NAME = "peers"
 ONE_TABLE = "one-table"
 LONE = "lone"
 PYTHON_PEERS = "python-peers"
-BY_NAME = (LONE, PYTHON_PEERS)  # measured only where they are asked for; each has a page of its own
+FLOW = "flow"
+BY_NAME = (LONE, PYTHON_PEERS, FLOW)  # measured only where they are asked for; each has a page of its own
 DATABASE_ONLY = ("waiting", "churn", "transactional", ONE_TABLE)
 
 
@@ -93,8 +94,8 @@ class Bench:
             click.echo(f"run {run} of {self.sizes.runs}")
             yield run
 
-    def start_holdfast(self, directory: Path) -> Subject:
-        server = Holdfast(directory, self.store, self.fronts, self.database)
+    def start_holdfast(self, directory: Path, source: Path | None = None) -> Subject:
+        server = Holdfast(directory, self.store, self.fronts, self.database, source)
         self.start_s.append(server.ready_after_s)
         self.durability = server.durability()
         return server
@@ -157,6 +158,37 @@ def run_lone(bench: Bench) -> None:
             bench.play(name, run, bench.start_holdfast, case, load)
         for peer in lone.peers():
             bench.play(f"lone {peer.name}", run, partial(PeerServer, peer), lone.tubes, load)
+
+
+def run_flow(bench: Bench, against: str = "") -> None:
+    """What budgets, batches and the like cost, beside lives without them; and beside those of an older version, where one is given."""
+    with flow.source_of(against, bench.disk) as source:
+        for run in bench.runs():
+            if source is not None:
+                bench.play(f"lives at {against}", run, partial(bench.start_holdfast, source=source), flow.plain)
+            for name, case in flow.CASES.items():
+                if run == 1 or name == flow.COSTS:  # a million jobs wait once
+                    bench.play(name, run, bench.start_holdfast, case)
+
+
+def run_flow_on_postgresql(bench: Bench, against: str = "") -> None:
+    """The same on one PostgreSQL."""
+    with one_postgresql(bench):
+        run_flow(bench, against)
+
+
+@contextmanager
+def one_postgresql(bench: Bench) -> Iterator[None]:
+    """Without standbys, for all that follows."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-pg-", dir=bench.disk))
+    folder.chmod(0o755)
+    bench.database = Database(folder, 0, 0)
+    try:
+        bench.database.start()
+        yield
+    finally:
+        bench.database.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_python_peers(bench: Bench, peers: list[pythonpeers.PythonPeer], python: str) -> None:
@@ -240,7 +272,7 @@ def describe_run(bench: Bench, skipped: list[str], load_before: float, seconds: 
 Part = tuple[pages.Page, Callable[[Bench], None], list[str]]  # what runs, and what of it is skipped here
 
 
-def parts_of(only: tuple[str, ...], sizes: Sizes) -> list[Part]:
+def parts_of(only: tuple[str, ...], sizes: Sizes, against: str) -> list[Part]:
     """What was asked for, page by page."""
     parts: list[Part] = []
     if not only or set(only) - set(BY_NAME):
@@ -248,14 +280,18 @@ def parts_of(only: tuple[str, ...], sizes: Sizes) -> list[Part]:
         parts.append((pages.LATEST, partial(run_all, cases=cases, peers=peers), skipped))
     if LONE in only:
         parts.append((pages.LONE, run_lone, lone.missing()))
+    if FLOW in only:
+        parts.append((pages.FLOW, partial(run_flow, against=against), []))
     if PYTHON_PEERS in only:
         able, lacking, python = pythonpeers.choose(sizes.kind)
         parts.append((pages.PYTHON_PEERS, partial(run_python_peers, peers=able, python=python), lacking))
     return parts
 
 
-def parts_on_postgresql(only: tuple[str, ...], sizes: Sizes, groups: list[tuple[int, int]]) -> list[Part]:
+def parts_on_postgresql(only: tuple[str, ...], sizes: Sizes, groups: list[tuple[int, int]], against: str) -> list[Part]:
     """The same on PostgreSQL."""
+    if set(only) == {FLOW}:
+        return [(pages.FLOW_POSTGRESQL, partial(run_flow_on_postgresql, against=against), [])]
     if unfit := sorted(set(only) & set(BY_NAME)):
         raise click.UsageError(f"{' and '.join(unfit)} can't be measured with --store postgresql")
     return [(pages.POSTGRESQL, partial(run_on_postgresql, cases=choose_on_postgresql(only, sizes), groups=groups), [])]
@@ -292,6 +328,7 @@ def parts_on_postgresql(only: tuple[str, ...], sizes: Sizes, groups: list[tuple[
 )
 @click.option("--churn", type=click.IntRange(1_000), help="With PostgreSQL: jobs that come and go under an old snapshot.")
 @click.option("--add", is_flag=True, help="Keep what the report has from earlier runs and was not measured now.")
+@click.option("--against", default="", metavar="COMMIT", help="With --only flow: lives at this older commit, too.")
 @click.option("--fronts", type=click.IntRange(1), default=1, help="Front processes of the server.")
 @click.option("--disk", type=click.Path(path_type=Path, exists=True), default=Path("/var/tmp"), help="Where the stores go.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: bench/results]")
@@ -306,6 +343,7 @@ def main(
     disk: Path,
     out: Path | None,
     add: bool,
+    against: str,
     **asked: Any,
 ) -> None:
     """Measure Holdfast over HTTP, and beanstalkd and Redis beside it where they are installed."""
@@ -315,7 +353,7 @@ def main(
     sizes = msgspec.structs.replace(kind, **{name: value for name, value in asked.items() if value is not None})
     limit = raise_files_limit()
     groups = [(many, min(many, replicas)) for many in standbys]
-    parts = parts_on_postgresql(only, sizes, groups) if store == "postgresql" else parts_of(only, sizes)
+    parts = parts_on_postgresql(only, sizes, groups, against) if store == "postgresql" else parts_of(only, sizes, against)
     failed = False
     for page, run, skipped in parts:
         for name in skipped:

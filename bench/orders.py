@@ -8,6 +8,7 @@ from bench.figures import Latency
 class Order(msgspec.Struct, kw_only=True):
     """One phase: what to do, at which server, by how many callers, for how long or how often.
 
+    `extra`: what each pushed job has besides its payload, as JSON without the braces; `{n}` in it is the number of the job.
     `interests` and `shape`: how many queues want events, and how their patterns are worded (`bench/events.py`). `caller`, at which `address`, and whether
     its and the server's system calls are counted: of orders to callers that are processes of their own (`bench/actors.py`).
     """
@@ -24,6 +25,7 @@ class Order(msgspec.Struct, kw_only=True):
     wait_ms: int = 0
     interests: int = 0
     shape: str = ""
+    extra: str = ""
     seed: int = 1
     caller: str = ""
     address: str = ""

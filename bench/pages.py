@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import databasepage, lonepage, pythonpeerspage
+from bench import databasepage, flowpage, lonepage, pythonpeerspage
 from bench.chart import svg
 from bench.goals import DATABASE_GOALS, GOALS, LONE_GOALS, PYTHON_GOALS, Goal, Verdict, judge
 from bench.report import markdown
@@ -24,6 +24,8 @@ class Page(msgspec.Struct, frozen=True):
 LATEST = Page("latest", GOALS, lambda report, verdicts: markdown(report, verdicts, "latest.svg"), picture=True)
 POSTGRESQL = Page("postgresql", DATABASE_GOALS, databasepage.markdown)
 LONE = Page("lone", LONE_GOALS, lonepage.markdown)
+FLOW = Page("flow", [], flowpage.markdown)
+FLOW_POSTGRESQL = Page("flow-postgresql", [], flowpage.markdown)
 PYTHON_PEERS = Page("python-peers", PYTHON_GOALS, pythonpeerspage.markdown)
 
 

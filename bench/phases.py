@@ -1,6 +1,6 @@
 """Every phase that can be ordered from the load generator.
 
-push, fill            until the time is over, or `count` requests       (fill: `batch` jobs to a request)
+push, fill, batches   until the time is over, or `count` requests       (fill, batches: `batch` jobs to a request)
 dequeue, conclude     `count` single leases; conclude every token that was taken
 life, batch life      push, lease, conclude, round and round
 drain                 lease and conclude until nothing is ready
@@ -66,7 +66,7 @@ class Held:
 
 async def perform(order: Order, held: Held) -> Outcome:
     """Carry out one order."""
-    calls = Calls(order.queue, order.payload_bytes, order.seed)
+    calls = Calls(order.queue, order.payload_bytes, order.seed, order.extra, order.wait_ms)
     if order.phase in OPEN_LOOPS:
         return await OPEN_LOOPS[order.phase](order, calls, held)
     tally = Tally()
@@ -85,12 +85,13 @@ async def perform(order: Order, held: Held) -> Outcome:
 def _scripts(order: Order, tally: Tally, calls: Calls, held: Held) -> list[Script]:
     """The callers of a plain phase. What they share, the turns and the tokens, is made once."""
     turns = repeat(None, order.count) if order.count else until_over(order.seconds)
-    lease = calls.lease()
+    lease, fills = calls.lease(), calls.bulk_pushes(order.batch)
     if order.phase == "conclude":
         taken, held.tokens = iter(held.tokens), []
     make: dict[str, Callable[[], Script]] = {
         "push": lambda: pushing(tally, turns, calls.pushes),
-        "fill": lambda: pushing(tally, turns, repeat(calls.bulk_push(order.batch)), order.batch),
+        "fill": lambda: pushing(tally, turns, fills, order.batch),
+        "batches": lambda: pushing(tally, turns, calls.batches(order.batch), order.batch),
         "dequeue": lambda: dequeuing(tally, turns, lease, held.tokens),
         "conclude": lambda: concluding(tally, taken, calls),
         "life": lambda: living(tally, turns, calls),

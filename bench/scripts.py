@@ -11,7 +11,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from itertools import cycle
+from itertools import count, cycle, repeat
 from typing import Any
 
 import msgspec
@@ -78,24 +78,46 @@ class Tally:
 class Calls:
     """The requests of the contract for one queue, as bytes made beforehand wherever they can be."""
 
-    def __init__(self, queue: str, payload_bytes: int, seed: int) -> None:
+    def __init__(self, queue: str, payload_bytes: int, seed: int, extra: str = "", wait_ms: int = 0) -> None:
+        """`extra`: see `Order`; `wait_ms`: how long the leases of a life wait for a job."""
+        self.wait_ms = wait_ms
+        self._extra = f",{extra}".encode() if extra else b""
         chosen = random.Random(seed)
         letters = string.ascii_letters + string.digits
         self.queue = queue
         self._fills = ["".join(chosen.choices(letters, k=payload_bytes)).encode() for _ in range(PAYLOADS)]
         self._push_path = f"/v1/queues/{queue}/jobs"
-        self.pushes = cycle([self.push(fill=fill) for fill in self._fills])
+        self.pushes = cycle([self.push(n, fill) for n, fill in enumerate(self._fills)])
         self._before_token = b"POST /v1/leases/"
         self._after_token = http_request("POST", "/conclude", b"{}").removeprefix(b"POST ")
 
     def push(self, n: int = 0, fill: bytes | None = None) -> bytes:
-        body = b'{"payload":{"n":"%010d","fill":"%s"}}' % (n, fill if fill is not None else self._fills[n % PAYLOADS])
+        fill = fill if fill is not None else self._fills[n % PAYLOADS]
+        body = b'{"payload":{"n":"%010d","fill":"%s"}%s}' % (n, fill, self._extra_of(n))
         return http_request("POST", self._push_path, body)
 
-    def bulk_push(self, jobs: int) -> bytes:
+    def bulk_push(self, jobs: int, first: int = 0) -> bytes:
+        return http_request("POST", "/v1/jobs", b'{"jobs":[%s]}' % self._entries(jobs, first))
+
+    def bulk_pushes(self, jobs: int) -> Iterator[bytes]:
+        """One after the other: the same each time, unless a job names its number."""
+        if b"{n}" not in self._extra:
+            return repeat(self.bulk_push(jobs))
+        return (self.bulk_push(jobs, first) for first in count(0, jobs))
+
+    def batches(self, jobs: int) -> Iterator[bytes]:
+        """Batches of so many jobs that stay open."""
+        return repeat(http_request("POST", "/v1/batches", b'{"jobs":[%s]}' % self._entries(jobs, 0)))
+
+    def _entries(self, jobs: int, first: int) -> bytes:
         queue = self.queue.encode()
-        entries = (b'{"queue":"%s","payload":{"n":"0","fill":"%s"}}' % (queue, self._fills[i % PAYLOADS]) for i in range(jobs))
-        return http_request("POST", "/v1/jobs", b'{"jobs":[' + b",".join(entries) + b"]}")
+        return b",".join(
+            b'{"queue":"%s","payload":{"n":"0","fill":"%s"}%s}' % (queue, self._fills[i % PAYLOADS], self._extra_of(i))
+            for i in range(first, first + jobs)
+        )
+
+    def _extra_of(self, n: int) -> bytes:
+        return self._extra.replace(b"{n}", b"%d" % n) if self._extra else b""
 
     def lease(self, jobs: int = 1, wait_ms: int = 0) -> bytes:
         wanted = {"queues": [self.queue], "max": jobs, "lease_ms": LEASE_MS, "wait_ms": wait_ms}
@@ -154,7 +176,7 @@ def concluding(tally: Tally, tokens: Iterable[str], calls: Calls) -> Script:
 
 def living(tally: Tally, turns: Iterable[None], calls: Calls) -> Script:
     """A job's life: push one, lease one (whichever is first), conclude that."""
-    lease = calls.lease()
+    lease = calls.lease(wait_ms=calls.wait_ms)
     for _ in turns:
         began = clock()
         answer = yield next(calls.pushes)
@@ -176,7 +198,7 @@ def living(tally: Tally, turns: Iterable[None], calls: Calls) -> Script:
 
 def living_in_batches(tally: Tally, turns: Iterable[None], calls: Calls, jobs: int) -> Script:
     """The lives of `jobs` jobs in three requests."""
-    push, lease = calls.bulk_push(jobs), calls.lease(jobs)
+    push, lease = calls.bulk_push(jobs), calls.lease(jobs, calls.wait_ms)
     for _ in turns:
         began = clock()
         answer = yield push

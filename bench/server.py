@@ -1,6 +1,7 @@
 """Holdfast as the measured server: started on a fresh store, queried for its settings, counts and metrics, and stopped."""
 
 import http.client
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,13 @@ class Holdfast:
 
     name = "holdfast"
 
-    def __init__(self, directory: Path, store: str, fronts: int, database: Database | None = None) -> None:
+    def __init__(
+        self, directory: Path, store: str, fronts: int, database: Database | None = None, source: Path | None = None
+    ) -> None:
+        """`source`: the folder of another version's source, which is run instead of this one's."""
+        environment = None
+        if source is not None:
+            self.name, environment = f"holdfast at {source.parent.name}", {**os.environ, "PYTHONPATH": str(source)}
         self.port, self.tubes = free_port(), free_port()
         self.database = database
         where = "memory" if store == "memory" else f"sqlite:///{directory.resolve() / 'bench.db'}"
@@ -66,7 +73,7 @@ class Holdfast:
         ]
         if database is not None and database.needed:
             command += ["--replicas", str(database.needed)]
-        self._start = partial(Started, self.name, command, directory, self._is_ready)
+        self._start = partial(Started, self.name, command, directory, self._is_ready, environment)
         self._started = self._start()
         self.ready_after_s = self._started.ready_after_s
         for queue in (QUEUE, TUBE):

@@ -30,6 +30,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     pickup_rate: float = 0.0
     interests: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
     changes: int = 10
+    held_up: int = 1_000_000  # jobs that wait for one account
+    many_keys: int = 10_000  # accounts, fair keys, open batches
     payload_bytes: int = 200
     seed: int = 1
 
@@ -54,4 +56,6 @@ SMOKE = Sizes(
     churn=1_000,
     interests=(1, 20),
     changes=2,
+    held_up=2_000,
+    many_keys=200,
 )

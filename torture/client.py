@@ -19,7 +19,7 @@ from torture.wire import Broken, NeverSent, Reply, Wire
 
 # The 503s that promise that nothing was changed. Any other 5xx leaves the outcome open, and is counted as unknown.
 DEFINITE_503 = {"draining", "store_unavailable", "overloaded", "not_replicated"}
-KEPT = ("queue", "unique_key", "delay_ms", "max_attempts", "budgets", "batch", "expires_in_ms")
+KEPT = ("queue", "unique_key", "delay_ms", "max_attempts", "budgets", "batch", "expires_in_ms", "fair_key")
 BATCHED = ("conclude", "fail", "release", "extend")
 Json = dict[str, Any]
 

@@ -1,4 +1,5 @@
-"""Clients of what holds jobs back and brings them together: budgets that are scarce, batches that are nested and grow, deadlines that pass.
+"""Clients of what holds jobs back and brings them together: budgets that are scarce, batches that are nested and grow, deadlines that pass,
+and tenants that share a queue.
 
 A producer makes such jobs, a worker ends them in every way and blocks accounts; that it keeps a job for a moment makes units scarce.
 """
@@ -15,6 +16,7 @@ from torture.queues import BUDGET_KEYS, FAR_MS, FLOWN, LEASE_MS
 CLOSING = ("on_success", "on_finish", "on_failure")
 MOST_OPEN, DEEPEST = 6, 4
 RUSH = 12
+SMALL = 5  # tenants
 REST_S = 0.04  # a producer's, at most: deadlines pass and rates refill while nothing happens
 
 
@@ -27,7 +29,15 @@ class FlowProducer(Actor):
 
     def steps(self) -> list[tuple[int, Step]]:
         """Batches of all kinds, and what is added to them."""
-        return [(12, self.paid), (6, self.batch), (8, self.join), (3, self.close), (1, self.cancel), (5, self.timed)]
+        return [
+            (12, self.paid),
+            (6, self.batch),
+            (8, self.join),
+            (3, self.close),
+            (1, self.cancel),
+            (5, self.timed),
+            (16, self.share),
+        ]
 
     async def rest(self) -> None:
         """A little."""
@@ -76,6 +86,13 @@ class FlowProducer(Actor):
         more = {"delay_ms": self.rng.randint(5, 200)} if self.rng.random() < 0.4 else {}
         expires_in_ms = FAR_MS if far else self.rng.choice([1, 30, 100, 300])
         await self.client.submit([self.job("timed", "lasting" if far else "timed", expires_in_ms=expires_in_ms, **more)])
+
+    async def share(self) -> None:
+        """Many jobs of the large tenant, or one of a small one."""
+        if self.rng.random() < 0.3:
+            await self.client.submit([self.job("shared", fair_key="large") for _ in range(RUSH)])
+        else:
+            await self.client.submit([self.job("shared", fair_key=f"small-{self.rng.randrange(SMALL)}")])
 
     def _taken(self) -> int:
         number = self.rng.choice(list(self.open))

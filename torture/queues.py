@@ -8,6 +8,7 @@ passed   the same, leased by slow workers only: a late token is used while a lat
 paid     jobs with budgets: units of a rate, units that are held, or both
 joined   members of batches, which die and are retried, too
 closing  the closing jobs of these batches; some of them are members of another
+shared   fair shares: one key with very many jobs, and some with a few
 timed    jobs with a deadline, which may pass before a worker comes
 held     not used by the load, for faults that need leases of their own
 """
@@ -29,6 +30,7 @@ QUEUES: dict[str, dict[str, Any]] = {
     "paid": {**PATIENT, "capacity_jobs": 120},
     "joined": PATIENT,
     "closing": PATIENT,
+    "shared": {**PATIENT, "capacity_jobs": 200, "fair": True},
     "timed": PATIENT,
     "held": PATIENT,
 }
@@ -37,7 +39,7 @@ BUDGETS: dict[str, dict[str, int]] = {
     "rate": {"limit": 20, "per_ms": 1000, "burst": 5},
 }
 BUDGET_KEYS: tuple[dict[str, str], ...] = ({}, {"key": "a"})  # each is an account of its own
-FLOWN = ["paid", "joined", "closing", "timed"]
+FLOWN = ["paid", "joined", "closing", "shared", "timed"]
 WORKED = ["wide", "narrow", "single", "brief"]
 FAR = "/far-"  # marks the value of a job delayed by FAR_MS, which is longer than any run: it is promoted by hand
 FAR_MS = 3_600_000

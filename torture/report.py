@@ -20,13 +20,21 @@ FOUND = {
     "bound": {"bound exceeded", "refused with room"},
     "dup": {"duplicate", "torn bulk"},
     "early": {"answer before sync"},
-    "flow": {"budget overdrawn", "expired job run", "expired too soon", "batch lost", "batch stuck", "batch miscounted"}
+    "flow": {
+        "budget overdrawn",
+        "expired job run",
+        "expired too soon",
+        "batch lost",
+        "batch stuck",
+        "batch miscounted",
+        "tenant starved",
+    }
     | {f"closing job {what}" for what in ("twice", "missing", "wrong", "early")},
 }
 LEGEND = (
     "hits: injections. lost: acknowledged, and gone or undone. twice: concluded more than once, or by a lease that was not held.\n"
     "overlap: two holders of one job. bound: exceeded, or refused with room. dup: two jobs for one key, or a torn bulk.\n"
-    "early: answered before the sync. flow: a budget overdrawn, a closing job of a batch missing, twice or wrong, a job run after its deadline."
+    "early: answered before the sync. flow: a budget overdrawn, a closing job of a batch missing, twice or wrong, a job run late, a tenant starved."
 )
 DONE = {
     "calls": "calls",

@@ -176,6 +176,7 @@ def _seen(history: History) -> Counter[str]:
     counts["jobs"] = len(digest.acknowledged)
     counts["leases"] = len(digest.leases)
     counts["starts by budgets"] = sum("budgets" in digest.submitted.get(one.value, {}) for one in digest.leases.values())
+    counts["starts in turn"] = sum("fair_key" in digest.submitted.get(one.value, {}) for one in digest.leases.values())
     counts["batches"] = sum(call.verb == "batch" and call.done for call in history.calls)
     counts["closing jobs"] = sum(bool(digest.jobs_of.get(value)) for value in digest.promised)
     counts["expired"] = sum(

@@ -48,8 +48,9 @@ MADE = {
 PARTS = {
     "Begin": ["overview", "installing", "guides/first-job"],
     "Guides": [
-        "guides/index", "guides/worker-in-python", "guides/from-a-shell", "guides/from-beanstalkd", "guides/celery", "guides/dramatiq-and-taskiq", "guides/on-a-network",
-        "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/new-kind-of-job", "guides/scheduling", "guides/rate-limits", "guides/newest-only", "guides/when-all-are-done", "guides/fan-out", "examples/index",
+        "guides/index", "guides/worker-in-python", "guides/django", "guides/celery", "guides/dramatiq-and-taskiq", "guides/from-a-shell",
+        "guides/from-beanstalkd", "guides/on-a-network",
+        "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/new-kind-of-job", "guides/scheduling", "guides/rate-limits", "guides/one-noisy-tenant", "guides/newest-only", "guides/when-all-are-done", "guides/fan-out", "examples/index",
         "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "development", "testing", "transactional-enqueue",
     ],
     "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],

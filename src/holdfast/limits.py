@@ -397,3 +397,16 @@ JOB_BATCHES_KEPT = 10_000  # finished ones without dead members: the newest, for
 JOB_BATCH_KEPT_MS = 7 * 86_400_000
 CLOSING_JOBS = 1_000  # put in one transaction; more are owed, and put by the next
 JOB_BATCHES_CACHED = 10_000  # rows that the writer of a file remembers: some 500 bytes each
+
+# Fair shares. With these numbers virtual times stay below 2^63.
+FAIR_KEY_CHARS = 128
+FAIR_KEYS = (
+    100_000  # with jobs that wait, of one priority of one queue: each has a row, and a lease by type may look at all of them
+)
+FAIR_COST_MAX = 10_000
+FAIR_WEIGHT_MAX = 1_000
+FAIR_WEIGHTS = 10_000  # keys of one queue that have a weight of their own
+FAIR_UNIT = 1_000_000  # virtual time that a job with cost 1 and weight 1 takes
+FAIR_TIME_MAX = 1 << 60  # of virtual time before it is counted anew
+FAIR_CHUNK = 2_000  # jobs that are sorted by their keys, and rows of keys that are forgotten, in one transaction
+FAIR_LINES_KEPT = 20_000  # rows of keys in the keeper's memory: about 250 bytes each

@@ -1,11 +1,11 @@
 """Families of metrics of what not every server uses: scheduled backups, batches of jobs, the inbox of a database."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from holdfast.messages.inbox import InboxState
-from holdfast.messages.views import BackupState, StoreStats
+from holdfast.messages.views import BackupState, QueueStats, StoreStats
 
 
 def seldom_families(store: StoreStats) -> Iterator[Metric]:
@@ -47,6 +47,17 @@ def _batch_families(counts: Mapping[str, int], oldest_ms: int) -> Iterator[Metri
     yield GaugeMetricFamily(
         "holdfast_oldest_batch_seconds", "How old the oldest unfinished batch is; 0 without one.", value=oldest_ms / 1000
     )
+
+
+def fair_families(queues: Iterable[QueueStats]) -> Iterator[Metric]:
+    """How many keys share each fair queue; never one by key."""
+    keys = GaugeMetricFamily(
+        "holdfast_queue_fair_keys", "Fair keys with jobs that wait, of queues that are fair.", labels=["queue"]
+    )
+    for queue in queues:
+        if queue.fair_keys is not None:
+            keys.add_metric([queue.info.name], queue.fair_keys)
+    yield keys
 
 
 def _backup_families(backups: BackupState | None) -> Iterator[Metric]:

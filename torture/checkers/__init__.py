@@ -9,6 +9,7 @@
     budgets     C14 no account of a budget is overdrawn, nothing starts while it is blocked
     batches     C15 each closing job of a batch comes once, when it is due · the counts are those of the members
     deadlines   C16 nothing starts after its deadline, nothing expires before
+    fairness    C17 in a fair queue nobody waits behind the many jobs of another
     answers     C0 every answer is one of the contract
     order       C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torture.checkers import answers, batches, bounds, budgets, copies, deadlines, durability, keys, leases, waiting
+from torture.checkers import answers, batches, bounds, budgets, copies, deadlines, durability, fairness, keys, leases, waiting
 from torture.checkers.violation import Violation
 from torture.history import History
 
@@ -42,6 +43,7 @@ ALL: dict[str, Checker] = {
     "C14 budgets": budgets.no_account_is_overdrawn,
     "C15 batches": batches.closing_jobs_come_once,
     "C16 deadlines": deadlines.nothing_runs_after_its_deadline,
+    "C17 fairness": fairness.nobody_is_starved,
 }
 
 

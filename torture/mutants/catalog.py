@@ -321,6 +321,12 @@ def closing_jobs_are_not_kept(module: ModuleType) -> None:
     module.make, module._closing_jobs, module._put_or_owe = make, closing_jobs, put_or_owe
 
 
+@mutant("job.fair", "C17")
+def the_oldest_is_always_next(module: ModuleType) -> None:
+    """Fair by name: turns do not move on, so that whoever came first with many jobs has them all done first."""
+    module.step = lambda *_: 0
+
+
 @mutant("committer.expiry", "C16")
 def deadlines_are_swept(module: ModuleType) -> None:
     """Whether a job has expired is looked at by a sweeper only, which comes late: until then it is given out."""

@@ -7,6 +7,7 @@ import click
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import confirmed, destroying, examples, given_json, show, talking, whole
+from holdfast.cli.lines import push_lines
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client, NewJob
 from holdfast.client.batch_types import Batch
@@ -44,12 +45,34 @@ def listed(client: Client, state: str | None, as_json: bool, columns: Columns) -
     table(client.batches(state=state), as_json, columns)
 
 
-@commands.command(epilog=examples("holdfast batch info 17", "holdfast job ls --batch 17"))
+@commands.command("show", epilog=examples("holdfast batch show 17", "holdfast job ls --batch 17"))
 @_ID
 @talking
 def info(client: Client, batch: int, as_json: bool) -> None:
     """Show a batch with its counts and its closing jobs, as JSON."""
     whole(client.batch_status(batch), as_json)
+
+
+commands.add_command(info, "info")
+
+
+@commands.command(
+    epilog=examples(
+        "holdfast batch add 17 --queue pages < pages.ndjson",
+        """echo '{"queue": "mail", "payload": 1, "priority": 5}' | holdfast batch add 17""",
+    )
+)
+@_ID
+@click.option(
+    "--queue",
+    help="Each line is a payload for this queue; without it a whole job, with its queue and options.",
+    shell_complete=queue_names,
+)
+@click.option("--idempotency-key", help="Repeating the command with this key enqueues nothing twice.")
+@talking
+def add(client: Client, batch: int, queue: str | None, idempotency_key: str | None, as_json: bool) -> None:
+    """Add jobs to an open batch: one per line of standard input. Prints the id of each."""
+    push_lines(client, "" if queue is None else queue, {"batch": batch}, idempotency_key, as_json, whole_jobs=queue is None)
 
 
 def _closing(command: Any) -> Any:

@@ -31,7 +31,7 @@ _SCREENS = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
 @click.option("--browser/--no-browser", default=True, help="Open the page, where there is a browser.")
 @click.option("--demo", is_flag=True, help="Run a demo worker, and enqueue some jobs for it.")
 def dev(store: str, port: int | None, browser: bool, demo: bool) -> None:
-    """Run a server for development until Ctrl-C."""
+    """Run a server for development, with its page opened, until Ctrl-C."""
     if port is None:
         port = _PORT if _is_free(_PORT) else 0
     server = embedded(None if store == "memory" else Path(store), port=port, log_level="info")

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.cli import imported_batches
-from holdfast.committer import budgets, job_batches
+from holdfast.committer import budgets, fair, job_batches
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, breach
@@ -19,6 +19,7 @@ from holdfast.job import lifecycle
 from holdfast.job import schedule as schedules
 from holdfast.job.budget import Budget, without_charges
 from holdfast.job.job import IdempotencyKey, Job, NewJob
+from holdfast.job.queue import Queue
 from holdfast.job.schedule import Schedule
 from holdfast.limits import (
     BUDGET_BLOCK_MS_MAX,
@@ -26,6 +27,8 @@ from holdfast.limits import (
     CRON_CHARS,
     EXPORT_PAGE_BYTES,
     EXPORT_PAGE_JOBS,
+    FAIR_KEY_CHARS,
+    FAIR_WEIGHT_MAX,
     FAN_OUT,
     IMPORT_LINE_BYTES,
     PAYLOAD_BYTES_MAX,
@@ -140,7 +143,7 @@ def _check(whole: Whole) -> None:
             raise InvalidRequest(f"job.{field} is not JSON: {fault}", field=f"job.{field}")
 
 
-_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets")
+_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets", "fair_key", "fair_cost")
 
 
 class Importer:
@@ -244,7 +247,8 @@ async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine
 async def _demand_newest(batch: Batch, given: object, names: Sequence[str], at: str) -> None:
     """Raise `UpgradeUnfinished` for a field that nodes of the release before, which may still serve the store, could not read."""
     for name in names:
-        if getattr(given, name) not in (None, UNSET, ()):
+        value = getattr(given, name)
+        if value not in (None, UNSET, ()) and (name, value) != ("fair_cost", 1):
             await batch.demand_newest_only(at + name)
 
 
@@ -254,17 +258,29 @@ async def _take_queue(batch: Batch, line: QueueLine) -> None:
     if line.paused_types:
         checks.types("queue.paused_types", line.paused_types)
         await batch.demand_newest_only("types")
-    await _demand_newest(batch, line.settings, ("expires_in_ms", "budgets"), "queue.settings.")
+    await _demand_newest(batch, line.settings, ("expires_in_ms", "budgets", "fair"), "queue.settings.")
     queue = await batch.queue(line.name)
     if queue is None:
         queue = batch.queues[line.name] = await batch.tx.create_queue(line.name, line.created_at)
     queue.settings, queue.policy = line.settings, batch.tx.policy(line.settings)
     queue.paused, queue.paused_until, queue.unreadable = line.paused, line.paused_until, None
     queue.paused_types = line.paused_types
+    if queue.policy.fair or queue.sharing is not None:
+        await fair.switch(batch, queue)
+    await _take_weights(batch, queue, line.fair_weights)
     batch.touched.add(line.name)
     if line.interest is not None:
         interests.check_kept(line.interest)
         await batch.set_interest(queue, line.interest)
+
+
+async def _take_weights(batch: Batch, queue: Queue, weights: dict[str, int]) -> None:
+    if weights:
+        await batch.demand_newest_only("fair")
+    for key, weight in weights.items():
+        checks.text("queue.fair_weights", key, FAIR_KEY_CHARS)
+        checks.number("queue.fair_weights", weight, 1, FAIR_WEIGHT_MAX)
+        await fair.set_weight(batch, queue, key, weight)
 
 
 async def _take_budget(batch: Batch, line: BudgetLine) -> None:

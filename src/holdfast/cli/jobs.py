@@ -1,12 +1,9 @@
 """`holdfast job …`: enqueue, list, inspect and manage jobs. Each command is one call of the client."""
 
-import secrets
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import click
-import msgspec
 
 from holdfast.cli.bulk import BULK
 from holdfast.cli.completion import queue_names
@@ -25,16 +22,13 @@ from holdfast.cli.context import (
     talking,
     whole,
 )
-from holdfast.cli.output import UNWRITTEN, json_text, lost, tell
-from holdfast.cli.progress import Progress
+from holdfast.cli.lines import push_lines
+from holdfast.cli.output import json_text, tell
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.tail import tail
-from holdfast.client import Client, NewJob, NotConcluded
+from holdfast.client import Client, NotConcluded
 from holdfast.client.contents import NULL
 from holdfast.client.types import Counts, Job, PutOptions
-from holdfast.errors import HoldfastError, OutcomeUnknown
-from holdfast.limits import BULK_JOBS
-from holdfast.units import counted, is_or_are
 
 _COLUMNS = {
     "ID": lambda job: job.id,
@@ -61,6 +55,7 @@ for each in (tail, *BULK):
         """holdfast job push mail '{"to": "ada@example.org"}' --type welcome""",
         "holdfast job push reports --delay 10m --wait 1h",
         "holdfast job push numbers --ndjson < numbers.ndjson",
+        """echo '{"payload": 7, "priority": 5, "delay_ms": 60000}' | holdfast job push numbers --jobs""",
     )
 )
 @click.argument("queue", shell_complete=queue_names)
@@ -82,26 +77,35 @@ for each in (tail, *BULK):
     "--debounce-max", "debounce_max_ms", type=Duration(), help="Put it off at most so long after it was first enqueued."
 )
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
+@click.option("--fair-key", help="Whose job it is: in a fair queue, who has had the least is next.")
+@click.option("--fair-cost", type=int, help="What the job counts for in the share of its fair key.  [default: 1]")
 @click.option("--batch", type=int, help="Open batch that the job joins.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
 @meta_option("Name and value that go with the job")
 @budget_option
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second job.")
 @click.option("--ndjson", is_flag=True, help="Read one payload per line from standard input.")
+@click.option(
+    "--jobs",
+    "whole_jobs",
+    is_flag=True,
+    help="Read one job per line from standard input: an object with its payload and its own options, and perhaps a queue.",
+)
 @click.option("--content-type", help="Media type of a payload that is not JSON; it is stored unchanged.")
 @click.option("--wait", "timeout_ms", type=Duration(), help="Wait up to this long for the result, and print it.")
 @talking
 def push(client: Client, queue: str, payload: str | None, as_json: bool, **given: Any) -> None:
     """Enqueue a job. PAYLOAD is JSON, by default null; - reads it from standard input."""
+    whole_jobs = given.pop("whole_jobs")
     ndjson, timeout_ms, key = given.pop("ndjson"), given.pop("timeout_ms"), given.pop("idempotency_key")
     content_type, given["type"] = given.pop("content_type"), given.pop("kind")
     made = {"tags": list, "meta": dict, "budgets": list}
     said = {name: made.get(name, _same)(value) for name, value in given.items() if value not in (None, ())}
     options = cast("PutOptions", said)
-    if ndjson:
+    if ndjson or whole_jobs:
         if payload is not None or timeout_ms is not None or content_type is not None:
-            raise click.UsageError("--ndjson reads the payloads from standard input, as JSON, and waits for none of them")
-        _push_lines(client, queue, options, key, as_json)
+            raise click.UsageError("--ndjson and --jobs read from standard input, as JSON, and wait for none of the jobs")
+        push_lines(client, queue, options, key, as_json, whole_jobs=whole_jobs)
         return
     body = sys.stdin.buffer.read() if payload == "-" else (payload or "null").encode()
     if content_type is not None:
@@ -117,59 +121,6 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _push_lines(client: Client, queue: str, options: PutOptions, key: str | None, as_json: bool) -> None:
-    """Chunk by chunk, each printed once it is stored: after an interruption a message says how far it came, and how to
-    continue.
-
-    The key is made here if none was given, so that the same input with it enqueues the rest, and nothing twice.
-    """
-    key = key or secrets.token_hex(8)
-    kept = lines = 0
-    try:
-        with Progress(sys.stdin.buffer) as progress:
-            for number, chunk in enumerate(_chunks(progress)):
-                jobs = [NewJob(queue=queue, payload=payload, **options) for payload in chunk.payloads]
-                receipts = client.enqueue_many(jobs, idempotency_key=f"{key}.{number}")
-                kept, lines = kept + len(receipts), chunk.last_line
-                for receipt in receipts:
-                    show(receipt, as_json, str(receipt.id))
-                progress.kept(len(receipts))
-    except (HoldfastError, click.ClickException, KeyboardInterrupt, OSError) as error:
-        more = len(error.fields.get("enqueued", [])) if isinstance(error, HoldfastError) else 0
-        _broken_off(error, kept + more, lines, key)
-        raise
-    if why := lost():
-        refuse(f"{counted(kept, 'job')} {is_or_are(kept)} enqueued, but not every id is printed: {why}", UNWRITTEN)
-
-
-def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
-    """Print what is stored, and how to continue."""
-    unknown = "at least " if isinstance(error, OutcomeUnknown) else ""
-    upto = f", all of lines 1 to {lines:,} among them" if lines else ""
-    tell(
-        f"holdfast: interrupted: {unknown}{counted(kept, 'job')} {is_or_are(kept)} enqueued{upto}. The same command and input with "
-        f"--idempotency-key {key} within 24 hours enqueues the rest, and nothing twice."
-    )
-
-
-class _Chunk(NamedTuple):
-    payloads: list[msgspec.Raw]
-    last_line: int
-
-
-def _chunks(lines: Iterable[bytes]) -> Iterator[_Chunk]:
-    chunk: list[msgspec.Raw] = []
-    number = 0
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            chunk.append(given_json(line, f"line {number}"))
-        if len(chunk) == BULK_JOBS:
-            yield _Chunk(chunk, number)
-            chunk = []
-    if chunk:
-        yield _Chunk(chunk, number)
 
 
 @commands.command(epilog=examples("holdfast job get 42"))

@@ -1,19 +1,35 @@
 """`holdfast queue …`: list, inspect, scale, pause, configure and purge queues. Each command is one call of the client."""
 
 import json
+import sys
+import time
 from functools import partial
 
 import click
 import msgspec
 
+from holdfast.cli import fair
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import Duration, confirmed, destroying, examples, given_changes, show, talking, whole
+from holdfast.cli.context import (
+    ENDED_OTHERWISE,
+    Duration,
+    confirmed,
+    destroying,
+    examples,
+    given_changes,
+    refuse,
+    show,
+    talking,
+    whole,
+)
 from holdfast.cli.numbers import age
+from holdfast.cli.output import tell
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client
 from holdfast.client.types import Counts, Queue, QueueSettings
 from holdfast.units import counted
 
+_LOOK_S = (0.05, 1.0)
 _COLUMNS = {
     "QUEUE": lambda queue: queue.name,
     "SCHEDULED": lambda queue: queue.jobs.scheduled,
@@ -45,7 +61,10 @@ _WIDE = (
 
 @click.group("queue")
 def commands() -> None:
-    """List, inspect, pause, configure and purge queues."""
+    """List, inspect, pause, drain, configure and purge queues."""
+
+
+commands.add_command(fair.commands)
 
 
 @commands.command(
@@ -69,7 +88,9 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @commands.command(
     "set",
     epilog=examples(
-        "holdfast queue set mail capacity_jobs=500 retention_ms=null", "holdfast queue set mail 'retry={\"base_ms\": 1000}'"
+        "holdfast queue set mail capacity_jobs=500 retention_ms=null",
+        "holdfast queue set mail fair=true",
+        "holdfast queue set mail 'retry={\"base_ms\": 1000}'",
     ),
 )
 @click.argument("queue", shell_complete=queue_names)
@@ -148,6 +169,41 @@ def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_ru
     if confirmed(f"delete {counted(count, 'job')} of {queue} ({', '.join(states)})", yes, dry_run):
         removed = client.purge(queue, states)
         show({"purged": removed}, as_json, f"{removed} deleted")
+
+
+@commands.command(
+    epilog=examples("holdfast queue drain mail", "holdfast queue drain mail --running --timeout 5m && ./deploy.sh")
+)
+@click.argument("queue", shell_complete=queue_names)
+@click.option("--running", is_flag=True, help="Pause the queue first, and wait only for the running jobs.")
+@click.option("--scheduled/--no-scheduled", default=False, help="Wait for scheduled jobs too.  [default: no-scheduled]")
+@click.option("--timeout", "timeout_ms", type=Duration(), help="Give up after so long, with exit code 5.  [default: never]")
+@talking
+def drain(client: Client, queue: str, running: bool, scheduled: bool, timeout_ms: int | None, as_json: bool) -> None:
+    """Wait until the jobs of a queue are done. Nothing is deleted (see purge); jobs that come meanwhile are waited for, too.
+
+    A queue that was paused by --running stays so: `holdfast queue resume` lets it go on.
+    """
+    until = None if timeout_ms is None else time.monotonic() + timeout_ms / 1_000
+    if running:
+        client.pause(queue)
+    look_s, said = _LOOK_S[0], ""
+    while left := _left(found := client.queue(queue).jobs, running, scheduled):
+        words = f"{queue}: {counted(left, 'job')} left ({found.ready} ready, {found.leased} running)"
+        if sys.stderr.isatty() and words != said:
+            said = words
+            tell(f"holdfast: {words}")
+        if until is not None and time.monotonic() >= until:
+            refuse(f"{words} when the time was up", ENDED_OTHERWISE)
+        time.sleep(look_s)
+        look_s = min(2 * look_s, _LOOK_S[1])
+    show({"queue": queue, "drained": True}, as_json, f"{queue} is drained")
+
+
+def _left(jobs: Counts, running: bool, scheduled: bool) -> int:
+    if running:
+        return jobs.leased
+    return jobs.ready + jobs.leased + (jobs.scheduled if scheduled else 0)
 
 
 @commands.command(epilog=examples("holdfast queue delete mail --yes"))

@@ -74,6 +74,7 @@ def info(client: Client, schedule: str, as_json: bool) -> None:
 @click.option("--max-attempts", type=int, help="Max attempts before a job is dead.")
 @click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
 @click.option("--group-key", help="Jobs with the same group key run one after the other.")
+@click.option("--fair-key", help="Whose jobs they are: in a fair queue, who has had the least is next.")
 @click.option("--tag", "tags", multiple=True, help="Tag to find the jobs by; repeatable.")
 @meta_option("Name and value that go with the jobs")
 @click.option("--missed", type=click.Choice(["skip", "one", "all"]), help="Which missed runs to make up.  [default: one]")

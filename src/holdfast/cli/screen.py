@@ -24,7 +24,7 @@ from holdfast.cli.output import one_line
 
 if TYPE_CHECKING:
     from holdfast.cli.top import News, Queue, View
-    from holdfast.client.types import RegisteredWorker
+    from holdfast.client.worker_types import RegisteredWorker
 
 _WORKERS_SHOWN = 8
 _NEARLY_FULL, _HALF_FULL = 0.9, 0.5

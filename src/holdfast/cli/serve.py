@@ -6,20 +6,23 @@ Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard 
 import json
 import os
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Collection
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from holdfast.cli.context import examples
 from holdfast.config import Config, Loaded, load
 from holdfast.logs import settle
 from holdfast.setting_values import ConfigError
 
 
-def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command a flag for every setting."""
+def _settings(command: Callable[..., Any], *, reads_file: bool = True) -> Callable[..., Any]:
+    """Give a command a flag for every setting; `reads_file`: and one for a file with settings."""
     for setting in reversed(fields(Config)):
         kind: Any = (
             click.Choice(setting.metadata["choices"])
@@ -33,6 +36,8 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
             command = click.option(f"{flag}/--no-{flag[2:]}", setting.name, default=None, help=shown)(command)
             continue
         command = click.option(flag, setting.name, type=kind, default=None, help=shown)(command)
+    if not reads_file:
+        return command
     file = click.option(
         "--config", "file", type=click.Path(path_type=Path), envvar="HOLDFAST_CONFIG", help="A TOML file with settings."
     )
@@ -76,3 +81,52 @@ def config(file: Path | None, as_json: bool, **flags: Any) -> None:
         return
     for name, value, origin in rows:
         click.echo(f"{name} = {json.dumps(value)}".ljust(56) + f" # {origin}")
+
+
+_HEAD = """\
+# Settings of Holdfast. Start it with: holdfast serve --config {file}
+# Each line is a setting with its default: take the # away to change it. A flag (--port) and a variable (HOLDFAST_PORT) take
+# precedence over this file; `holdfast config --config {file}` prints what is in force, and where each value comes from.
+"""
+
+
+@click.command(
+    name="init", epilog=examples("holdfast init", "holdfast init /etc/holdfast.toml --port 4700", "holdfast init - | less")
+)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="holdfast.toml")
+@partial(_settings, reads_file=False)
+def init_config(file: Path, **flags: Any) -> None:
+    """Write a config FILE with every setting, explained and commented out, but for those that are given here. - is standard output.
+
+    A file that is there is never overwritten.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    loaded = _load(None, given)
+    text = _written(str(file) if str(file) != "-" else "holdfast.toml", loaded, given.keys())
+    if str(file) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        with file.open("x") as out:
+            file.chmod(0o600)  # the store's URL may have a password
+            out.write(text)
+    except FileExistsError:
+        click.echo(f"holdfast: {file} is there already, and is not overwritten.", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"holdfast: {file} can't be written: {error.strerror}.", err=True)
+        sys.exit(1)
+    click.echo(f"{file} is written; start the server with: holdfast serve --config {file}", err=True)
+
+
+def _written(file: str, loaded: Loaded, given: Collection[str]) -> str:
+    lines = [_HEAD.format(file=file)]
+    for setting in fields(Config):
+        value = getattr(loaded.config, setting.name) if setting.name in given else setting.default
+        lines += textwrap.wrap(
+            setting.metadata["help"], 116, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+        )
+        if "choices" in setting.metadata:
+            lines.append(f"# One of {', '.join(setting.metadata['choices'])}.")
+        lines.append(f"{'' if setting.name in given else '# '}{setting.name} = {json.dumps(value, ensure_ascii=False)}\n")
+    return "\n".join(lines)

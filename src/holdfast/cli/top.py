@@ -21,7 +21,7 @@ from holdfast.cli.numbers import backlog, filled, queue_rate
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
 from holdfast.client import Client
-from holdfast.client.types import RegisteredWorker
+from holdfast.client.worker_types import RegisteredWorker
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:

@@ -15,11 +15,13 @@ import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
 from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
-from holdfast.cli.output import harmless, json_text, say
+from holdfast.cli.operations import follow
+from holdfast.cli.output import harmless, json_text, say, tell
 from holdfast.cli.profiles import VARIABLES, Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.types import RegisteredWorker
+from holdfast.client.worker_types import RegisteredWorker
+from holdfast.limits import OPERATION_JOBS
 from holdfast.units import counted
 
 _COLUMNS = {
@@ -53,6 +55,25 @@ def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
     for worker_id in worker_ids:
         worker = client.quiet(worker_id)
         show(worker, as_json, f"{worker.id} is {worker.state}")
+
+
+@commands.command(epilog=examples("holdfast worker release w-5f0c… --dry-run", "holdfast worker release w-5f0c… --yes"))
+@click.argument("worker_ids", nargs=-1, required=True, metavar="WORKER...", shell_complete=worker_ids)
+@destroying
+@talking
+def release(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Take the jobs of registered workers back, such as those of a silent one: they are ready for others at once, and the attempt does not count.
+
+    A worker that still runs is told that its leases are lost.
+    """
+    for worker_id in worker_ids:
+        held = [job.id for job in client.worker(worker_id).jobs]
+        if not held:
+            tell(f"holdfast: {worker_id} runs no job")
+        elif confirmed(f"take {counted(len(held), 'job')} back from {worker_id}", yes, dry_run):
+            for first in range(0, len(held), OPERATION_JOBS):
+                done = follow(client, client.start_operation("release", jobs=held[first : first + OPERATION_JOBS]))
+                show(done, as_json, f"{done.done} taken back from {worker_id}")
 
 
 def _holds(worker: RegisteredWorker) -> str:

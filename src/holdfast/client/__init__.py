@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.client.budgets import Block, Budget, Charge
 from holdfast.client.contents import UnreadableJson
+from holdfast.client.fair import Share, Shares
 from holdfast.client.refusals import NotConcluded, UnexpectedAnswer, Unreachable
 from holdfast.client.types import Conclude, Event, Extend, Fail, Job, NewJob, Raised, Release, Retry
 
@@ -36,6 +37,8 @@ __all__ = [
     "Raised",
     "Release",
     "Retry",
+    "Share",
+    "Shares",
     "UnexpectedAnswer",
     "Unreachable",
     "UnreadableJson",

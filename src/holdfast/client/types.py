@@ -1,6 +1,5 @@
-"""The client's types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values.
-
-A newer server may send more: unknown fields are ignored.
+"""The client's types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values. A newer server may send more:
+unknown fields are ignored.
 """
 
 import builtins
@@ -47,6 +46,8 @@ class JobOptions(TypedDict, total=False):
     expires_in_ms: int
     expires_at: datetime
     budgets: list[Charge]
+    fair_key: str
+    fair_cost: int
 
 
 class PutOptions(JobOptions, total=False):
@@ -82,6 +83,8 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     retry: Retry | UnsetType = UNSET
     meta: dict[str, str] | UnsetType = UNSET
     budgets: list[Charge] | UnsetType = UNSET
+    fair_key: str | UnsetType = UNSET
+    fair_cost: int | UnsetType = UNSET
     on_conflict: str | UnsetType = UNSET
     debounce_max_ms: int | UnsetType = UNSET
     expires_in_ms: int | UnsetType = UNSET
@@ -168,6 +171,7 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     worker: str
     kind: str
     reason: str
+    leased_at: datetime | None = None
     error: Raised | None = None
 
 
@@ -225,6 +229,8 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     meta: dict[str, str] = {}
     expires_at: datetime | None = None
     budgets: list[Charge] = []
+    fair_key: str | None = None
+    fair_cost: int = 1
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
@@ -367,6 +373,7 @@ class QueueSettings(TypedDict, total=False):
     expires_in_ms: int | None
     retry: Retry
     budgets: list[Charge]
+    fair: bool
 
 
 class Queue(msgspec.Struct, kw_only=True):
@@ -433,40 +440,6 @@ class Reached(msgspec.Struct):
     """The queues that would get an event."""
 
     queues: list[str]
-
-
-class Work(msgspec.Struct):
-    """A leased job."""
-
-    id: int
-    queue: str
-    attempt: int
-    leased_at: datetime
-    ms_left: int
-
-
-class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago;
-    `types`: the only ones that it takes, None: all.
-    """
-
-    id: str
-    name: str
-    queues: list[str]
-    state: str
-    registered_at: datetime
-    types: list[str] | None = None
-    draining: bool = False
-    beat_at: datetime | None = None
-    silent: bool = False
-    jobs: list[Work] = []
-
-
-class RegisteredWorkers(msgspec.Struct):
-    """A page of registered workers."""
-
-    workers: list[RegisteredWorker]
-    next_cursor: str | None = None
 
 
 class Event(msgspec.Struct, kw_only=True):

@@ -158,6 +158,21 @@ class Accounts:
             if n < 0 and account.waiting:
                 self.to_admit.add(one)
 
+    async def count_anew(self) -> None:
+        """Count the jobs from their rows, once all that has changed is written: one that could not be read has left, and what it cost is not known."""
+        ids = await self._tx.counting_accounts()
+        if not ids:
+            return
+        await self.load_accounts(ids)
+        found = await self._tx.counted_again()
+        for one, (account, _) in self._loaded.items():
+            right = found.get(one) or Account(one)
+            counts = (right.jobs, right.waiting, right.next_jobs, right.next_units, right.running)
+            if counts != (account.jobs, account.waiting, account.next_jobs, account.next_units, account.running):
+                account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = counts
+                account.first, account.first_cost = 0, 1
+                self._changed.add(one)
+
     async def save(self) -> int | None:
         """Write what has changed; the first moment at which time has something to do."""
         kept: list[Account] = []

@@ -21,6 +21,7 @@ from holdfast.committer.by_type import ByType, Came
 from holdfast.committer.members import Members, moves
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
+from holdfast.committer.shares import Shares
 from holdfast.errors import QueueNotFound, UpgradeUnfinished
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.job import (
@@ -80,6 +81,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     budgeted: set[int] = set()  # jobs with budgets that changed and that no account has counted yet
     given_back: set[int] = set()  # of these, released before any extension
     accounts: Accounts | None = None
+    shares: Shares | None = None  # where a queue is fair
+    uncounted: bool = False  # a job changed whose budgets can't be read
     left_group: set[int] = set()  # since the last flush; a job that left loses its slot
     touched: set[str] = set()
     arrived: set[str] = set()
@@ -114,6 +117,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                     self.note_pause(known)
                 if known.typed is not None and known.typed.upto is not None:
                     self.note_filling(known)
+                if known.sharing is not None:
+                    self.note_sharing(known)
         return known
 
     def note_pause(self, queue: Queue) -> None:
@@ -130,6 +135,19 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         """A queue whose jobs are being given their types: go on with that soon."""
         self.by_type.filling.add(queue.name)
         self.earliest = self.now
+
+    def shares_here(self) -> Shares:
+        """The lines of fair queues."""
+        if self.shares is None:
+            self.shares = Shares(self.tx)
+        return self.shares
+
+    def note_sharing(self, queue: Queue) -> None:
+        """A queue that is fair, or is being sorted or cleared: go on with that soon."""
+        self.shares_here().queues[queue.name] = queue
+        if queue.sharing is not None and not queue.sharing.whole:
+            self.by_type.sharing.add(queue.name)
+            self.earliest = self.now
 
     async def keep_by_type(self, queue: Queue) -> None:
         """Begin to keep what is ready in a queue by its type, unless nodes of the release before may serve, which would not."""
@@ -260,6 +278,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 self.earliest = deadline
         if extras.batch is not None and moves(before, after):
             self.members_here().note(extras.batch, before, after)
+        if extras.unreadable is not None or (before is not None and before.extras.unreadable is not None):
+            self.uncounted = True
         if extras.budgets or (before is not None and before.extras.budgets):
             self.budgeted.add(some.id)
 
@@ -299,6 +319,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     async def flush(self) -> None:
         """Write what has been decided, so that later reads from the store see it."""
         if self.changes:
+            if self.shares is not None:
+                await self.shares.count(self.changes.values())
             await self.tx.write(list(self.changes.values()))
             self.written.update(self.changes)
             self.changes.clear()
@@ -313,9 +335,20 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if changed or members.gone or members.owed:
             await self.tx.save_job_batches(changed, members.gone, members.owed)
 
+    async def _save_accounts(self) -> None:
+        self.accounts = self.accounts or Accounts(self.tx, self.now)
+        if self.uncounted:
+            await self.accounts.count_anew()
+        moment = await self.accounts.save()
+        if moment is not None and (self.earliest is None or moment < self.earliest):
+            self.earliest = moment
+
     async def finish(self) -> Committed:
         """Write the rest, and say what will be news once it is committed."""
         await self.flush()
+        if self.shares is not None:
+            await self.shares.save()
+            self.by_type.idle_lines |= self.shares.idle
         if self.members is not None:
             await self._save_job_batches(self.members)
         if self.keeping:
@@ -326,10 +359,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
                 if some.typed is not None and some.tally.ready == 0:
                     some.typed = None  # what is ready next comes without its type
             await self.tx.save_queues(queues)
-        if self.accounts is not None:
-            moment = await self.accounts.save()
-            if moment is not None and (self.earliest is None or moment < self.earliest):
-                self.earliest = moment
+        if self.accounts is not None or self.uncounted:
+            await self._save_accounts()
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
         ready = await self._may_give()

@@ -26,6 +26,8 @@ class ByType:
     def __init__(self) -> None:
         self.named: set[str] = set()  # queues of calls with types
         self.filling: set[str] = set()  # queues whose ready jobs are being given their types
+        self.sharing: set[str] = set()  # queues that are being sorted by fair keys, or cleared of that
+        self.idle_lines = False  # there may be lines of fair queues that can be forgotten
 
     def note_named(self, queues: Collection[str]) -> None:
         """A call names types, and these queues."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.committer import budgets, deadlines, joining, unique
+from holdfast.committer import budgets, deadlines, fair, joining, unique
 from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
@@ -129,6 +129,8 @@ async def put(
     if unlike:
         instead = await _admit(batch, jobs, unlike, ending, member, joined)
     _check_room(batch, jobs, ending, instead)
+    if batch.shares is not None:
+        await fair.check(batch, jobs)
     for new in jobs:
         if missing and new.queue in missing:
             missing.remove(new.queue)
@@ -151,11 +153,14 @@ async def _admit(
     batch: Batch, jobs: list[NewJob], unlike: list[Extras], ending: Job | None, member: Job | None, joined: bool
 ) -> dict[int, Job | int]:
     """Check what some of these jobs have, and most have not; what stands in the place of which."""
-    paying = one_of_a_kind = joins = False
+    paying = one_of_a_kind = joins = shares = False
     for extras in unlike:
         paying = paying or bool(extras.budgets)
         one_of_a_kind = one_of_a_kind or extras.unique_key is not None
         joins = joins or extras.batch is not None
+        shares = shares or extras.fair_key is not None or extras.fair_cost != 1
+    if shares:
+        await fair.demand(batch, jobs)
     if paying:
         await budgets.check(batch, jobs)
     instead = await unique.resolve(batch, jobs, ending) if one_of_a_kind else {}

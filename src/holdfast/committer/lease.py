@@ -7,7 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from holdfast.auth.scope import Scope, sees
-from holdfast.committer import budgets, deadlines, worker_registry
+from holdfast.committer import budgets, deadlines, fair, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.committer.settling import settle
 from holdfast.committer.unreadable_jobs import set_aside
@@ -37,9 +37,9 @@ class QueueHead:
 
     __slots__ = ("line", "queue")
 
-    def __init__(self, queue: Queue, line: OrderedJobs) -> None:
+    def __init__(self, queue: Queue, line: OrderedJobs, turns: fair.Turns | None = None) -> None:
         self.queue = queue
-        self.line = deque(line)
+        self.line: fair.Head = deque(line) if turns is None else fair.InTurn(line, turns)
 
     def peek(self) -> Job | None:
         """The next job that may be leased."""
@@ -62,6 +62,7 @@ class Leases:
         own: dict[tuple[str, str, Types | None], QueueHead],
         away: dict[str, QueueHeld],
         by_type: ByTypeHeads,
+        turns: dict[str, fair.Turns],
     ) -> None:
         self._batch = batch
         self._workers = workers
@@ -72,6 +73,7 @@ class Leases:
         self._given_bytes = 0
         self._away = away
         self._by_type = by_type
+        self._turns = turns
         self._given: set[int] = set()  # that other lines may have as well
         self._paid = False  # some have paid since heads of queues were read
         self._aside = 0  # jobs that could not pay any more when it was their turn
@@ -85,6 +87,7 @@ class Leases:
         earlier = await batch.tx.leased_by_request(requests) if requests else {}
         wanted: dict[str, int] = {}
         typed = False
+        turns: dict[str, fair.Turns] = {}
         for command in commands:
             typed = typed or command.types is not None
             for name in command.queues:
@@ -95,13 +98,16 @@ class Leases:
             queue = await _queue(batch, name, away)
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
-                queue_heads[name] = QueueHead(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
+                line = await _readable(batch, queue, _reader(batch, queue), limit)
+                if queue.sharing is not None and queue.sharing.whole and (typed or queue.paused_types or fair.pays(line)):
+                    turns[name] = fair.turns_of(batch, queue, line)
+                queue_heads[name] = QueueHead(queue, line, turns.get(name) if turns else None)
                 typed = typed or bool(queue.paused_types)
-        by_type = await _heads_by_type(batch, commands, queue_heads, wanted) if typed else {}
+        by_type = await _heads_by_type(batch, commands, queue_heads, wanted, turns) if typed else {}
         own = await _own_lines(batch, commands, workers, away) if workers else {}
         found = sum([len(queue_head.line) for queue_head in (*queue_heads.values(), *own.values(), *by_type.values())])
         await batch.tx.reserve(fences=min(found, sum([command.limit for command in commands])))
-        return cls(batch, workers, queue_heads, earlier, own, away, by_type)
+        return cls(batch, workers, queue_heads, earlier, own, away, by_type, turns)
 
     async def lease(self, command: LeaseJobs) -> Granted | Refused:
         """Grant one call its jobs; the same `request` again gets the same jobs while their leases last.
@@ -203,6 +209,8 @@ class Leases:
         batch = self._batch
         if self._by_type:
             self._given.add(job.id)
+        if self._turns and (turns := self._turns.get(queue.name)) is not None:
+            turns.start(job)
         if not self._secrets:
             self._secrets = batch.secrets(command.limit)
         lease_ms = command.lease_ms or job.extras.lease_ms or queue.policy.lease_ms
@@ -215,6 +223,13 @@ class Leases:
             self._paid = True
             budgets.accounts_of(batch).start(job, leased)
         return leased
+
+
+def _reader(batch: Batch, queue: Queue, types: Types | None = None) -> Callable[[int], Awaitable[OrderedJobs]]:
+    """What reads the first jobs of a queue in its order, or those of some types."""
+    if queue.sharing is not None and queue.sharing.whole:
+        return partial(fair.next_jobs, batch, queue, types)
+    return partial(batch.tx.ready, queue) if types is None else partial(batch.tx.ready_of, queue, types)
 
 
 async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
@@ -268,7 +283,11 @@ async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue |
 
 
 async def _heads_by_type(
-    batch: Batch, commands: Sequence[LeaseJobs], queue_heads: dict[str, QueueHead], wanted: dict[str, int]
+    batch: Batch,
+    commands: Sequence[LeaseJobs],
+    queue_heads: dict[str, QueueHead],
+    wanted: dict[str, int],
+    turns: dict[str, fair.Turns],
 ) -> ByTypeHeads:
     """The heads of these queues for calls that do not take everything, by queue and by what they take. Each has as many jobs as all calls
     could take from the queue, since these may be the same.
@@ -286,7 +305,10 @@ async def _heads_by_type(
             sets[name] = sets.get(name, 0) + 1
             if sets[name] <= _SETS:
                 limit = min(wanted[name], queue_head.queue.may_lease())
-                heads[name, types] = QueueHead(queue_head.queue, await _head_of_types(batch, queue_head, types, limit))
+                line = await _head_of_types(batch, queue_head, types, limit)
+                if (of_queue := turns.get(name)) is not None:
+                    fair.turns_of(batch, queue_head.queue, line, of_queue)
+                heads[name, types] = QueueHead(queue_head.queue, line, of_queue)
     return heads
 
 
@@ -298,7 +320,7 @@ async def _head_of_types(batch: Batch, queue_head: QueueHead, types: Types, limi
     fitting = [pair for pair in line if pair[1] is not None and types.fit(pair[1].type)]
     if len(fitting) >= limit or (len(line) < limit and all(content is not None for _, content in line)):
         return fitting
-    found = await _readable(batch, queue, partial(batch.tx.ready_of, queue, types), limit)
+    found = await _readable(batch, queue, _reader(batch, queue, types), limit)
     if len(found) < limit and queue.typed is None and queue.tally.ready > TYPES_HEAD:
         await batch.keep_by_type(queue)
     return [pair for pair in found if pair[1] is None or types.fit(pair[1].type)]

@@ -27,6 +27,7 @@ from holdfast.limits import (
     AUDIT_RETENTION_MS_DEFAULT,
     BUDGET_ACCOUNTS,
     CLOSING_JOBS,
+    FAIR_CHUNK,
     HISTORY_QUEUES,
     SCHEDULES,
     TYPES_CHUNK,
@@ -50,8 +51,10 @@ from holdfast.messages.time_commands import (
     FillTypes,
     FireSchedules,
     ForgetHistory,
+    ForgetShares,
     PromoteDue,
     ReapWorkers,
+    SortShares,
 )
 from holdfast.messages.views import InterestList
 from holdfast.routing.router import Router
@@ -288,7 +291,7 @@ class LocalBackend:
             self._ticker.nudge()
 
     async def _seconds_until_due(self) -> float:
-        if self.committer.by_type.filling:
+        if self.committer.by_type.filling or self.committer.by_type.sharing:
             return 0
         moments = [*self.committer.pauses.values()]
         try:
@@ -311,6 +314,10 @@ class LocalBackend:
         )
         if self.committer.by_type.filling:
             commands = (*commands, FillTypes(next(iter(self.committer.by_type.filling)), TYPES_CHUNK))
+        if self.committer.by_type.sharing:
+            commands = (*commands, SortShares(next(iter(self.committer.by_type.sharing)), FAIR_CHUNK))
+        if self.committer.by_type.idle_lines:
+            commands = (*commands, ForgetShares(FAIR_CHUNK))
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])

@@ -3,7 +3,7 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.committer import budgets, enqueue, expiry, unique
+from holdfast.committer import budgets, enqueue, expiry, fair, unique
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import returning
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState, breach
@@ -241,12 +241,16 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     if command.settings.budgets is not UNSET and command.settings.budgets:
         await batch.demand_newest_only("budgets")
         await budgets.demand(batch, command.settings.budgets)
+    if command.settings.fair is not UNSET:
+        await batch.demand_newest_only("fair")
     queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
     settings = command.settings if command.whole else replace(queue.settings, **named)
     queue.policy = batch.tx.policy(settings)
     queue.settings = settings
     readable(queue)
+    if queue.policy.fair or queue.sharing is not None:
+        await fair.switch(batch, queue)
     batch.may_give(queue)
     batch.freed.add(queue.name)
     return info(queue)
@@ -319,6 +323,8 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
     if not more:
         await batch.flush()
         await batch.set_interest(queue, None)
+        if batch.shares is not None:
+            await batch.shares.drop(queue)
         await batch.tx.delete_queue(queue)
         batch.queues.pop(queue.name, None)
         batch.touched.discard(queue.name)

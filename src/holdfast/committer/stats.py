@@ -13,6 +13,7 @@ from holdfast.limits import UNREADABLE_SHOWN
 from holdfast.logs import structlog
 from holdfast.messages.answers import Counted
 from holdfast.messages.budget_commands import ListBudgets
+from holdfast.messages.fair_commands import CountFairKeys
 from holdfast.messages.frame import Refused
 from holdfast.messages.job_batches import OldestJobBatch
 from holdfast.messages.queries import CountUrgent, GetQueue, GetStats, ListQueues, OldestReady
@@ -105,10 +106,13 @@ async def _ready_since(store: Store, names: list[str], now: int) -> dict[str, in
 
 async def _with_ages(store: Store, totals: Totals, infos: list[QueueInfo], now: int) -> list[QueueStats]:
     heads = await _ready_since(store, [info.name for info in infos if info.tally.ready], now)
+    is_fair = any(info.policy.fair for info in infos)
+    keys = (await store.read(CountFairKeys(), now)).counts if is_fair else {}
     found = []
     for info in infos:
         oldest = heads.get(info.name)
-        found.append(QueueStats(info, None if oldest is None else max(0, now - oldest), *totals.of(info.name)))
+        waits = keys.get(info.name, 0) if info.policy.fair else None
+        found.append(QueueStats(info, None if oldest is None else max(0, now - oldest), *totals.of(info.name), waits))
     return found
 
 

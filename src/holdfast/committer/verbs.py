@@ -17,6 +17,7 @@ from holdfast.committer import (
     by_type,
     enqueue,
     expiry,
+    fair,
     inbox,
     job_batches,
     manage,
@@ -64,6 +65,7 @@ from holdfast.messages.commands import (
     ShortenLease,
     TakeBackLease,
 )
+from holdfast.messages.fair_commands import SetFairWeight
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.inbox import TakeIn
 from holdfast.messages.job_batches import CancelJobBatch, CloseJobBatch, MakeJobBatch, PutClosingJobs
@@ -84,8 +86,10 @@ from holdfast.messages.time_commands import (
     FillTypes,
     FireSchedules,
     ForgetHistory,
+    ForgetShares,
     PromoteDue,
     ReapWorkers,
+    SortShares,
 )
 from holdfast.stores.store import Prefetch
 
@@ -203,6 +207,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     SetBudget: Verb(budget_verbs.put),
     DeleteBudget: Verb(budget_verbs.delete),
     BlockBudget: Verb(budget_verbs.block),
+    SetFairWeight: Verb(fair.weigh, prefetch.queue),
     # Access keys
     CreateKey: Verb(access_keys.create),
     EditKey: Verb(access_keys.edit),
@@ -221,6 +226,8 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     EndPauses: Verb(beanstalk.end_pauses, unheard=True),
     FillTypes: Verb(by_type.fill, prefetch.queue, _limit, unheard=True),
     TakeIn: Verb(inbox.take_in, prefetch.take_in, _arrivals, unheard=True),
+    SortShares: Verb(fair.sort, prefetch.queue, _limit, unheard=True),
+    ForgetShares: Verb(fair.forget, burden=_limit, unheard=True),
     # What beanstalkd's verbs ask for beyond these
     PutJobs: Verb(beanstalk.put, prefetch.put, _jobs),
     BuryLease: Verb(Conclude.bury, prefetch.fence),

@@ -20,7 +20,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.auth.scope import ALL
 from holdfast.errors import Forbidden, QueueNotFound
-from holdfast.messages import audit, budget_commands, commands, job_batches, key_commands, operations, queries
+from holdfast.messages import audit, budget_commands, commands, fair_commands, job_batches, key_commands, operations, queries
 from holdfast.messages import beanstalk_commands as tubes
 from holdfast.messages.frame import Answer, Request
 
@@ -123,6 +123,9 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.SetQueue: Rule(Ability.MANAGE, _name),  # it can create the queue: so forbidden, and not "not found"
     commands.PauseQueue: _MANAGE,
     commands.PauseType: _MANAGE,
+    fair_commands.SetFairWeight: Rule(Ability.MANAGE, _queue, exists=True),
+    fair_commands.CountFairKeys: Rule(Ability.READ, _every),
+    fair_commands.GetShares: Rule(Ability.READ, _queue, exists=True),
     commands.PurgeQueue: _MANAGE,
     commands.DeleteQueue: _MANAGE,
     commands.SetInterest: Rule(Ability.MANAGE, _queue),
@@ -152,6 +155,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     operations.ListOperations: _READ,
     queries.GetJob: _READ,
     queries.ListJobs: Rule(Ability.READ, _queue, exists=True, scoped=True),
+    queries.FindReceipts: Rule(Ability.READ, _queue, exists=True, scoped=True),
     queries.GetQueue: Rule(Ability.READ, _name, exists=True),
     queries.ListQueues: _READ,
     queries.ExplainJob: _READ,

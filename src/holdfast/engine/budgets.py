@@ -21,7 +21,7 @@ class Budgets:
         async with self._submitter.audited(command):
             checks.budget(name, limit, per_ms, burst)
         await self._submitter.manage(command)
-        return await self._reading.budget_as_it_is(name)
+        return await self._reading.as_it_is(GetBudget(name, 0))
 
     async def delete(self, name: str, force: bool = False) -> int:
         """Remove a budget: with `force` also one that unfinished jobs name, whose number is returned."""
@@ -33,7 +33,7 @@ class Budgets:
         async with self._submitter.audited(command):
             checks.block(key, for_ms)
         await self._submitter.manage(command)
-        return await self._reading.budget_as_it_is(name)
+        return await self._reading.as_it_is(GetBudget(name, 0))
 
     async def unblock(self, name: str, key: str | None = None) -> BudgetInfo:
         """End the blocks of the budget and of all its accounts, or of one of these."""
@@ -41,15 +41,15 @@ class Budgets:
         async with self._submitter.audited(command):
             checks.block(key, 1)
         await self._submitter.manage(command)
-        return await self._reading.budget_as_it_is(name)
+        return await self._reading.as_it_is(GetBudget(name, 0))
 
     async def all(self) -> BudgetList:
         """All budgets."""
-        return await self._reading.budgets(ListBudgets())
+        return await self._reading.ask(ListBudgets())
 
     async def one(self, name: str, limit: int = 0, after: str = "", key: str | None = None) -> BudgetInfo:
         """A budget, with some of its accounts by their keys, or the one with this key."""
         checks.number("limit", limit, 0, limits.LIST_LIMIT)
         checks.text("after", after, limits.BUDGET_KEY_CHARS)
         checks.text("key", key, limits.BUDGET_KEY_CHARS)
-        return await self._reading.budgets(GetBudget(name, limit, after, key))
+        return await self._reading.ask(GetBudget(name, limit, after, key))

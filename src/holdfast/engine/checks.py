@@ -187,6 +187,16 @@ def _extras(extras: Extras, at: str) -> None:
         retry(extras.retry, at + "retry")
     if extras.budgets:
         charges(extras.budgets, at + "budgets")
+    if extras.fair_key is not None or extras.fair_cost != 1:
+        fair(extras.fair_key, extras.fair_cost, at)
+
+
+def fair(key: str | None, cost: int, at: str) -> None:
+    """The fair key of a job, and what the job counts for."""
+    if key == "":
+        raise breach(at + "fair_key", "must not be empty")
+    text(at + "fair_key", key, limits.FAIR_KEY_CHARS)
+    number(at + "fair_cost", cost, 1, limits.FAIR_COST_MAX)
 
 
 def charges(given: tuple[Charge, ...], at: str) -> None:

@@ -18,6 +18,7 @@ from holdfast.engine import checks
 from holdfast.engine.access import caller_here
 from holdfast.engine.budgets import Budgets
 from holdfast.engine.change_signal import ChangeSignal
+from holdfast.engine.fair import Fair
 from holdfast.engine.hub import Hub, Subscription
 from holdfast.engine.job_batches import JobBatches
 from holdfast.engine.key_watch import KeyWatch
@@ -91,6 +92,7 @@ class Engine(Pipeline):
         self.batches = JobBatches(self, self.reading, payload_bytes)
         self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub, self.arrivals)
         self.budgets = Budgets(self, self.reading)
+        self.fair = Fair(self, self.reading)
         self.keys = Keys(self, self.reading, self.key_watch.renewed)
         self.operations = Operations(self, self.reading)
         self._publishing = Publisher(self.reading, self._put_copies)

@@ -34,8 +34,6 @@ from holdfast.job.operation import hidden as hidden_operation
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
-from holdfast.messages.budget_commands import GetBudget
-from holdfast.messages.budget_views import BudgetInfo
 from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.job_batches import GetJobBatch, JobBatchInfo, JobBatchPage, ListJobBatches, ListMembers, MemberPage
 from holdfast.messages.key_commands import KeyList, ListKeys
@@ -44,6 +42,7 @@ from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
+    FindReceipts,
     GetHealth,
     GetHistory,
     GetInterests,
@@ -71,6 +70,7 @@ from holdfast.messages.views import (
     QueueInfo,
     QueuePage,
     QueueStats,
+    ReceiptList,
     SchedulePage,
     Stats,
     StoreStats,
@@ -138,9 +138,7 @@ class Reader:
             del ending  # as in `_look`
 
     async def _look(self, job_id: int) -> JobDetail:
-        """The job now. Callers that request the same one in the same turn of the event loop share one read. It begins after
-        that turn, so it misses nothing committed before their requests.
-        """
+        """The job now. Callers that ask for it in the same turn share one read, which begins after it and so misses nothing."""
         asked = self._permitted(GetJob(job_id))
         look = self._looks.get(asked)
         if look is None:
@@ -160,6 +158,11 @@ class Reader:
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
         self._check_filter(query)
         return self._shown_page(await self._ask(query))
+
+    async def receipts(self, key: str, queue: str | None) -> ReceiptList:
+        """The jobs that were enqueued under an idempotency key."""
+        checks.printable("idempotency_key", key, limits.REQUEST_ID_CHARS)
+        return await self._ask(FindReceipts(key, queue))
 
     async def job_batch(self, number: int) -> JobBatchInfo:
         """One batch of jobs."""
@@ -236,13 +239,10 @@ class Reader:
         return await self._ask(ListQueues(limit, after))
 
     async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
-        """The store, sums over all queues, and a bounded number of queues whose name contains this: those that need attention
-        first.
-        """
+        """The store, sums over all queues, and a bounded number of queues named like this: first those that need attention."""
         shared = self._of_named if named else self._of_all
         found = await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
-        store = self._seen(found.store)
-        return found if store is found.store else replace(found, store=store)
+        return found if (store := self._seen(found.store)) is found.store else replace(found, store=store)
 
     async def stats_of_busiest(self, most: int) -> Stats:
         """The same for the queues that hold or have done the most."""
@@ -274,8 +274,7 @@ class Reader:
 
     async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
         """The numbers of one queue, and the store's time."""
-        found: Stats = await self._ask(GetStats(only=queue))
-        return found.queues[0], found.now
+        return (found := await self._ask(GetStats(only=queue))).queues[0], found.now
 
     async def audit(self, query: ListAudit) -> AuditPage:
         """A page of the audit log: a full page, or what a bounded number of reads finds, with a cursor."""
@@ -337,13 +336,13 @@ class Reader:
         """The same for routing, whoever publishes."""
         return await self._read(GetInterests())
 
-    async def budgets(self, query: Query[A]) -> A:
-        """What this asks about budgets."""
+    async def ask(self, query: Query[A]) -> A:
+        """What this asks, of budgets and fair shares."""
         return await self._ask(query)
 
-    async def budget_as_it_is(self, name: str) -> BudgetInfo:
+    async def as_it_is(self, query: Query[A]) -> A:
         """The same for who has just changed it, and may not be allowed to read any other."""
-        return await self._read(GetBudget(name, 0))
+        return await self._read(query)
 
     async def keys(self) -> list[Key]:
         """All access keys."""
@@ -456,9 +455,8 @@ def _check_id(job_id: int) -> None:
 def _check_audit(wanted: AuditFilter) -> None:
     for field in ("who", "action", "queue", "target", "outcome", "text"):
         checks.text(field, getattr(wanted, field), limits.AUDIT_CHARS)
-    checks.number("job", wanted.job, 1, limits.ID_MAX)
-    checks.number("since", wanted.since, 0, limits.ID_MAX)
-    checks.number("until", wanted.until, 0, limits.ID_MAX)
+    for field, least in (("job", 1), ("since", 0), ("until", 0)):
+        checks.number(field, getattr(wanted, field), least, limits.ID_MAX)
 
 
 def hidden_content(content: Content) -> Content:

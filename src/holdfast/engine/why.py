@@ -3,6 +3,7 @@
 from holdfast import limits
 from holdfast.job.job import ENDED, State
 from holdfast.messages.budget_views import WaitFacts
+from holdfast.messages.fair_views import TurnFacts
 from holdfast.messages.views import JobFacts
 from holdfast.units import counted, is_or_are
 
@@ -124,11 +125,19 @@ def _held_back(facts: JobFacts) -> list[tuple[str, str]]:
 
 
 def _ahead(facts: JobFacts) -> list[tuple[str, str]]:
+    if facts.turn is not None and facts.turn.ahead:
+        return [("waits_for_turn", _turn(facts.turn))]
     if facts.ahead:
         more = facts.ahead >= limits.POSITION_COUNTED
         many = f"{facts.ahead} or more jobs" if more else counted(facts.ahead, "job")
         return [("in_line", f"{many} of its queue {is_or_are(facts.ahead)} ahead of it.")]
     return []
+
+
+def _turn(turn: TurnFacts) -> str:
+    many = f"{turn.ahead} or more jobs" if turn.ahead >= limits.POSITION_COUNTED else counted(turn.ahead, "job")
+    own = f", {turn.own} of them of its own fair key" if turn.own else ""
+    return f"{counted(turn.keys, 'fair key')} share the queue, in turns: about {many} {is_or_are(turn.ahead)} ahead of it{own}."
 
 
 def _without_worker(facts: JobFacts) -> list[tuple[str, str]]:

@@ -98,6 +98,8 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     closes: Closes | None = None
     budgets: tuple[Charge, ...] = ()
     queue_budgets: tuple[Charge, ...] = ()
+    fair_key: str | None = None
+    fair_cost: int = 1
 
 
 NO_EXTRAS = Extras()

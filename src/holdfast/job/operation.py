@@ -167,8 +167,9 @@ def is_meant(operation: Operation, job: Job) -> bool:
         return False
     if wanted.before is not None and (job.ended_at or job.created_at) > wanted.before:
         return False
-    if wanted.jobs:
-        return True  # whether it can be done is for the rule to say
+    if wanted.jobs:  # whether it can be done is for the rule to say, but a lease that began later is not one that was shown
+        is_later = job.lease is not None and wanted.before is not None and job.lease.leased_at > wanted.before
+        return not (operation.do is Do.RELEASE and is_later)
     if wanted.batch is not None and job.extras.batch != wanted.batch:
         return False
     return job.state in operation.states and wanted.queue in (None, job.queue)

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from holdfast import limits
 from holdfast.job.budget import Charge
 from holdfast.job.by_type import Typed
+from holdfast.job.fair import Sharing
 from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Job, State
 from holdfast.job.retry import RetryPolicy
 
@@ -31,6 +32,7 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     retention_bytes: int | UnsetType | None = UNSET
     expires_in_ms: int | UnsetType | None = UNSET
     budgets: tuple[Charge, ...] | UnsetType = UNSET
+    fair: bool | UnsetType = UNSET
 
 
 class QueuePolicy(msgspec.Struct, frozen=True):
@@ -48,6 +50,7 @@ class QueuePolicy(msgspec.Struct, frozen=True):
     retention_bytes: int | None = limits.RETENTION_BYTES_DEFAULT
     expires_in_ms: int | None = None
     budgets: tuple[Charge, ...] = ()
+    fair: bool = False
 
     def with_settings(self, settings: QueueSettings) -> "QueuePolicy":
         """This policy, overridden by `settings`."""
@@ -124,7 +127,7 @@ class Queue(msgspec.Struct):
 
     `paused_until` is the time at which a pause ends by itself; 0 if it is not paused, or has no end. `unreadable` has the
     stored settings and pause, if the settings can't be read: the queue is paused then, until they are set again. Jobs of
-    `paused_types` are not given out; `typed`: see `job/by_type.py`.
+    `paused_types` are not given out; `typed`: see `job/by_type.py`; `sharing`: see `job/fair.py`.
     """
 
     id: int
@@ -138,6 +141,7 @@ class Queue(msgspec.Struct):
     unreadable: tuple[str, int] | None = None
     paused_types: tuple[str, ...] = ()
     typed: Typed | None = None
+    sharing: Sharing | None = None
 
     def has_room(self, jobs: int, size: int) -> bool:
         """Whether `jobs` more jobs with `size` bytes of payload in all fit in. What adds nothing always does."""

@@ -17,6 +17,7 @@ from holdfast.messages.views import (
     QueueLoad,
     QueuePage,
     ReadyAges,
+    ReceiptList,
     SchedulePage,
     Stats,
     StoreStats,
@@ -104,6 +105,13 @@ class ListSchedules(Query[SchedulePage], frozen=True, tag=54):
     limit: int
     after: str = ""
     name: str | None = None
+
+
+class FindReceipts(Query[ReceiptList], frozen=True, tag=86):
+    """The jobs that were enqueued under an idempotency key: in this queue, or in any, the routes over several queues included."""
+
+    key: str
+    queue: str | None = None
 
 
 class OldestReady(Query[ReadyAges], frozen=True, tag=46):

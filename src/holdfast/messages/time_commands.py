@@ -57,6 +57,23 @@ class FillTypes(Command[Counted], frozen=True, tag=64):
     limit: int
 
 
+class SortShares(Command[Counted], frozen=True, tag=251):
+    """Sort the next ready jobs of a queue by their fair keys, or forget that they are."""
+
+    phase: ClassVar[Phase] = Phase.TIME
+
+    queue: str
+    limit: int
+
+
+class ForgetShares(Command[Counted], frozen=True, tag=252):
+    """Forget fair keys that have nothing waiting, and have had no more than others."""
+
+    phase: ClassVar[Phase] = Phase.TIME
+
+    limit: int
+
+
 class BuryOrphans(Command[Counted], frozen=True, tag=24):
     """Make the jobs dead that only a removed worker could lease."""
 

@@ -7,6 +7,7 @@ from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
 from holdfast.messages.budget_views import BudgetInfo, WaitFacts
+from holdfast.messages.fair_views import TurnFacts
 from holdfast.messages.frame import Answer, Frame
 from holdfast.messages.inbox import InboxState
 
@@ -28,6 +29,13 @@ class QueueCounts(Answer, frozen=True, tag=171):
     """A number for each queue; one that is not named has none."""
 
     counts: dict[str, int]
+
+
+class ReceiptList(Answer, frozen=True, tag=184):
+    """Jobs as they were enqueued; `gone`: the ids of those that are there no more."""
+
+    receipts: list[Receipt]
+    gone: list[int] = []
 
 
 class QueueLoad(Answer, frozen=True, tag=183):
@@ -93,7 +101,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
     `takers`: running workers of the queue with their times of registration, up to a limit; of a leased job its worker alone, if it is
-    registered. The engine adds how many are `silent`. `workers_on_type`: of those `workers_on_queue`, how many take its `type`.
+    registered. The engine adds how many are `silent`. `turn`: of a queue with fair shares. `workers_on_type`: of those `workers_on_queue`, how many take its `type`.
     """
 
     job: Job
@@ -108,6 +116,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     type: str = ""
     workers_on_type: int = 0
     waits: list[WaitFacts] = []
+    turn: TurnFacts | None = None
 
 
 class InterestList(Answer, frozen=True, tag=128):
@@ -148,12 +157,13 @@ class ReadyAges(Answer, frozen=True, tag=126):
 
 
 class QueueStats(Frame, frozen=True):
-    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second."""
+    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second; of a fair one, how many keys wait."""
 
     info: QueueInfo
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    fair_keys: int | None = None
 
 
 class Replication(Frame, frozen=True):

@@ -1,6 +1,6 @@
 """Budgets and their accounts as they are shown, for every SQL store."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from holdfast.errors import BudgetNotFound
@@ -10,6 +10,8 @@ from holdfast.job.job import Job
 from holdfast.limits import POSITION_COUNTED
 from holdfast.messages.budget_commands import GetBudget
 from holdfast.messages.budget_views import AccountInfo, BudgetInfo, BudgetList, WaitFacts
+from holdfast.stores.formats import UNREADABLE, extras_of
+from holdfast.stores.rows import Row
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
@@ -73,3 +75,24 @@ async def _info(
     left = rules.left(await _account(fetch, f"{found.name}/"), found, now)
     accounts, jobs, waiting, running = (0, 0, 0, 0) if sums is None else sums[1:]
     return BudgetInfo(found, now, left, accounts, jobs, waiting, running, some or [], after)
+
+
+def counted(found: Iterable[Row]) -> dict[str, Account]:
+    """What unfinished jobs add up to by account, from rows of `charged_jobs`. Jobs whose extras can't be read are left out."""
+    accounts: dict[str, Account] = {}
+    for place, line, text, count in found:
+        try:
+            charges = extras_of(text).budgets
+        except UNREADABLE:
+            continue
+        for charge in charges:
+            account = accounts.setdefault(charge.account, Account(charge.account))
+            account.jobs += count
+            if place == "leased":
+                account.running += count * charge.cost
+            elif place == "next":
+                account.next_jobs += count
+                account.next_units += count * charge.cost
+            elif place == "waiting" and line == charge.account:
+                account.waiting += count
+    return accounts

@@ -58,6 +58,14 @@ class BudgetTransaction(Protocol):
         """End the blocks of all accounts of a budget."""
         ...
 
+    async def counting_accounts(self) -> list[str]:
+        """Accounts that count jobs."""
+        ...
+
+    async def counted_again(self) -> dict[str, Account]:
+        """What unfinished jobs add up to, by account; of those whose rows can be read."""
+        ...
+
     async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:
         """Write these accounts, and forget those."""
         ...

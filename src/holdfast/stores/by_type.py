@@ -20,6 +20,10 @@ class RowsByType(Protocol):
         """
         ...
 
+    async def ready_types(self, queue: Queue, limit: int) -> list[str]:
+        """Types of which a queue that is kept by type has ready jobs."""
+        ...
+
     async def fill_types(self, queue: Queue, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
         """Give up to `limit` ready jobs behind this place (priority, id) their types; the place of the last, None if there are no more."""
         ...

@@ -1,7 +1,7 @@
 """The format of `holdfast export`: NDJSON, a line for each thing, each an object with one name that says what it is.
 
     {"export": …}      first: which format, and the last numbers that the store has given
-    {"queue": …}       a queue with its settings, its pause and its subscription
+    {"queue": …}       a queue with its settings, its pause, its subscription and its fair weights; what its keys have had is not exported
     {"budget": …}      a budget; what its accounts owe is not exported
     {"schedule": …}    a schedule
     {"batch": …}       a batch of jobs; before its jobs, and behind them again, if it went on meanwhile
@@ -59,7 +59,7 @@ class Head(_Line):
 
 
 class QueueLine(_Line):
-    """A queue. `paused_until` is 0 for a pause without end."""
+    """A queue. `paused_until` is 0 for a pause without end; `fair_weights` of the fair keys that have one, "" for jobs without a key."""
 
     name: str
     created_at: Moment
@@ -68,6 +68,7 @@ class QueueLine(_Line):
     paused_until: Moment = 0
     interest: str | dict[str, str] | None = None
     paused_types: tuple[str, ...] = ()
+    fair_weights: dict[str, int] = {}
 
 
 class BudgetLine(_Line):

@@ -109,6 +109,9 @@ async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> A
         interests = (await reader.answer(GetInterests(), 0)).interests
         queues = (await reader.answer(ListQueues(QUEUES), 0)).queues
         schedules = (await reader.answer(ListSchedules(SCHEDULES), 0)).schedules
+        weights: dict[str, dict[str, int]] = {}
+        for name, key, weight in await snapshot.fetch("fair_weights"):
+            weights.setdefault(name, {})[key] = weight
         budgets = (await reader.answer(ListBudgets(), 0)).budgets
     for info in queues:
         if wanted.has(info.name):
@@ -121,6 +124,7 @@ async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> A
                     info.paused_until,
                     interests.get(info.name),
                     info.paused_types,
+                    weights.get(info.name, {}),
                 )
             )
     for one in [found.budget for found in budgets]:

@@ -33,11 +33,20 @@ from holdfast.errors import InvalidRequest
 from holdfast.job.budget import Charge
 from holdfast.job.by_type import Typed
 from holdfast.job.closing import Closes, Closing
+from holdfast.job.fair import Sharing
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
-from holdfast.limits import BUDGET_UNITS_MAX, DELAY_MS_MAX, GROUP_LIMIT_MAX, ID_MAX, LEASE_MS_MAX, RETRY_FACTOR_MAX
+from holdfast.limits import (
+    BUDGET_UNITS_MAX,
+    DELAY_MS_MAX,
+    FAIR_COST_MAX,
+    GROUP_LIMIT_MAX,
+    ID_MAX,
+    LEASE_MS_MAX,
+    RETRY_FACTOR_MAX,
+)
 from holdfast.routing import interests
 
 UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
@@ -99,6 +108,8 @@ class _Extras(Kept):
     closes: _Closes | None = None
     budgets: tuple[_Charge, ...] = ()
     queue_budgets: tuple[_Charge, ...] = ()
+    fair_key: str | None = None
+    fair_cost: Annotated[int, msgspec.Meta(ge=1, le=FAIR_COST_MAX)] = 1
 
 
 class _Receipt(Kept):
@@ -158,6 +169,7 @@ _floors_decoder: msgspec.json.Decoder[ReadyFloors] = msgspec.json.Decoder(dict[N
 _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _queues_decoder = msgspec.json.Decoder(list[str])
 _typed_decoder = msgspec.json.Decoder(Typed)
+_sharing_decoder = msgspec.json.Decoder(Sharing)
 _schedule_decoder = msgspec.json.Decoder(_Schedule)
 _new_job_decoder = msgspec.json.Decoder(_NewJob)
 _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
@@ -216,6 +228,8 @@ def _extras_from(kept: _Extras) -> Extras:
         None if kept.closes is None else Closes(*msgspec.structs.astuple(kept.closes)),
         _charges(kept.budgets, Charge),
         _charges(kept.queue_budgets, Charge),
+        kept.fair_key,
+        kept.fair_cost,
     )
 
 
@@ -251,6 +265,8 @@ def _kept_extras(extras: Extras) -> _Extras:
         None if extras.closes is None else _Closes(*msgspec.structs.astuple(extras.closes)),
         _charges(extras.budgets, _Charge),
         _charges(extras.queue_budgets, _Charge),
+        extras.fair_key,
+        extras.fair_cost,
     )
 
 
@@ -377,6 +393,16 @@ def types_text(types: tuple[str, ...] | None) -> str | None:
 def typed_of(text: Any) -> Typed:
     """How far a queue keeps its jobs by type."""
     return _typed_decoder.decode(text)
+
+
+def sharing_of(text: Any) -> Sharing:
+    """How far the jobs of a queue are sorted by their fair keys."""
+    return _sharing_decoder.decode(text)
+
+
+def sharing_text(sharing: Sharing | None) -> str | None:
+    """The column for it."""
+    return None if sharing is None else _json.encode(sharing).decode()
 
 
 def typed_text(typed: Typed | None) -> str | None:

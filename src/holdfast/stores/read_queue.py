@@ -14,6 +14,7 @@ from enum import IntEnum
 from holdfast.errors import Overloaded
 from holdfast.limits import CHEAP_PAGE, CHEAP_READS_WAITING, DEAR_READS_WAITING, READ_WAIT_S
 from holdfast.messages.audit import ListAudit
+from holdfast.messages.fair_commands import GetShares
 from holdfast.messages.frame import Answer, Query
 from holdfast.messages.key_commands import ListKeys
 from holdfast.messages.operations import FindJobs
@@ -28,7 +29,7 @@ from holdfast.messages.queries import (
     is_narrowed,
 )
 
-_DEAR = (CountUrgent, FindJobs, GetInterests, ListAudit, RecentFailures)
+_DEAR = (CountUrgent, FindJobs, GetInterests, GetShares, ListAudit, RecentFailures)
 
 
 def _is_filtered(query: ListJobs | CountJobs) -> bool:

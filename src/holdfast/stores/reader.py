@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State, is_next, without_parent
+from holdfast.job.job import ENDED, READY, Content, Job, Receipt, State, is_next, without_parent
 from holdfast.job.operation import is_visible
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -22,6 +22,8 @@ from holdfast.messages.answers import Counted
 from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.budget_commands import GetBudget, ListBudgets
 from holdfast.messages.budget_views import BudgetInfo, BudgetList
+from holdfast.messages.fair_commands import CountFairKeys, GetShares
+from holdfast.messages.fair_views import FairKeyCounts, ShareList
 from holdfast.messages.frame import A, Query
 from holdfast.messages.job_batches import (
     GetJobBatch,
@@ -38,6 +40,7 @@ from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
+    FindReceipts,
     GetInterests,
     GetJob,
     GetLoad,
@@ -62,11 +65,12 @@ from holdfast.messages.views import (
     QueueLoad,
     QueuePage,
     ReadyAges,
+    ReceiptList,
     SchedulePage,
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import audit_rows, budget_rows, matching, read_batches, rows
+from holdfast.stores import audit_rows, budget_rows, fair_rows, matching, read_batches, rows
 from holdfast.stores.listings import Listings
 from holdfast.stores.visible import (
     count_seen_workers,
@@ -120,6 +124,14 @@ class Reader(Listings):
     async def _budget(self, query: GetBudget, now: int) -> BudgetInfo:
         return await budget_rows.budget(self._fetch, query, now)
 
+    async def _shares(self, query: GetShares, now: int) -> ShareList:
+        queue = await self._queue(GetQueue(query.queue), now)
+        row = await self._row("queue_by_name", query.queue)
+        return await fair_rows.shares(self._fetch, query, queue, row[0], row[15])
+
+    async def _fair_keys(self, _: CountFairKeys, now: int) -> FairKeyCounts:  # noqa: ARG002  (the shape of all)
+        return FairKeyCounts({row[0]: row[1] for row in await self._fetch("fair_keys")})
+
     async def _budgets(self, _: ListBudgets, now: int) -> BudgetList:
         return await budget_rows.budgets(self._fetch, now)
 
@@ -164,6 +176,13 @@ class Reader(Listings):
             result = rows.json_or_none(result, "result", job_id)
             content = rows.shown_content(content, job_id)
         return JobDetail(job, content, now, progress, result, errors, size or 0, followers)
+
+    async def _receipts(self, query: FindReceipts, _: int) -> ReceiptList:
+        found: list[Receipt] = []
+        for scope, blob in await self._fetch("receipts", query.key, query.queue):
+            found += rows.receipts_of(blob, "kept_answer", f"{scope} {query.key}") or []
+        seen = [receipt for receipt in found if sees(query.scope, receipt.queue)]
+        return ReceiptList(seen, [receipt.id for receipt in seen if not await self._fetch("any_job", receipt.id)])
 
     async def _queue(self, query: GetQueue, _: int) -> QueueInfo:
         row = await self._row("queue_by_name", query.name)
@@ -238,10 +257,13 @@ class Reader(Listings):
     async def _facts(self, query: ExplainJob, now: int) -> JobFacts:
         job = await self._job(query.id, query.scope)
         queue = await self._queue(GetQueue(job.queue), now)
-        number = (await self._row("queue_by_name", job.queue))[0]
-        ahead, holders = 0, []
+        row = await self._row("queue_by_name", job.queue)
+        number, ahead, holders, turn = row[0], 0, [], None
         if is_next(job):
-            ahead = (await self._row("ahead_of", number, job.priority, job.id, POSITION_COUNTED))[0]
+            turn = None if job.extras.worker is not None else await fair_rows.turn(self._fetch, number, row[15], job)
+            ahead = (
+                (await self._row("ahead_of", number, job.priority, job.id, POSITION_COUNTED))[0] if turn is None else turn.ahead
+            )
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
         kind: str = (await self._row("content_cut", job.id, 0) or _NOTHING)[0]
@@ -255,7 +277,18 @@ class Reader(Listings):
         named = [(row[0], row[1]) for row in takers]
         waits = await budget_rows.waits(self._fetch, job, now) if job.extras.budgets and job.state is READY else []
         return JobFacts(
-            job, queue, now, ahead, holders, on_queue, workers, named, type=kind, workers_on_type=on_type, waits=waits
+            job,
+            queue,
+            now,
+            ahead,
+            holders,
+            on_queue,
+            workers,
+            named,
+            type=kind,
+            workers_on_type=on_type,
+            waits=waits,
+            turn=turn,
         )
 
     async def _failures(self, query: RecentFailures, now: int) -> Failures:
@@ -291,6 +324,7 @@ class Reader(Listings):
         GetQueue: _queue,
         ListQueues: _queues,
         ExplainJob: _facts,
+        FindReceipts: _receipts,
         GetInterests: _interests,
         ListWorkers: _workers,
         ListSchedules: _schedules,
@@ -303,6 +337,8 @@ class Reader(Listings):
         ListAudit: _audit,
         FindJobs: _find,
         ListOperations: _operations,
+        GetShares: _shares,
+        CountFairKeys: _fair_keys,
         GetBudget: _budget,
         ListBudgets: _budgets,
         ListKeys: _keys,

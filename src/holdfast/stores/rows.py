@@ -14,6 +14,7 @@ from holdfast.auth.keys import Key
 from holdfast.job.budget import Account, Budget
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.closing import Closing
+from holdfast.job.fair import CLEARING
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Raised, Receipt, State
 from holdfast.job.job_batch import ANY_QUEUE, ClosingJob, JobBatch
 from holdfast.job.operation import Operation
@@ -356,6 +357,16 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
         queue = Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], tally, until)
     if row[13] is not None or row[14] is not None:
         _read_types(queue, row[13], row[14])
+    if row[15] is not None:
+        try:
+            queue.sharing = formats.sharing_of(row[15])
+        except UNREADABLE as error:
+            FOUND.note(
+                "queue",
+                queue.name,
+                f"how far its jobs are sorted by their fair keys is {shown(row[15])}: {error}; it is done anew",
+            )
+            queue.sharing = CLEARING
     return queue
 
 
@@ -396,9 +407,19 @@ def settings_text(queue: Queue) -> Any:
     return formats.settings_text(queue.settings) if queue.unreadable is None else queue.unreadable[0]
 
 
+def fair_key_of(extras: str | None) -> str:
+    """The fair key of a job, out of the column of its extras: empty for none, and where it can't be read."""
+    if not extras:
+        return ""
+    try:
+        return formats.extras_of(extras).fair_key or ""
+    except UNREADABLE:
+        return ""  # who reads the job sets it aside
+
+
 def types_row(queue: Queue) -> Row:
-    """The columns about types: those that are paused, and how far its jobs are kept by them."""
-    return formats.types_text(queue.paused_types or None), formats.typed_text(queue.typed)
+    """The columns about types and fair keys: the types that are paused, how far its jobs are kept by them, and how far by fair keys."""
+    return formats.types_text(queue.paused_types or None), formats.typed_text(queue.typed), formats.sharing_text(queue.sharing)
 
 
 def pause_of(queue: Queue) -> int:

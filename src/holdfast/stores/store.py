@@ -31,6 +31,7 @@ from holdfast.stores.access_keys import KeyTransaction
 from holdfast.stores.audit_store import AuditTransaction
 from holdfast.stores.budget_store import BudgetTransaction
 from holdfast.stores.by_type import OrderedJobs, RowsByType
+from holdfast.stores.fair_store import FairTransaction
 from holdfast.stores.health import Health
 from holdfast.stores.inbox import InboxTransaction
 from holdfast.stores.job_batches import JobBatchTransaction
@@ -134,6 +135,7 @@ UNTOLD = KeptAnswer(b"", [])
 
 class Transaction(
     RowsByType,
+    FairTransaction,
     BudgetTransaction,
     JobBatchTransaction,
     KeyTransaction,

@@ -38,14 +38,17 @@ class Table(msgspec.Struct, frozen=True):
 TABLES = (
     Table(
         "queue",
-        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes", "history_bytes", "paused_types"),
+        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes", "history_bytes", "paused_types", "sharing"),
     ),
     Table(
         "job",
         ("id", "queue", "priority", "max_attempts", "size", "created_at", "type", "extras", "content_type", "payload"),
         heavy="payload",
     ),
-    Table("ready", ("queue", "priority", "job", *_LINE), key=3),
+    Table("ready", ("queue", "priority", "job", *_LINE, "fair"), key=3),
+    Table("fair_line", ("queue", "fair", "priority", "turn", "waiting", "first", "last", "weight"), key=3),
+    Table("fair_clock", ("queue", "priority", "now", "most", "low", "lines"), key=2),
+    Table("fair_weight", ("queue", "fair", "weight"), key=2),
     Table("held", ("queue", "group_key", "job", "priority", *_LINE), key=3),
     Table("ready_for", ("worker", "queue", "priority", "job", *_LINE), key=4),
     Table("waiting", ("account", "job", "queue", "priority", *_LINE), key=2),

@@ -25,6 +25,9 @@ ANYHOW = {
 """Statements that find their row by a text, and where in their values the queue and the job are. Where that text is not what the job's own row
 says, one of the two is damaged: `…_anyhow` finds it by these numbers alone.
 """
+ENTERING = ("insert_ready", "insert_ready_typed", "insert_ready_fair", "insert_ready_fair_typed")
+"""Statements that put jobs in a queue's order."""
+
 MAY_BE_MISSING = frozenset(("delete_unique", "delete_group_place"))
 """Rows that only guard something: a job that has lost its own must be able to go on."""
 
@@ -32,10 +35,11 @@ MAY_BE_MISSING = frozenset(("delete_unique", "delete_group_place"))
 class Writer:
     """Collects rows of changes by statement. Deletes run before inserts, so that a key can move to another job in one batch."""
 
-    def __init__(self, queue_ids: dict[str, int], typed: Collection[int] = ()) -> None:
-        """The queues by name; `typed`: those that keep their ready jobs by type."""
+    def __init__(self, queue_ids: dict[str, int], typed: Collection[int] = (), fair: Collection[int] = ()) -> None:
+        """The queues by name; `typed`: those that keep their ready jobs by type; `fair`: by fair key."""
         self._queue_ids = queue_ids
         self._typed = typed
+        self._fair = fair
         self.trim: set[int] = set()
         self.rows: defaultdict[str, list[Row]] = defaultdict(list)
 
@@ -153,6 +157,12 @@ class Writer:
         elif job.extras.worker is not None:
             row = (job.extras.worker, queue, job.priority, job.id, job.ready_at, attempt, failures, crashes)
             self._add("insert_ready_for", row)
+        elif self._fair and queue in self._fair:
+            row = (queue, job.priority, job.id, job.ready_at, attempt, failures, crashes, job.extras.fair_key or "")
+            if queue in self._typed:
+                self._add("insert_ready_fair_typed", (*row, None if content is None else content.type))
+            else:
+                self._add("insert_ready_fair", row)
         elif self._typed and queue in self._typed:
             job_type = None if content is None else content.type
             row = (queue, job.priority, job.id, job.ready_at, attempt, failures, crashes, job_type)
@@ -248,6 +258,8 @@ ORDER = (
     "update_content",
     "insert_ready",
     "insert_ready_typed",
+    "insert_ready_fair",
+    "insert_ready_fair_typed",
     "insert_held",
     "insert_ready_for",
     "insert_waiting",

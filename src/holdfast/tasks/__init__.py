@@ -5,6 +5,7 @@
     options.py    options and durations                                                   schedules.py  cron and intervals
     batches.py    many jobs in one call                                   injection.py  parameters that are injected
     attempt.py    one attempt of a task, for workers and in eager mode                    worker.py     a Worker with a handler for each task
+    many.py       several worker processes
 
 On top of the client and its worker, of which it uses what everybody may.
 """

@@ -72,7 +72,7 @@ class Snooze(outcomes.GiveBack):
 
 
 class TaskOptions(TypedDict, total=False):
-    """Options of a task, and of one call. A `unique` or `group` that is a function gets those arguments that it names."""
+    """Options of a task, and of one call. A `unique`, `group` or `fair` that is a function gets those arguments that it names."""
 
     queue: str
     priority: int
@@ -88,6 +88,8 @@ class TaskOptions(TypedDict, total=False):
     group: Key
     group_limit: int
     tags: Sequence[str]
+    fair: Key
+    fair_cost: int
     budgets: Sequence[Charge]
     meta: Mapping[str, str]
 
@@ -164,6 +166,7 @@ _FIELDS: dict[str, tuple[str, Any]] = {
         "tags",
         Annotated[list[Annotated[str, Meta(min_length=1, max_length=limits.TAG_CHARS)]], Meta(max_length=limits.TAGS)],
     ),
+    "fair_cost": ("fair_cost", _whole(1, limits.FAIR_COST_MAX)),
     "budgets": ("budgets", Annotated[list[Charge], Meta(max_length=limits.BUDGETS_OF_JOB)]),
     "meta": ("meta", dict[str, str]),
 }

@@ -16,7 +16,7 @@ from holdfast.client.contents import encode
 from holdfast.client.sync.client import Client
 from holdfast.client.types import Job, Lease, NewJob, Receipt
 from holdfast.client.worker import HeldJob
-from holdfast.limits import KEY_CHARS, PRIORITY_DEFAULT
+from holdfast.limits import FAIR_KEY_CHARS, KEY_CHARS, PRIORITY_DEFAULT
 from holdfast.tasks import options
 from holdfast.tasks.injection import Dependency, InLoop, InThread, Scope
 from holdfast.tasks.options import CallOptions, DefinedOptions, Duration, Key
@@ -90,7 +90,7 @@ class Task(Generic[P, R]):
         self._fields = options.fields(self.name, given)
         self._call = options.call_fields(self.name, given)
         self._keys: dict[str, tuple[Key, list[str]]] = {
-            which: self._read_key(which, given[which]) for which in ("unique", "group") if which in given
+            which: self._read_key(which, given[which]) for which in ("unique", "group", "fair") if which in given
         }
 
     def _read_key(self, which: str, key: Any) -> tuple[Key, list[str]]:
@@ -182,17 +182,19 @@ class Task(Generic[P, R]):
             job.unique_key = self._key("unique", bound.arguments, f"{self.name}:")
         if "group" in self._keys:
             job.group_key = self._key("group", bound.arguments, "")
+        if "fair" in self._keys:
+            job.fair_key = self._key("fair", bound.arguments, "", FAIR_KEY_CHARS)
         if self._follow_ups:
             job.meta = {**(job.meta or {}), THEN: encode(self._follow_ups).decode()}
         return job
 
-    def _key(self, which: str, arguments: dict[str, Any], before: str) -> str:
+    def _key(self, which: str, arguments: dict[str, Any], before: str, most: int = KEY_CHARS) -> str:
         key, names = self._keys[which]
         value = key if isinstance(key, str) else key(**{name: arguments[name] for name in names if name in arguments})
         text = f"{before}{value}"
-        if value in (None, "") or len(text) > KEY_CHARS:
+        if value in (None, "") or len(text) > most:
             raise InvalidArguments(
-                f"{self.name}: {which}: {value!r} is no key of 1 to {KEY_CHARS} characters, with {before!r} in front"
+                f"{self.name}: {which}: {value!r} is no key of 1 to {most} characters, with {before!r} in front"
             )
         return text
 

@@ -41,8 +41,9 @@ class TaskWorker(Worker):
         options: dict[str, Any] = {"register": True, **tasks.connection, **given}
         if "grace" in options:
             options["grace_s"] = milliseconds("grace", options.pop("grace")) / 1_000
-        # A lease that a task asks for is that of its jobs, which a lease of the worker's would replace.
-        lease_ms = None if any(task.lease_ms for task in listed) else LEASE_MS
+        # A lease that a task asks for is that of its jobs, which a lease of the worker's would replace. Those of others are cut once they are held.
+        self._own_leases = {task.name for task in listed if task.lease_ms}
+        lease_ms = None if self._own_leases else LEASE_MS
         super().__init__(queues, url=tasks.url, lease_ms=lease_ms, **options)
         self._tasks = tasks
         self._names = {task.name for task in listed if task.queue in self.queues}
@@ -55,6 +56,9 @@ class TaskWorker(Worker):
                 self._handlers[task.name] = Handler(run, raw=True, together=task.size, makes_spans=spans)
             else:
                 self._handlers[task.name] = Handler(_handler(tasks, task), False, task.timeout_s, True, makes_spans=spans)
+
+    def _lease_of(self, held: HeldJob) -> int | None:
+        return None if held.type in self._own_leases else LEASE_MS
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         async with self._tasks.running():

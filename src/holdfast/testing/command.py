@@ -40,7 +40,7 @@ class _Servers:
 
 @click.command("test-server")
 def serve() -> None:
-    """Serve the tests of a program, by commands on standard input, until that ends. The pytest plugin starts this: see its option holdfast_server."""
+    """Serve the tests of a program, for its pytest plugin, by commands on standard input until that ends."""
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever else is written goes to the log
     servers = _Servers()

@@ -33,3 +33,21 @@ def test_a_batch_is_made_of_lines_and_cancelled(holdfast, queue):
     assert missing.returncode == 4
     assert "[batch_not_found]" in missing.stderr
     assert holdfast("batch", "create", "--on-finish", queue, "nonsense").returncode == 2
+
+
+def test_jobs_are_added_to_an_open_batch_line_by_line(holdfast, witness, queue):
+    batch = int(holdfast("batch", "create").stdout)
+    added = holdfast("batch", "add", str(batch), "--queue", queue, stdin="1\n2\n")
+    whole = holdfast("batch", "add", str(batch), stdin=json.dumps({"queue": queue, "payload": 3, "priority": 7}) + "\n")
+    ids = [int(line) for line in (added.stdout + whole.stdout).split()]
+    jobs = [witness.job(each) for each in ids]
+    assert [(job.batch, job.payload, job.priority) for job in jobs] == [(batch, 1, 1024), (batch, 2, 1024), (batch, 3, 7)]
+    shown = json.loads(holdfast("batch", "show", str(batch)).stdout)
+    assert shown["pending"] == 3
+    for line, says in (
+        ('{"payload": 1}', "has no queue"),
+        ('{"queue": "q", "prio": 1}', "'prio' is not a field"),
+        ('{"queue": 7}', "is not a job"),
+    ):
+        refused = holdfast("batch", "add", str(batch), stdin=line + "\n")
+        assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr

@@ -17,6 +17,7 @@ from holdfast.config import Config
 COMMANDS = (
     "serve",
     "config",
+    "init",
     "check",
     "backup",
     "restore",
@@ -24,6 +25,7 @@ COMMANDS = (
     "import",
     "dev",
     "doctor",
+    "init",
     "move",
     "test-server",
     "upgrade",

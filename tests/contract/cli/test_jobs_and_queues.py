@@ -187,9 +187,9 @@ def test_failures_are_listed_by_their_error_and_its_place(run, client):
     assert listed.returncode == 0, listed.stderr
     head, line = listed.stdout.splitlines()
     assert head.split() == ["ERROR", "PLACE", "QUEUE", "TYPE", "DEAD", "RETRYING", "LAST", "EXAMPLE"]
-    assert line.startswith("OSError  /srv/app/mail.py in send  failing  -     2     0 ")
+    assert line.startswith("OSError: no  /srv/app/mail.py in send  failing  -     2     0 ")
     (group,) = map(json.loads, run("failures", "--queue", "failing", "--json").stdout.splitlines())
-    assert (group["error"], group["place"], group["dead"]) == ("OSError", "/srv/app/mail.py in send", 2)
+    assert (group["error"], group["place"], group["dead"]) == ("OSError: no", "/srv/app/mail.py in send", 2)
     shown = json.loads(run("job", "get", group["example"]).stdout)
     assert shown["errors"][0]["error"] == {
         "class": "OSError",

@@ -86,6 +86,16 @@ def test_the_same_key_gets_the_first_answer_again(client, queue):
     assert (second.id, first.duplicate, second.duplicate) == (first.id, False, True)
 
 
+def test_the_jobs_of_an_idempotency_key_are_found(client, queue):
+    put = client.enqueue(queue, 1, idempotency_key=f"{queue} / k?")
+    assert [each.id for each in client.receipts(f"{queue} / k?")] == [put.id]
+    assert [each.id for each in client.receipts(f"{queue} / k?", queue=queue)] == [put.id]
+    assert client.receipts(f"{queue} / none") == []
+    (held,) = client.lease(queue)
+    client.fail(held.lease.token, "no", retry=False)
+    assert client.job(put.id).errors[0].leased_at == held.leased_at
+
+
 def test_an_event_goes_to_every_queue_that_wants_it(client, queue):
     client.set_interest(queue, {f"^{queue}$": "."})
     assert client.interest(queue).match == {f"^{queue}$": "."}

@@ -5,16 +5,20 @@ import sqlite3
 
 import pytest
 
-from holdfast.job.job import BeanstalkCounters
+from holdfast.job.budget import Charge
+from holdfast.job.job import BeanstalkCounters, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.retry import RetryPolicy
+from holdfast.limits import LEASE_GRACE_MS
+from holdfast.messages.budget_commands import SetBudget
+from holdfast.messages.commands import ConcludeLease
 from holdfast.messages.queries import CountJobs, ListJobs
 from holdfast.stores import check
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
+from tests.contract.stores.conformance.conftest import StoreClient, empty_database, new, postgres_server
 from tests.system.docs.pages import blocks, read
 
 SPOILED = ['{"unique_key":"k', "[5]", '{"lease_ms":"soon"}', "", '{"lease_ms":5,"retries":5}']
@@ -174,3 +178,30 @@ async def test_what_the_page_says_mends_a_job_in_whatever_place(place, number):
     assert [granted.job.id for granted in await client.lease(limit=5)] == [2]
     await client.count_again()
     await client.close()
+
+
+@pytest.mark.parametrize("text", SPOILED)
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_what_a_job_cost_whose_extras_are_spoiled_comes_back_when_it_leaves(place, text, number):
+    client = place.open()
+    await client.do(SetBudget("b", 5))
+    cost = (Charge("b", "", 2), Charge("b", "k"))
+    await client.put_all([new(budgets=cost) for _ in range(5)])
+    await client.lease(limit=1)
+    await client.close()
+    place.change("UPDATE job SET extras = ? WHERE id = ?", text, number)
+    client = place.open()
+    await client.pass_time(QueuePolicy().lease_ms + LEASE_GRACE_MS)
+    left = {1, 2, 3, 4, 5}
+    for _ in range(20):
+        await client.pass_time(10_000)
+        for granted in await client.lease(limit=5):
+            left.discard(granted.job.id)
+            await client.do(ConcludeLease(granted.job.ref()))
+    assert left <= {number}
+    assert await client.state(number) is State.DEAD
+    await client.put_all([new(budgets=cost) for _ in range(3)])
+    assert len(await client.lease(limit=5)) == 2, "all units are there again"
+    await client.count_again()
+    await client.close()
+    assert not [one for one in await place.check() if "account" in one]

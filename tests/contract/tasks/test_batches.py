@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from holdfast.client import AsyncClient
 from holdfast.client.worker.job_source import LongPollSource
 from holdfast.client.worker.websocket_source import WebSocketSource
+from holdfast.errors import InvalidRequest
 from holdfast.tasks import DoNotRetry, InvalidArguments, Job, NotConcluded, Snooze, Tasks
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 
@@ -131,6 +134,37 @@ def test_their_leases_are_extended_and_they_are_concluded_together(tasks, workin
             handle.result(20)
     assert [each["Conclude"] for each in sent if each["Conclude"]] == [100]
     assert len(loops) == 1
+
+
+def test_a_server_that_knows_no_leases_by_type_gives_them_to_all(tasks, working, monkeypatch):
+    """During an upgrade. Then jobs of a batch may come to the others, and others to it."""
+    newer = AsyncClient.lease
+
+    async def older(self, queues, **given):
+        if given.get("types") is not None:
+            raise InvalidRequest("Object contains unknown field `types`.", field="types")
+        return await newer(self, queues, **given)
+
+    monkeypatch.setattr(AsyncClient, "lease", older)
+    calls = []
+
+    @tasks.task(batch=10)
+    def insert(rows: list[Row]) -> list[int]:
+        calls.append(len(rows))
+        return [row.number for row in rows]
+
+    @tasks.task
+    async def single(n: int) -> int:
+        return n
+
+    handles = insert.many(insert.job(Row(n)) for n in range(30))
+    others = single.many(single.job(n) for n in range(30))
+    worker = tasks.worker(concurrency=2)
+    worker._live = False
+    with running(worker):
+        assert [each.result(30) for each in handles] == list(range(30))
+        assert [each.result(30) for each in others] == list(range(30))
+    assert sum(calls) == 30
 
 
 def test_a_job_that_is_cancelled_leaves_the_others_alone(tasks, working, witness):

@@ -62,6 +62,25 @@ def test_the_lease_of_a_task_is_that_of_its_jobs(tasks, working):
         assert 500_000 < how_long.enqueue().result(20) <= 600_000
 
 
+def test_the_lease_of_a_task_leaves_those_of_others_at_a_minute(tasks, working, witness):
+    begun, go = threading.Event(), threading.Event()
+
+    @tasks.task(lease=600)
+    def other() -> None: ...
+
+    @tasks.task
+    def work() -> None:
+        begun.set()
+        go.wait(20)
+
+    with working(tasks):
+        handle = work.enqueue()
+        assert begun.wait(20)
+        until(lambda: witness.job(handle.id).lease_ms_left <= 60_000, "the lease is that of a worker")
+        assert witness.job(handle.id).lease_ms_left > 20_000
+        go.set()
+
+
 def test_a_worker_makes_the_schedules_of_its_tasks(holdfast):
     tasks = Tasks()
 

@@ -287,7 +287,7 @@ def test_after_a_refusal_what_was_typed_is_still_there(look, server):
     page.get_by_label("Queue", exact=True).fill("night")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert")).to_contain_text("cron must have five fields")
-    page.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Cron")).to_be_focused()
     expect(page.get_by_label("Cron")).to_have_value("every night")
     expect(page.get_by_label("Name", exact=True)).to_have_value("refused-once")
     look.said[:] = [line for line in look.said if "400" not in line]
@@ -300,7 +300,6 @@ def test_settings_that_were_refused_are_still_in_their_fields(look, server, api)
     page.locator("[name=lease_ms]").fill("0")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert")).to_contain_text("lease_ms must be from 1ms to 30d")
-    page.get_by_role("button", name="Go back").click()
     expect(page.get_by_label("Capacity, jobs")).to_have_value("50")
     expect(page.locator("[name=lease_ms]")).to_have_value("0")
     look.said[:] = [line for line in look.said if "400" not in line]
@@ -326,6 +325,30 @@ def test_times_and_sizes_are_set_and_shown_in_units(look, server, api):
     page.get_by_label("Delay").fill("2h")
     page.get_by_role("button", name="Enqueue").click()
     expect(page.get_by_text(re.compile("in (2 h|1 h 59 min)")).first).to_be_visible()
+
+
+def test_a_form_says_what_it_means_while_it_is_typed(look, server, api):
+    page = look(f"{server.url}/web/schedules")
+    page.get_by_label("Name", exact=True).fill("nightly")
+    page.get_by_label("Queue", exact=True).fill("reports")
+    page.get_by_label("Time zone").fill("Europe/Vienna")
+    page.get_by_label("Cron").fill("30 2 * *")
+    preview = page.get_by_label("Preview", exact=True).and_(page.locator("section"))
+    expect(preview).to_contain_text("cron must have five fields")
+    page.get_by_label("Cron").fill("30 2 * * *")
+    expect(preview.get_by_role("list", name="Next runs").get_by_role("listitem")).to_have_count(5)
+    expect(preview).to_contain_text(re.compile("02:30:00 CES?T"))
+    expect(preview).to_contain_text(
+        "holdfast schedule set nightly --cron '30 2 * * *' --timezone Europe/Vienna --queue reports"
+    )
+    page.goto(f"{server.url}/web/enqueue")
+    page.locator("[data-previewed] [name=queue]").fill("mail")
+    page.locator("[name=delay_ms]").fill("10m")
+    page.locator("[name=payload]").fill('{"to": }')
+    expect(preview).to_contain_text("The payload is not valid JSON")
+    page.locator("[name=payload]").fill('{"to": "ada"}')
+    expect(preview).to_contain_text("in 10 min")
+    expect(preview).to_contain_text("""holdfast job push mail '{"to": "ada"}' --delay 10m""")
 
 
 @pytest.mark.parametrize("path", ["/failures", "/jobs/{dead}"])

@@ -25,6 +25,7 @@ QUESTIONS = {
     "see whole programs": "./run.sh",
     "run functions in the background": "@worker.handler",
     "call tasks with typed arguments": "@tasks.task",
+    "the tasks of a Django site": "holdfast_worker",
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",
     "write a worker in another language": "/v1/leases",

@@ -1,4 +1,4 @@
-"""C14, C15, C16: budgets, batches and deadlines."""
+"""C14 to C17: budgets, batches, deadlines and fair shares."""
 
 import pytest
 
@@ -186,3 +186,23 @@ def test_a_job_that_expires_before_its_deadline(story):
     story.listed((1, "a", "cancelled"))
     story.history.events[-1].at = 5.0
     assert expired(story) == {"expired too soon"}
+
+
+def shared(story, others, own=0):
+    """A small tenant's job waits while so many of the large one's are started, and so many of its own."""
+    story.call("set_queue", {"queue": "q", "settings": {"fair": True}}, at=(0.0, 0.0))
+    for number in range(1, 1 + others + own):
+        enqueue(story, f"v{number}", number, fair_key="large" if number <= others else "small")
+    enqueue(story, "late", 99, at=(1.0, 1.1), fair_key="small")
+    numbers = list(range(1, 1 + others))
+    for number in range(own):  # in turn, as far as they go
+        numbers.insert(4 * number + 3, 1 + others + number)
+    for place, number in enumerate(numbers):
+        story.claim(number, f"v{number}", at=(2.0 + place, 2.1 + place))
+    story.claim(99, "late", at=(90.0, 90.1))
+    return ("C17", "tenant starved") in story.found()
+
+
+@pytest.mark.parametrize(("others", "own", "found"), [(6, 0, False), (12, 0, True), (12, 4, False), (20, 4, True)])
+def test_a_job_that_waits_behind_the_many_of_another(story, others, own, found):
+    assert shared(story, others, own) is found

@@ -35,6 +35,6 @@ def test_no_promise_is_broken_under(outcomes, name):
     assert outcome.counts["through tubes"] > 0 or name in ALONE
 
 
-def test_jobs_with_budgets_deadlines_and_in_batches_are_among_the_load(outcomes):
-    for what in ("starts by budgets", "batches", "closing jobs", "expired"):
+def test_jobs_with_budgets_deadlines_keys_and_in_batches_are_among_the_load(outcomes):
+    for what in ("starts by budgets", "starts in turn", "batches", "closing jobs", "expired"):
         assert sum(outcome.counts[what] for outcome in outcomes.values()) > 10, what

@@ -20,6 +20,7 @@ from holdfast.messages.frame import Command
 from holdfast.messages.time_commands import BuryOrphans, EndOverdue, ExpireLeases, PromoteDue, ReapWorkers
 from tests.unit.engine.model_batches import Batches
 from tests.unit.engine.model_budgets import Budgets
+from tests.unit.engine.model_fair import Fair
 from tests.unit.engine.model_routing import Late, No, Publish, Routing
 from tests.unit.engine.model_tubes import Tubes
 
@@ -63,6 +64,7 @@ class Row:
     cancel: bool = False
     type: str = ""
     budgets: tuple[Charge, ...] = ()
+    fair: str | None = None
     ref: LeaseRef | None = None
     concluded_by: LeaseRef | None = None
     failed: set[tuple[int, bytes]] = field(default_factory=set)  # by attempt and secret
@@ -76,7 +78,7 @@ class Row:
         return self.key is not None and self.state in (WAITING if self.key_while_queued else UNFINISHED)
 
 
-class Model(Batches, Budgets, Tubes, Routing):
+class Model(Batches, Budgets, Fair, Tubes, Routing):
     """All queues and all jobs. `apply` decides a transaction; `policies` name the queues that there are."""
 
     def __init__(self, policies: dict[str, QueuePolicy]) -> None:
@@ -130,7 +132,7 @@ class Model(Batches, Budgets, Tubes, Routing):
                 done += 1
             except No as refusal:
                 if str(refusal) == "queue_full":
-                    waits = str(refusal)
+                    waits = "waits_for_room"
                     break
                 skipped += 1
         self.settle_batches()
@@ -437,7 +439,7 @@ class Model(Batches, Budgets, Tubes, Routing):
             row.size, row.failures, row.crashes, row.type = len(new.payload), 0, 0, new.type
             row.priority = row.priority if new.priority is None else new.priority
             row.max_attempts = new.max_attempts or self.policies[new.queue].max_attempts
-            row.budgets = self.costs(new)
+            row.budgets, row.fair = self.costs(new), new.extras.fair_key
             row.key_while_queued = new.extras.unique_while is UniqueWhile.QUEUED
         if new.on_conflict is OnConflict.DEBOUNCE:
             until = self.now + (new.delay_ms or 0)
@@ -464,7 +466,7 @@ class Model(Batches, Budgets, Tubes, Routing):
         size, limit = len(new.payload), extras.group_limit
         row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
         row.created_at, row.type, row.batch = self.now, new.type, batch or extras.batch
-        row.budgets = self.costs(new)
+        row.budgets, row.fair = self.costs(new), extras.fair_key
         self.wait(row, self.now + (new.delay_ms or 0))
         row.expires_at = self.deadline(new, row.ready_at)
         self.jobs[row.id] = row
@@ -500,7 +502,7 @@ class Model(Batches, Budgets, Tubes, Routing):
             line = [row for row in open_to_it if row.queue == queue]
             most = self.policies[queue].max_running
             if line and queue not in self.paused and (most is None or self.tally(queue).leased < most):
-                heads.append((index, min(line, key=lambda row: (row.priority, row.id))))
+                heads.append((index, self.first(line)))
         if command.by_priority:
             heads.sort(key=lambda head: (head[1].priority, head[1].id, head[0]))
         return heads[0][1] if heads else None

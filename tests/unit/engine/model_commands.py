@@ -15,10 +15,11 @@ from holdfast.messages import job_batches as b
 from holdfast.messages.budget_commands import BlockBudget
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue
 from tests.unit.engine.model_budgets import BUDGETS, CHARGES
+from tests.unit.engine.model_fair import FAIR_KEYS
 from tests.unit.engine.model_routing import Publish
 
 SETTINGS = {
-    "small": QueueSettings(capacity_jobs=6, capacity_bytes=40, max_crashes=2),
+    "small": QueueSettings(capacity_jobs=6, capacity_bytes=40, max_crashes=2, fair=True),
     "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3, expires_in_ms=1_000, budgets=(Charge("held"),)),
 }
 QUEUES = tuple(SETTINGS)
@@ -98,6 +99,7 @@ class CommandMaker:
             group_key=group,
             group_limit=pick((1, 1, 2)) if group else 1,
             budgets=pick(((), (), *CHARGES)),
+            fair_key=pick(FAIR_KEYS),
         )
         delay_ms = self.delay()
         ways = [OnConflict.REFUSE, *OnConflict] if key else [OnConflict.REFUSE]

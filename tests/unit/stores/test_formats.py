@@ -47,6 +47,7 @@ EXTRAS: dict[str | None, Extras] = {
     (
         '{"batch":9007199254740991,"closes":{"batch":8,"on":"on_success","name":"n","pending":1,"concluded":2,"dead":3,"cancelled":4}}'
     ): Extras(batch=ID_MAX, closes=Closes(8, Closing.SUCCESS, "n", 1, 2, 3, 4)),
+    '{"fair_key":"tenant-7","fair_cost":3}': Extras(fair_key="tenant-7", fair_cost=3),
     '{"budgets":[{"name":"openai"},{"name":"x","key":"t-7","cost":3}]}': Extras(budgets=(Charge("openai"), Charge("x", "t-7", 3))),
     '{"budgets":[{"name":"x","cost":2000000}],"queue_budgets":[{"name":"x","cost":1000000},{"name":"y","key":"k"}]}': Extras(
         budgets=(Charge("x", "", 2_000_000),), queue_budgets=(Charge("x", "", 1_000_000), Charge("y", "k"))
@@ -64,6 +65,7 @@ EXTRAS: dict[str | None, Extras] = {
 }  # fmt: skip
 SETTINGS: dict[str, QueueSettings] = {
     "{}": QueueSettings(),
+    '{"fair":true}': QueueSettings(fair=True),
     '{"budgets":[{"name":"a"},{"name":"a","key":"k","cost":2}]}': QueueSettings(budgets=(Charge("a"), Charge("a", "k", 2))),
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (

@@ -11,7 +11,8 @@ from holdfast.client.key_types import AuditEntry, AuditPage
 from holdfast.client.retry import LONG_DEADLINE_S, Call, Lost, NotSent, RetryState, path
 from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
-from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
+from holdfast.client.types import Event, Published
+from holdfast.client.worker_types import RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 
 

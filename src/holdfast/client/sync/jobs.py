@@ -13,20 +13,25 @@ from holdfast.client.failures import FailureMembers, Failures
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import Enqueued, Job, JobPage, Why
+from holdfast.client.types import Enqueued, Job, JobPage, Receipt, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
 
 
 class Jobs(Caller):
-    """`job`, `jobs`, `wait`, `result`, `why`, `failures`, `failure_group`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
+    """`job`, `jobs`, `receipts`, `wait`, `result`, `why`, `failures`, `failure_group`, and `retry`, `cancel`, `promote`, `release_lease`, `edit`, `move`, `settle`,
     `delete`.
     """
 
     def job(self, job_id: int) -> Job:
         """One job with its result, progress and errors. Raises `JobNotFound`."""
         return self._get(Job, path("/v1/jobs/{}", job_id))
+
+    def receipts(self, idempotency_key: str, *, queue: str | None = None) -> list[Receipt]:
+        """The jobs that were enqueued under this key, as they were; with `queue`, only by that queue's own route."""
+        where = path("/v1/receipts", idempotency_key=idempotency_key, queue=queue)
+        return (self._get(dict[str, list[Receipt]], where))["jobs"]
 
     def jobs(
         self,

@@ -12,7 +12,8 @@ from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.sync.caller import Caller
 from holdfast.client.sync.pause import pause
-from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
+from holdfast.client.types import Event, Published
+from holdfast.client.worker_types import RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 
 

@@ -21,6 +21,8 @@ from holdfast.limits import BATCH_VERBS
 
 _PAUSE_S = 0.5  # after a failure, before the next try
 _BEAT_S = 15.0
+_SOON_S = 0.5  # when a lease is cut that is longer than it is to be: most jobs are done by then
+_SLACK_MS = 1_000
 _NEVER = float("inf")
 _NOTHING: Any = object()
 
@@ -28,9 +30,11 @@ _NOTHING: Any = object()
 class TrackedLease:
     """One lease: when to extend it, and what was noted and not sent."""
 
-    def __init__(self, held: HeldJob) -> None:
+    def __init__(self, held: HeldJob, wanted_ms: int | None) -> None:
         self.held = held
-        self.due = time.monotonic() + held.lease.ms_left / 3_000
+        left_ms = held.lease.ms_left
+        too_long = wanted_ms is not None and left_ms > wanted_ms + _SLACK_MS
+        self.due = time.monotonic() + (_SOON_S if too_long else left_ms / 3_000)
         self.progress: Any = _NOTHING
         self.on_its_way: Any = _NOTHING
         self.not_before = 0.0  # after a failure: when noted progress is worth another try
@@ -42,19 +46,21 @@ class TrackedLease:
 
 
 class LeaseExtender:
-    """The thread. `news` is called from it, whenever something about a held job has changed."""
+    """The thread. `lease_of` says how long the lease of a job is to be, None: as it is. `news` is called from it, whenever something about a held
+    job has changed.
+    """
 
     def __init__(
         self,
         client: Client,
-        lease_ms: int | None,
+        lease_of: Callable[[HeldJob], int | None],
         reach: Reach,
         news: Callable[[HeldJob], None],
         draining: Callable[[], None],
     ) -> None:
         self._client = client
         self._reach = reach
-        self._lease_ms = lease_ms
+        self._lease_of = lease_of
         self._news = news
         self._draining = draining
         self._kept: dict[str, TrackedLease] = {}
@@ -69,7 +75,7 @@ class LeaseExtender:
 
     def hold(self, held: HeldJob) -> None:
         """Keep this lease from now on."""
-        kept = TrackedLease(held)
+        kept = TrackedLease(held, self._lease_of(held))
         with self._lock:
             self._kept[held.token] = kept
             if kept.at < self._sleeps_until:
@@ -158,8 +164,9 @@ class LeaseExtender:
     def _entry(self, keeping: TrackedLease) -> Extend:
         progress, keeping.progress = keeping.progress, _NOTHING
         keeping.on_its_way = progress
-        lease_ms = UNSET if self._lease_ms is None else self._lease_ms
-        return Extend(token=keeping.held.token, lease_ms=lease_ms, progress=UNSET if progress is _NOTHING else progress)
+        lease_ms = self._lease_of(keeping.held)
+        lease = UNSET if lease_ms is None else lease_ms
+        return Extend(token=keeping.held.token, lease_ms=lease, progress=UNSET if progress is _NOTHING else progress)
 
     def _extend(self, batch: list[TrackedLease], entries: list[Extend]) -> None:
         if not batch:

@@ -13,7 +13,7 @@ from holdfast.client.budgets import Block
 from holdfast.client.types import Fail, Raised, Release
 from holdfast.limits import BUDGET_BLOCK_MS_MAX, DELAY_MS_MAX, REASON_CHARS
 
-_OURS = ("holdfast.client.worker", "holdfast.tasks")
+_OURS = ("holdfast.client.worker", "holdfast.tasks", "holdfast.django")
 _CUT = "… the beginning is cut\n"
 
 

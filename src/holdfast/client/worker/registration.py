@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.sync.client import Client
-from holdfast.client.types import RegisteredWorker
 from holdfast.client.worker.connectivity import Reach
 from holdfast.client.worker.known_types import KnownTypes, is_about_types
+from holdfast.client.worker_types import RegisteredWorker
 from holdfast.errors import HoldfastError, WorkerNotFound
 
 _PAUSE_S = 1.0  # after a registration that failed, before the next

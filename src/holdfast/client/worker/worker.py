@@ -202,7 +202,7 @@ class Worker:
         registration = Registration(self.queues, self.name, KnownTypes(lambda: self._handlers))
         holder = LeaseExtender(
             keeper,
-            self._lease_ms,
+            self._lease_of,
             reach,
             lambda held: _tell(loop, self._heed, held),
             lambda: _tell(loop, client.nodes.leave, client.nodes.current),
@@ -259,6 +259,9 @@ class Worker:
         session = Session(channel, holder, reach, self._find, lane.bounds, until_empty)
         session.endings.tally = self.tally
         return session
+
+    def _lease_of(self, _: HeldJob) -> int | None:
+        return self._lease_ms
 
     def _heed(self, held: HeldJob) -> None:
         for session in self._sessions:

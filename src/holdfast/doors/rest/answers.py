@@ -49,6 +49,12 @@ class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
     duplicate: bool | UnsetType = UNSET
 
 
+class ReceiptsOut(msgspec.Struct):
+    """Jobs as they were when they were enqueued."""
+
+    jobs: list[ReceiptOut]
+
+
 class BulkOut(msgspec.Struct, kw_only=True):
     """The answer to a bulk enqueue, in the order of the request."""
 
@@ -186,6 +192,7 @@ class ErrorOut(msgspec.Struct):
     worker: str
     kind: str
     reason: str
+    leased_at: Instant | UnsetType = UNSET
     error: RaisedOut | UnsetType = UNSET
 
 
@@ -230,6 +237,8 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     meta: of_a_job.Named | UnsetType = UNSET
     expires_at: of_a_job.ExpiresAt | UnsetType = UNSET
     budgets: of_a_job.Budgets | UnsetType = UNSET
+    fair_key: of_a_job.FairKey | UnsetType = UNSET
+    fair_cost: of_a_job.FairCost | UnsetType = UNSET
     progress: of_a_job.Progress | UnsetType = UNSET
     result: of_a_job.Result | UnsetType = UNSET
     then: list[PutOut] | UnsetType = UNSET
@@ -342,6 +351,7 @@ class SettingsOut(msgspec.Struct):
     retention_bytes: int | None
     expires_in_ms: int | None
     retry: RetryPolicy
+    fair: bool | UnsetType = UNSET
     budgets: tuple[ChargeIn, ...] | UnsetType = UNSET
 
 
@@ -403,6 +413,8 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    paused_types: tuple[str, ...] | UnsetType = UNSET
+    fair_keys: Annotated[int, Meta(description="Fair keys with jobs that wait, of a fair queue.")] | UnsetType = UNSET
 
 
 class ReplicationOut(msgspec.Struct):

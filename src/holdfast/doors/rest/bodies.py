@@ -356,6 +356,8 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.meta
         or given.expires_at is not None
         or given.budgets
+        or given.fair_key is not None
+        or given.fair_cost != 1
         or given.retry is not None
         or given.group_limit != 1
         or given.unique_while is not _UNFINISHED
@@ -371,6 +373,8 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
             meta=tuple(given.meta.items()) if given.meta else (),
             expires_at=None if given.expires_at is None else millis(given.expires_at),
             budgets=tuple([Charge(one.name, one.key, one.cost) for one in given.budgets]) if given.budgets else (),
+            fair_key=given.fair_key,
+            fair_cost=given.fair_cost,
         )
     return NewJob(
         queue,

@@ -34,6 +34,8 @@ OnlyWorker = Annotated[str, Meta(description="The one worker that may take it: i
 ExpiresAt = Annotated[str, bounds("Its deadline: it ends if it still waits then.", format="date-time")]
 Follows = Annotated[int, bounds("The job whose conclude enqueued it.", minimum=1, maximum=limits.ID_MAX)]
 Budgets = Annotated[list[ChargeIn], Meta(description="The budgets that it names, and what it costs them.")]
+FairKey = Annotated[str, Meta(description="Whose job it is, in a queue with fair shares.")]
+FairCost = Annotated[int, Meta(description="What it counts for in the share of its fair key.")]
 Progress = Annotated[Raw, Meta(description="What its worker reported last; the next attempt gets it.")]
 Result = Annotated[Raw, Meta(description="The result that its worker gave.")]
 Named = Annotated[

@@ -3,7 +3,8 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from holdfast.doors.rest.types import FilterIn, Id, Instant, QueueName
+from holdfast.doors.rest.operation_types import FilterIn
+from holdfast.doors.rest.types import Id, Instant, QueueName
 from holdfast.job.job import State
 from holdfast.job.operation import Do, Doing
 

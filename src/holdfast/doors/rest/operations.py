@@ -8,9 +8,9 @@ from msgspec import UNSET, Meta
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.operation_answers import OperationOut, OperationsOut, SkippedOut, WaitsOut
+from holdfast.doors.rest.operation_types import FilterIn, OperationIn, RateIn
 from holdfast.doors.rest.parameters import KEY, Limit
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import FilterIn, OperationIn, RateIn
 from holdfast.engine.operations import states_of
 from holdfast.errors import breach
 from holdfast.http.reply import Reply

@@ -22,6 +22,7 @@ from holdfast.doors.rest.answers import (
     PutOut,
     QueueOut,
     RaisedOut,
+    ReceiptsOut,
     SettingsOut,
 )
 from holdfast.doors.rest.budget_answers import WaitOut
@@ -32,7 +33,7 @@ from holdfast.job.meta import NAME, traceparent_in
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
 from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
-from holdfast.messages.views import Durability, JobDetail, JobFacts, QueueInfo
+from holdfast.messages.views import Durability, JobDetail, JobFacts, QueueInfo, ReceiptList
 
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
@@ -85,6 +86,11 @@ def receipt_out(receipt: Receipt, gone: bool | UnsetType = UNSET) -> PutOut:
         ready_at=instant(receipt.ready_at),
         gone=gone,
     )
+
+
+def receipts_found(found: ReceiptList) -> ReceiptsOut:
+    """Jobs that were enqueued before."""
+    return ReceiptsOut([receipt_out(each, True if each.id in found.gone else UNSET) for each in found.receipts])
 
 
 def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
@@ -174,10 +180,7 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
         shown.meta = dict(extras.meta)
     if extras.budgets:
         shown.budgets = [ChargeIn(name=one.name, key=one.key, cost=one.cost) for one in extras.budgets]
-    if extras.unique_key is not None:
-        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
-    if extras.group_key is not None:
-        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
+    _with_keys(shown, extras)
     if extras.worker is not None:
         shown.only_worker = extras.worker
     if extras.follows is not None:
@@ -197,6 +200,15 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
             cancelled=closes.cancelled,
             total=closes.total,
         )
+
+
+def _with_keys(shown: JobOut, extras: Extras) -> None:
+    if extras.fair_key is not None or extras.fair_cost != 1:
+        shown.fair_key, shown.fair_cost = UNSET if extras.fair_key is None else extras.fair_key, extras.fair_cost
+    if extras.unique_key is not None:
+        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
+    if extras.group_key is not None:
+        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
@@ -251,7 +263,8 @@ def detail_out(detail: JobDetail) -> JobOut:
 def _error_out(error: JobError) -> ErrorOut:
     raised = error.raised
     told = UNSET if raised is None else RaisedOut(raised.kind, raised.message, raised.traceback, raised.place)
-    return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, told)
+    began = UNSET if error.leased_at is None else instant(error.leased_at)
+    return ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason, began, told)
 
 
 def counts_out(tally: Tally) -> CountsOut:
@@ -264,6 +277,8 @@ def settings_out(policy: QueuePolicy) -> SettingsOut:
     shown = SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
     if not policy.budgets:
         shown.budgets = UNSET
+    if not policy.fair:
+        shown.fair = UNSET
     return shown
 
 

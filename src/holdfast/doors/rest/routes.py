@@ -9,7 +9,18 @@ from msgspec import UNSET, Meta, structs
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, ScaleOut, WhyOut
+from holdfast.doors.rest.answers import (
+    EnqueuedOut,
+    JobOut,
+    JobsOut,
+    PurgedOut,
+    QueueOut,
+    QueuesOut,
+    Reason,
+    ReceiptsOut,
+    ScaleOut,
+    WhyOut,
+)
 from holdfast.doors.rest.parameters import JobId, JobType, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
@@ -92,6 +103,16 @@ async def list_jobs(
             shown.payload = shown.payload_base64 = UNSET
         jobs.append(shown)
     return JobsOut(jobs, cursor_text(page.cursor))
+
+
+@get("/v1/receipts", tags=["jobs"], summary="The jobs that were enqueued under an idempotency key")
+async def find_receipts(
+    state: AppState,
+    idempotency_key: Annotated[str, Meta(description="The key.", min_length=1, max_length=limits.REQUEST_ID_CHARS)],
+    queue: Queue | None = None,
+) -> ReceiptsOut:
+    """As they were; none if nothing was enqueued under it, or the key is forgotten. `queue`: only by that queue's own route."""
+    return replies.receipts_found(await state.engine.reading.receipts(idempotency_key, queue))
 
 
 def cursor_of(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
@@ -289,6 +310,7 @@ async def purge_queue(state: AppState, queue: Queue, data: PurgeIn | None = None
 ROUTES: list[Route] = [
     get_job,
     list_jobs,
+    find_receipts,
     why,
     retry_job,
     cancel_job,

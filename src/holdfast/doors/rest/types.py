@@ -13,8 +13,7 @@ from holdfast import limits
 from holdfast.auth.keys import Ability
 from holdfast.doors.rest.bounds import bounds
 from holdfast.doors.rest.budget_types import BlockIn, ChargeIn
-from holdfast.job.job import PURGEABLE, OnConflict, State, UniqueWhile
-from holdfast.job.operation import Do
+from holdfast.job.job import PURGEABLE, OnConflict, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed
 
@@ -87,6 +86,16 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
     budgets: Annotated[
         tuple[ChargeIn, ...], bounds("It starts only when all of these can pay.", maxItems=limits.BUDGETS_OF_JOB)
     ] = ()
+    fair_key: (
+        Annotated[
+            str,
+            bounds(
+                "Whose job it is: in a fair queue, who has had the least is next.", minLength=1, maxLength=limits.FAIR_KEY_CHARS
+            ),
+        ]
+        | None
+    ) = None
+    fair_cost: Annotated[int, bounds("What it counts for in its key's share.", minimum=1, maximum=limits.FAIR_COST_MAX)] = 1
 
 
 class PutOptions(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
@@ -210,57 +219,6 @@ class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
     missed: Missed = Missed.ONE
     overlap: Annotated[bool, bounds("False: left out while a job of the fire before is not finished.")] = True
     paused: bool = False
-
-
-class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which jobs: those that a listing with these filters shows."""
-
-    queue: QueueName | None = None
-    state: State | None = None
-    type: Annotated[str, bounds("Only of this type.", maxLength=limits.TYPE_CHARS)] | None = None
-    tag: Annotated[str, bounds("Only with this tag.", maxLength=limits.TAG_CHARS)] | None = None
-    text: Annotated[str, bounds("Only with this text in the payload or an error.", maxLength=limits.LIST_TEXT_CHARS)] | None = (
-        None
-    )
-    meta: dict[str, str] = {}
-    before: (
-        Annotated[datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, by then.")]
-        | None
-    ) = None
-    error: Annotated[str, bounds("Only with this text in the last error.", maxLength=limits.LIST_TEXT_CHARS)] | None = None
-    batch: Annotated[int, bounds("Only members of this batch.", minimum=1, maximum=limits.ID_MAX)] | None = None
-
-
-PerS = Annotated[
-    float,
-    bounds(
-        "How many jobs a second, spread evenly; null: as fast as leaves room for others.",
-        minimum=limits.OPERATION_PER_S_MIN,
-        maximum=limits.OPERATION_PER_S_MAX,
-    ),
-]
-
-
-class OperationIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One thing to be done to many jobs: to those that match a filter, or to the `jobs` named."""
-
-    do: Do
-    filter: FilterIn | UnsetType = UNSET
-    jobs: Annotated[list[Id], bounds("Ids, in place of a filter.", minItems=1, maxItems=limits.OPERATION_JOBS)] | UnsetType = (
-        UNSET
-    )
-    to: Annotated[QueueName, bounds("The queue to move to.")] | None = None
-    per_s: PerS | None = None
-    limit: Annotated[int, bounds("After so many are done it ends.", minimum=1, maximum=limits.OPERATION_LIMIT_MAX)] | None = (
-        None
-    )
-    dry_run: Annotated[bool, bounds("Only count the jobs.")] = False
-
-
-class RateIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Another pace."""
-
-    per_s: PerS | None
 
 
 class EventIn(msgspec.Struct, forbid_unknown_fields=True):

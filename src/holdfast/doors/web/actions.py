@@ -47,9 +47,16 @@ async def _pause_type(engine: Engine, name: str, given: Given) -> Any:
 
 async def _set_queue(engine: Engine, name: str, given: Given) -> Any:
     settings: QueueSettings = given["settings"]
+    if not given.get("whole", True):
+        return await engine.set_queue(name, settings, whole=False)
     with suppress(QueueNotFound):  # the form does not show them
-        settings = replace(settings, budgets=(await engine.reading.queue(name)).settings.budgets)
+        before = (await engine.reading.queue(name)).settings
+        settings = replace(settings, budgets=before.budgets, fair=before.fair)
     return await engine.set_queue(name, settings, whole=True)
+
+
+async def _weigh(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.fair.weigh(name, str(given["key"]), given["weight"])
 
 
 async def _purge(engine: Engine, name: str, given: Given) -> Any:
@@ -101,6 +108,14 @@ async def _remove_worker(engine: Engine, name: str, _: Given) -> Any:
 async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     spec: ScheduleSpec = given["spec"]
     return await engine.schedules.set(name, spec, bool(given["paused"]))
+
+
+async def _set_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.set(name, int(given["limit"]), given["per_ms"], given["burst"])
+
+
+async def _delete_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.delete(name, force=bool(given["force"]))
 
 
 async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
@@ -176,6 +191,8 @@ ACTIONS: dict[str, Action] = {
     "type.pause": Action(_pause_type, "Type paused: workers get no jobs of it."),
     "type.resume": Action(_pause_type, "Type resumed."),
     "queue.set": Action(_set_queue, "Settings saved."),
+    "queue.fair.set": Action(_weigh, "Weight set. It counts from the next job of the key on."),
+    "queue.fair.unset": Action(_weigh, "The key has its usual weight, 1."),
     "queue.purge": Action(_purge, "Jobs purged: {n}."),
     "queue.delete": Action(_delete_queue, "Queue deleted."),
     "interest.set": Action(_set_interest, "Subscription saved. It applies to events published from now on."),
@@ -200,6 +217,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "budget.set": Action(_set_budget, "Budget saved. It is in force, also for jobs that wait."),
+    "budget.delete": Action(_delete_budget, "Budget deleted."),
     "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
     "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
     "batch.close": Action(_close_batch, "Batch closed: it takes no more jobs."),

@@ -1,8 +1,9 @@
 """Problems, each with a link to its fix: the first thing that an operator sees. Pure: numbers in, sentences out, the worst first."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from holdfast.doors.web import formats
 from holdfast.messages.inbox import InboxState
@@ -11,6 +12,17 @@ from holdfast.units import counted, is_or_are
 
 NEARLY_FULL = 80.0  # per cent of a bound
 NOBODY_MS = 30_000  # a ready job that waits longer while nothing is leased has no worker
+_ALONE = 3  # queues with the same kind of problem that have a line each; of more only so many
+_WORST = 2
+KINDS = {
+    "full": "are full and refuse new jobs",
+    "nearly_full": f"are more than {NEARLY_FULL:.0f} % full",
+    "paused_types": "give out no jobs of paused types",
+    "paused": "are paused",
+    "no_worker": "have ready jobs and no active worker",
+    "failing": "have failures",
+}
+"""What several queues have in common."""
 _INBOX_WAITS_MS = 10_000  # what was enqueued by SQL is taken in within a tenth of a second
 _TYPES_TOLD = 5  # paused types that are named
 FAILING = 0.2  # share of attempts that go wrong
@@ -28,13 +40,18 @@ class Problem:
     path: str
     query: dict[str, str] = field(default_factory=dict)
     harm: float = 0.0  # jobs that it concerns × seconds that the oldest of them waits
+    kind: str = ""  # of a queue: several queues with the same are one line
+    jobs: int = 0
+    oldest_ms: int = 0
 
 
 def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int) -> list[Problem]:
     """All problems, the most harmful first: the store, then by jobs and how long they wait."""
     found = of_store(store) + of_time(store)
+    queues = list(queues)
     for queue in queues:
         found += of_queue(queue)
+    found = folded(found)
     if dead:
         lately = f"; {formats.number(died_lately)} died in the last hour" if died_lately else ""
         found.append(
@@ -48,6 +65,41 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
             )
         )
     return sorted(found, key=lambda problem: (problem.level != "bad", -problem.harm, problem.subject))
+
+
+def kinds_of(queue: QueueStats) -> set[str]:
+    """The kinds of problems that a queue has."""
+    return {problem.kind for problem in of_queue(queue)}
+
+
+def folded(found: list[Problem]) -> list[Problem]:
+    """The same kind of problem of more than `_ALONE` queues in one line, with the jobs of all and the longest wait: the worst stand by themselves."""
+    kept: list[Problem] = []
+    same: dict[str, list[Problem]] = defaultdict(list)
+    for problem in found:
+        (same[problem.kind] if problem.kind else kept).append(problem)
+    for kind, some in same.items():
+        some.sort(key=lambda problem: -problem.harm)
+        alone = _WORST if len(some) > _ALONE else len(some)
+        kept += some[:alone]
+        if rest := some[alone:]:
+            jobs, oldest = sum(one.jobs for one in rest), max(one.oldest_ms for one in rest)
+            waits = f"; the oldest has waited {formats.duration(oldest)}" if oldest else ""
+            text = f"{KINDS[kind]}: {counted(jobs, 'unfinished job')}{waits}."
+            harm = sum(one.harm for one in rest)
+            kept.append(
+                Problem(
+                    rest[0].level,
+                    f"{formats.number(len(rest))} other queues",
+                    text,
+                    "Show them",
+                    "",
+                    {"only": kind, "sort": "oldest"},
+                    harm,
+                    kind,
+                )
+            )
+    return kept
 
 
 def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
@@ -162,30 +214,24 @@ def of_time(store: StoreStats) -> list[Problem]:
 
 def of_queue(queue: QueueStats) -> list[Problem]:
     """What is wrong with one queue."""
-    info, tally, policy = queue.info, queue.info.tally, queue.info.policy
+    info, tally = queue.info, queue.info.tally
     name, page = info.name, f"/queues/{info.name}"
     found: list[Problem] = []
     harm = tally.unfinished * (1 + (queue.oldest_ready_ms or 0) / 1_000)
-    full = fullness(queue)
-    if full >= 99.995:
-        which = "jobs" if tally.unfinished >= policy.capacity_jobs else "bytes"
-        found.append(
-            Problem(
-                "bad",
-                name,
-                f"is full ({which}) and refuses new jobs.",
-                "Raise its capacity, or see why it does not drain",
-                page,
-                harm=harm,
-            )
-        )
-    elif full >= NEARLY_FULL:
-        found.append(
-            Problem("warn", name, f"is {full:.0f} % full.", "Raise its capacity, or see why it does not drain", page, harm=harm)
-        )
+    found += _of_capacity(queue, harm)
     if info.paused_types and tally.ready and not info.paused:
         names = ", ".join(info.paused_types[:_TYPES_TOLD]) + (" …" if len(info.paused_types) > _TYPES_TOLD else "")
-        found.append(Problem("warn", name, f"gives out no jobs of paused types: {names}.", "Resume a type", page, harm=harm))
+        found.append(
+            Problem(
+                "warn",
+                name,
+                f"gives out no jobs of paused types: {names}.",
+                "Resume a type",
+                page,
+                harm=harm,
+                kind="paused_types",
+            )
+        )
     if info.paused:
         if tally.unfinished:
             until = f" until {formats.moment(info.paused_until)}" if info.paused_until else ""
@@ -197,6 +243,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                     "Resume the queue",
                     page,
                     harm=harm,
+                    kind="paused",
                 )
             )
     elif tally.ready and not tally.leased and (queue.oldest_ready_ms or 0) > NOBODY_MS and queue.rates.get("leased", 0) < 0.01:
@@ -209,9 +256,45 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                 "Show its workers",
                 page,
                 harm=harm,
+                kind="no_worker",
             )
         )
-    return found + _failing(queue, harm)
+    found += _failing(queue, harm)
+    return [replace(one, jobs=tally.unfinished, oldest_ms=queue.oldest_ready_ms or 0) for one in found]
+
+
+def _of_capacity(queue: QueueStats, harm: float) -> list[Problem]:
+    """Whether it is full, or nearly."""
+    tally, policy = queue.info.tally, queue.info.policy
+    name, page = queue.info.name, f"/queues/{queue.info.name}"
+    found: list[Problem] = []
+    full = fullness(queue)
+    if full >= 99.995:
+        which = "jobs" if tally.unfinished >= policy.capacity_jobs else "bytes"
+        found.append(
+            Problem(
+                "bad",
+                name,
+                f"is full ({which}) and refuses new jobs.",
+                "Raise its capacity, or see why it does not drain",
+                page,
+                harm=harm,
+                kind="full",
+            )
+        )
+    elif full >= NEARLY_FULL:
+        found.append(
+            Problem(
+                "warn",
+                name,
+                f"is {full:.0f} % full.",
+                "Raise its capacity, or see why it does not drain",
+                page,
+                harm=harm,
+                kind="nearly_full",
+            )
+        )
+    return found
 
 
 def _failing(queue: QueueStats, harm: float) -> list[Problem]:
@@ -223,7 +306,7 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
     share = round(100 * wrong / (wrong + done))
     text = f"has failures: {share} % of its attempts fail ({formats.rate(wrong)} per second)."
     name = queue.info.name
-    return [Problem("bad", name, text, "Show failures", "/failures", {"queue": name}, harm=harm)]
+    return [Problem("bad", name, text, "Show failures", "/failures", {"queue": name}, harm=harm, kind="failing")]
 
 
 def fullness(queue: QueueStats) -> float:

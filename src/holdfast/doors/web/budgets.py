@@ -1,9 +1,9 @@
-"""Budgets: what is left of each, who waits, and a block by hand. They are made by the API and the command line."""
+"""Budgets: what is left of each, who waits, a block by hand, and the form by which they are made and changed."""
 
 from holdfast import limits
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.layout import View, get, post
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.budget import Budget
@@ -24,14 +24,32 @@ def worded(budget: Budget) -> str:
 async def show_budgets(view: View) -> Reply:
     """All budgets, with what is left, and how many jobs wait."""
     found = await view.engine.budgets.all()
-    values = {"budgets": [(info, worded(info.budget)) for info in found.budgets], "now": found.now}
+    name = view.query.get("name")
+    chosen = next((info.budget for info in found.budgets if info.budget.name == name), None)  # None: it was removed meanwhile
+    values = {"budgets": [(info, worded(info.budget)) for info in found.budgets], "now": found.now, "chosen": chosen}
     return view.page("budgets.html", "Budgets", "budgets", values, view.curl("GET", "/v1/budgets"))
+
+
+@post("/web/budgets")
+async def keep(view: View) -> Reply:
+    """Make a budget, or change it."""
+    form = await forms.read(view.request)
+    name, limit = form.text("name").strip(), form.int("limit")
+    if limit is None:
+        raise breach("limit", "must be a whole number of at least 1")
+    per_ms = form.duration("per_ms", 1, limits.BUDGET_PER_MS_MAX)
+    await view.actions.act("budget.set", name, _EVERY, limit=limit, per_ms=per_ms, burst=form.int("burst"))
+    return view.back("/budgets", "budget.set")
 
 
 @post("/web/budgets/{name}/{verb}")
 async def act(view: View, name: str, verb: str) -> Reply:
-    """Block or unblock."""
+    """Block, unblock or delete."""
     form = await forms.read(view.request)
+    if verb == "delete":
+        forms.typed(form, f"delete {name}")
+        await view.actions.act("budget.delete", name, _EVERY, force=form.has("force"))
+        return view.back("/budgets", "budget.delete")
     if verb not in ("block", "unblock"):
         raise NotFound(f"There is no action {verb[:40]} for budgets.")
     for_ms = form.duration("for_ms", 1, limits.BUDGET_BLOCK_MS_MAX) or _BLOCK_MS
@@ -39,4 +57,4 @@ async def act(view: View, name: str, verb: str) -> Reply:
     return view.back("/budgets", f"budget.{verb}")
 
 
-ROUTES: list[Route] = [show_budgets, act]
+ROUTES: list[Route] = [show_budgets, keep, act]

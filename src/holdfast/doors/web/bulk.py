@@ -6,6 +6,7 @@ Jobs that came, or ended anew, after the preview are left alone: they are not wh
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,16 +18,18 @@ from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.engine.failure_groups import line_of
-from holdfast.errors import JobNotFound, breach
+from holdfast.errors import JobNotFound, WorkerNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.job.operation import JobFilter
-from holdfast.limits import FAILURES_SCANNED, ID_MAX
+from holdfast.limits import FAILURES_SCANNED, ID_MAX, LIST_LIMIT
+from holdfast.messages.queries import ListJobs
 from holdfast.messages.views import JobCounts, JobDetail
 
 SAMPLE = 10
 LOOKS = 200  # jobs that are read together
+_PAGES = 20  # of leases that are looked through for those of one worker
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Run:
     all: bool = False
     ids: tuple[int, ...] = ()
     group: str = ""
+    worker: str | None = None
     target: str = ""
     total: int = 0
     at_least: bool = False
@@ -95,6 +99,7 @@ class Run:
             "way": self.way.name,
             "all": "1" if self.all else "",
             "group": self.group,
+            "worker": self.worker or "",
             "target": self.target,
             "ids": ",".join(map(str, self.ids)),
         }
@@ -125,6 +130,7 @@ def run_of(form: forms.Form) -> Run:
         form.has("all"),
         () if form.has("all") else ids,
         form.text("group"),
+        form.text("worker") if form.has("worker") else None,
         target,
         form.int("total") or 0,
         form.has("at_least"),
@@ -140,6 +146,8 @@ async def preview(view: View) -> Reply:
         group, asked_at = await group_of(view, run.group, run.filter.queue)
         ids = tuple(job.id for job in group.dead)
         run = replace(run, filter=Filter(group.queue), all=False, ids=ids, asked_at=asked_at)
+    elif run.worker is not None and not run.ids:
+        run = replace(run, filter=Filter(), all=False, ids=await _held_by(view, run.worker))
     elif not run.all and not run.ids:
         raise breach("ids", "is empty: select some jobs first, or all that match")
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
@@ -158,7 +166,25 @@ async def preview(view: View) -> Reply:
 
 def _list(view: View, run: Run) -> str:
     """The screen that it was started from."""
+    if run.worker is not None:
+        return view.at("/workers")
     return view.at("/failures" if run.group else "/jobs", **run.filter.query())
+
+
+async def _held_by(view: View, worker: str) -> tuple[int, ...]:
+    """The jobs that a worker runs: a registered one by its id, another by the name that its leases have."""
+    with contextlib.suppress(WorkerNotFound):
+        info, _ = await view.engine.reading.worker(worker)
+        return tuple(job.id for job in info.jobs)[:FAILURES_SCANNED]
+    found: list[int] = []
+    cursor = None
+    for _ in range(_PAGES):
+        page = await view.engine.reading.jobs(ListJobs(LIST_LIMIT, state=State.LEASED, cursor=cursor, payload_up_to=0))
+        found += [one.job.id for one in page.jobs if one.job.lease is not None and one.job.lease.worker == worker]
+        cursor = page.cursor
+        if cursor is None or len(found) >= FAILURES_SCANNED:
+            break
+    return tuple(found[:FAILURES_SCANNED])
 
 
 async def latest_errors(view: View, jobs: list[JobDetail]) -> dict[int, str]:

@@ -37,6 +37,7 @@ async def enqueue_form(view: View) -> Reply:
         "meta": "",
         "unique_key": "",
         "group_key": "",
+        "fair_key": "",
         "group_limit": "",
     }
     large = None
@@ -64,6 +65,7 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
         "meta": shown_meta(job.extras.meta),
         "unique_key": job.extras.unique_key or "",
         "group_key": job.extras.group_key or "",
+        "fair_key": job.extras.fair_key or "",
         "group_limit": job.extras.group_limit if job.extras.group_key is not None else "",
     }
 
@@ -103,6 +105,7 @@ def new_job(form: forms.Form, extras: Extras) -> NewJob:
             extras,
             unique_key=form.some("unique_key"),
             group_key=form.some("group_key"),
+            fair_key=form.some("fair_key"),
             group_limit=1 if limit is None else limit,
             tags=tags_of(form.text("tags")),
             meta=meta_given(form, extras.meta),

@@ -22,7 +22,7 @@ from holdfast.http.urlencoded import pairs_of
 COOKIE = "holdfast_form"
 FIELD = "form_token"
 _COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
-_FIELDS = 2_000
+FIELDS = 2_000
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -126,7 +126,7 @@ def asked(request: Request) -> Form:
     """The query of an address, read as a form is."""
     try:
         text = request.query_string.decode("ascii")
-        return Form(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS))
+        return Form(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS))
     except (ValueError, UnicodeDecodeError):
         raise InvalidRequest("The address can't be read.", field="query") from None
 
@@ -137,7 +137,7 @@ async def read(request: Request) -> Form:
     if kind != _FORM:
         raise InvalidRequest(f"A form is sent as {_FORM}.", field="Content-Type")
     try:
-        pairs = await pairs_of(request.body, max_fields=_FIELDS)
+        pairs = await pairs_of(request.body, max_fields=FIELDS)
     except (ValueError, UnicodeDecodeError):
         raise InvalidRequest("The form can't be read.", field="body") from None
     form = Form(pairs)

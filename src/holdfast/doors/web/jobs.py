@@ -14,7 +14,7 @@ from holdfast.doors.web import formats, forms, related_jobs, timeline
 from holdfast.doors.web.filters import meta_of, shown_meta
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
-from holdfast.errors import NotFound, breach
+from holdfast.errors import InvalidRequest, MalformedJson, NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
@@ -247,7 +247,10 @@ def tags_of(text: str) -> tuple[str, ...]:
 def json_of(field: str, text: str) -> bytes:
     """A typed JSON document as its bytes: as it was typed, so that no number changes."""
     data = text.strip().encode("utf-8", "replace")
-    bodies.decode(data or b"null", msgspec.Raw)
+    try:
+        bodies.decode(data or b"null", msgspec.Raw)
+    except MalformedJson as error:
+        raise InvalidRequest(error.detail.replace("The body", f"The {field}", 1), field=field) from None
     bodies.check_json(field, data)
     return data or b"null"
 

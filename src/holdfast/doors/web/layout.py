@@ -7,12 +7,12 @@ import hashlib
 import pickle
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import jinja2
 from jinja2.bccache import Bucket
@@ -22,12 +22,17 @@ from holdfast import __version__, units
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.auth.keys import Ability
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.web import assets, formats, forms
+from holdfast.doors.web import assets, formats, forms, refill
 from holdfast.doors.web.actions import Actions, permit_of
 from holdfast.engine.access import caller_here
+from holdfast.errors import HoldfastError, Unauthorized
 from holdfast.http import route
+from holdfast.http.problem import STATUS
 from holdfast.http.reply import Pairs, Reply, redirect
 from holdfast.http.request import Request
+from holdfast.http.route import Route
+from holdfast.http.router import Router
+from holdfast.http.urlencoded import pairs_of
 from holdfast.units import counted
 
 CSP = (
@@ -244,5 +249,86 @@ class View:
         }
 
 
-get, post = (partial(made, given={"view": View}) for made in (route.get, route.post))
-"""Routes whose handlers are given a `view`."""
+_SCREENS: list[Route] = []
+_NO_SCREENS = ("/web/stream", "/web/history", "/web/static/{name}", "/web/login")
+_REFILLED_BYTES = 512 << 10  # a larger form is not shown again
+
+
+def get(path: str, **row: Any) -> Callable[[Any], Route]:
+    """A route that shows a screen; its handler is given a `view`."""
+
+    def keep(handler: Any) -> Route:
+        made = route.get(path, given={"view": View}, **row)(handler)
+        if path not in _NO_SCREENS:
+            _SCREENS.append(made)
+        return made
+
+    return keep
+
+
+def post(path: str, **row: Any) -> Callable[[Any], Route]:
+    """A route that acts; its handler is given a `view`. A refused form is shown again, as it was sent."""
+
+    def keep(handler: Any) -> Route:
+        @wraps(handler)
+        async def act(**given: Any) -> Any:
+            try:
+                return await handler(**given)
+            except HoldfastError as error:
+                shown = await _again(given["view"], error)
+                if shown is None:
+                    raise
+                return shown
+
+        return route.post(path, given={"view": View}, **row)(act)
+
+    return keep
+
+
+@cache
+def _screens() -> Router:
+    return Router(_SCREENS)
+
+
+async def _again(view: View, error: HoldfastError) -> Reply | None:
+    """The screen that a refused form is on, with what was typed and what is wrong; None where it is not known or can't be shown."""
+    request, status = view.request, STATUS.get(error.code, 500)
+    field = str(error.fields.get("field") or "")
+    if status >= 500 or error.code == Unauthorized.code or field == forms.FIELD or request.header("hx-request"):
+        return None
+    if len(request.body) > _REFILLED_BYTES:
+        return None
+    try:
+        pairs = await pairs_of(request.body, max_fields=forms.FIELDS)
+    except (ValueError, UnicodeDecodeError):
+        return None
+    came_from = dict(pairs).get(refill.CAME_FROM) or request.header("referer")
+    place = urlsplit(came_from)
+    path = unquote(place.path.removeprefix(view.root))
+    found = _screens().find("GET", path)
+    if found is None:
+        return None
+    screen, values = found
+    asking = replace(
+        request,
+        method="GET",
+        path=place.path,
+        query_string=place.query.encode("ascii", "replace"),
+        body=b"",
+        route=screen,
+        values=values,
+    )
+    try:
+        shown = await screen.answer(asking, view.state, _nothing_to_read)
+    except HoldfastError:
+        return None
+    if shown.status != 200 or not shown.content_type.startswith(b"text/html"):
+        return None
+    action = f"{view.root}{request.path}"
+    where = place.path + (f"?{place.query}" if place.query else "")
+    again = refill.refilled(shown.body.decode(), action, pairs, field, f"{error.detail} Nothing was changed.", where)
+    return None if again is None else replace(shown, status=status, body=again.encode())
+
+
+async def _nothing_to_read(_kind: bytes | None, _body: bytes, _type: Any) -> Any:
+    return None

@@ -89,6 +89,7 @@ def line(queue: QueueStats) -> dict[str, Any]:
     return {
         "name": queue.info.name,
         "paused": queue.info.paused,
+        "paused_types": queue.info.paused_types,
         "tally": tally,
         "policy": queue.info.policy,
         "full": fullness(queue),
@@ -107,7 +108,15 @@ async def overview(view: View) -> Reply:
     wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
     cut = stats.all > len(stats.queues)
     some = await view.engine.reading.stats(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
-    queues = sorted([queue for queue in some.queues if wanted in queue.info.name], key=SORTS.get(sort, SORTS["name"]))
+    only = view.query.get("only", "")
+    queues = sorted(
+        [
+            queue
+            for queue in some.queues
+            if wanted in queue.info.name and (only not in attention.KINDS or only in attention.kinds_of(queue))
+        ],
+        key=SORTS.get(sort, SORTS["name"]),
+    )
     pages = max(1, -(-len(queues) // QUEUES_SHOWN))
     number = min(max(1, _page_number(view.query.get("page", "1"))), pages)
     shown = queues[(number - 1) * QUEUES_SHOWN : number * QUEUES_SHOWN]
@@ -129,12 +138,14 @@ async def overview(view: View) -> Reply:
     values = {
         "lines": [line(queue) for queue in shown],
         "depths": depths,
-        "problems": wrong[:PROBLEMS_SHOWN],
-        "more_problems": max(0, len(wrong) - PROBLEMS_SHOWN),
+        "problems": wrong if view.query.get("problems") else wrong[:PROBLEMS_SHOWN],
+        "more_problems": 0 if view.query.get("problems") else max(0, len(wrong) - PROBLEMS_SHOWN),
+        "only": only if only in attention.KINDS else "",
+        "only_words": attention.KINDS.get(only, ""),
         "totals": totals,
         "store": stats.store,
         "now": stats.now,
-        "found": some.found if wanted and cut else len(queues) if wanted else stats.all,
+        "found": some.found if wanted and cut else len(queues) if wanted or only in attention.KINDS else stats.all,
         "listed": len(queues),
         "all": stats.all,
         "wanted": wanted,

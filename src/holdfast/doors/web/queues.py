@@ -42,6 +42,7 @@ _RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest 
 _LEASES = 200  # that are read, for who runs what
 _HOLDERS = 20
 _GROUPS = 50
+_KEYS = 20  # of a fair queue: those with most jobs waiting
 
 
 @get("/web/queues/{name}")
@@ -55,6 +56,7 @@ async def show_queue(view: View, name: str) -> Reply:
         view.engine.reading.history(name),
         view.engine.reading.jobs(ListJobs(_LEASES, name, State.LEASED, payload_up_to=0)),
     )
+    shares = await view.engine.fair.some(name, _KEYS) if stats.info.policy.fair else None
     running = [detail.job for detail in leased.jobs]
     taking = [info for info in workers.workers if name in info.worker.queues]
     values = {
@@ -68,6 +70,8 @@ async def show_queue(view: View, name: str) -> Reply:
         "holders": by_worker(running)[:_HOLDERS],
         "groups": by_group(running)[:_GROUPS],
         "cut": leased.cursor is not None,
+        "shares": shares,
+        "most_waiting": max([one.waiting for one in shares.shares], default=0) if shares is not None else 0,
         "leases": _LEASES,
         "interest": interests.interests.get(name),
         "now": now,
@@ -101,6 +105,20 @@ async def pause_type(view: View, name: str) -> Reply:
     paused = form.text("paused") == "yes"
     action = "type.pause" if paused else "type.resume"
     await view.actions.act(action, name, name, type=form.text("type"), paused=paused)
+    return view.back(f"/queues/{name}", action)
+
+
+@post("/web/queues/{name}/fair")
+async def share(view: View, name: str) -> Reply:
+    """Make it fair or first in, first out; or set the weight of a key: an empty one is 1."""
+    form = await forms.read(view.request)
+    if form.has("fair"):
+        fair = form.text("fair") == "yes"
+        await view.actions.act("queue.set", name, name, settings=QueueSettings(fair=fair), whole=False)
+        return view.back(f"/queues/{name}", "queue.set")
+    weight = forms.whole("weight", form.text("weight")) if form.text("weight") else None
+    action = "queue.fair.set" if weight is not None else "queue.fair.unset"
+    await view.actions.act(action, name, name, key=form.text("key"), weight=weight)
     return view.back(f"/queues/{name}", action)
 
 
@@ -211,4 +229,4 @@ async def make(view: View) -> Reply:
     return view.back(f"/queues/{name}")
 
 
-ROUTES: list[Route] = [show_queue, pause, pause_type, settings, purge_form, purge, delete, make]
+ROUTES: list[Route] = [show_queue, pause, pause_type, share, settings, purge_form, purge, delete, make]

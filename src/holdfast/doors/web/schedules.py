@@ -98,14 +98,14 @@ async def keep(view: View) -> Reply:
         before = None
     if before is not None and before.payload_hidden:
         raise Forbidden("This key sees no payloads: what the form says would take the place of one that it does not show.")
-    spec = _spec(form, before)
+    spec = spec_of(form, before)
     await view.actions.act(
         "schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False
     )
     return view.back("/schedules", "schedule.set")
 
 
-def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
+def spec_of(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
     """The values of the form; fields that it does not show stay as they were."""
     job = before.spec.job if before is not None else NewJob(NO_QUEUE, b"null")
     publish = form.has("publish")

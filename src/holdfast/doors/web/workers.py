@@ -30,8 +30,12 @@ async def show_workers(view: View) -> Reply:
     shown = [
         info for info in found.workers if wanted in info.worker.name or wanted in info.worker.id or wanted in info.worker.queues
     ]
+    silent = {info.worker.id for info in found.workers if registry.is_silent(info.beat_at, found.now)}
     values = {
-        "workers": sorted(shown, key=lambda info: (-len(info.jobs), info.worker.name, info.worker.id))[:_SHOWN],
+        "workers": sorted(
+            shown,
+            key=lambda info: (not (info.worker.id in silent and info.jobs), -len(info.jobs), info.worker.name, info.worker.id),
+        )[:_SHOWN],
         "names": sorted({info.worker.name or info.worker.id for info in found.workers})[:_SHOWN],
         "found": len(shown),
         "all": len(found.workers),
@@ -41,7 +45,7 @@ async def show_workers(view: View) -> Reply:
         "leases": _LEASES,
         "each": _JOBS_OF_ONE,
         "now": found.now,
-        "silent": {info.worker.id for info in found.workers if registry.is_silent(info.beat_at, found.now)},
+        "silent": silent,
         "wanted": wanted,
     }
     return view.page("workers.html", "Workers", "workers", values, view.curl("GET", "/v1/workers"))

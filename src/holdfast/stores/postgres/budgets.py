@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from holdfast.job.budget import Account, Budget
 from holdfast.job.job import Job
+from holdfast.stores.budget_rows import counted
 from holdfast.stores.postgres.loader import Loader
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import account_row, budget_row, queues_naming
@@ -83,6 +84,14 @@ class BudgetRows(Loader):
         """End the blocks of all accounts of a budget."""
         await self._db.execute(SQL["unblock_accounts"], budget)
         self._note_written()
+
+    async def counting_accounts(self) -> list[str]:
+        """Accounts that count jobs."""
+        return [row[0] for row in await self._fetch("counting_accounts")]
+
+    async def counted_again(self) -> dict[str, Account]:
+        """What unfinished jobs add up to."""
+        return counted(await self._fetch("charged_jobs"))
 
     async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:
         """Write accounts."""

@@ -28,6 +28,7 @@ _TURN = 0x486F6C67  # whose turn it is to look
 _TRY_S = 0.5
 _COUNT_S = 1.0
 _ALL_S = 10.0
+_RECONNECT_S = 1.0
 _TOO_LONG_MS = 2_000  # a row that waits for so long may be taken in by any node
 _SETTINGS = READER | {"application_name": "holdfast-inbox"}
 _EVERYTHING = "0:0:"
@@ -70,14 +71,16 @@ class PostgresInbox:
         self._is_ours = False
         self._window = Window()
         self._calls: int | None = None
-        self._try_at = self._count_at = self._all_at = 0.0
+        self._try_at = self._count_at = self._all_at = self._not_before = 0.0
 
     async def arrived(self, passing_over: Mapping[int, Any]) -> list[InboxRow]:
         """The next rows to take in, in the order of their ids, without these; [] if there are none, or it is another node's turn."""
+        now = time.monotonic()
+        if now < self._not_before:
+            return []
         try:
             if self._db is None or self._db.is_closed():
                 await self._connect()
-            now = time.monotonic()
             if now >= self._count_at:
                 self._count_at = now + _COUNT_S
                 await self._count()
@@ -87,9 +90,8 @@ class PostgresInbox:
                 self.look_again(_ALL_S)
                 self._window.restart()
             return await self._read(passing_over)
-        except StoreUnavailable:
-            raise
-        except (*GONE, asyncpg.PostgresError) as error:
+        except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
+            self._not_before = now + _RECONNECT_S
             await self.drop()
             raise StoreUnavailable(f"The inbox can't be read: {described(error)}.", retry_after_ms=1_000) from error
 
@@ -115,6 +117,7 @@ class PostgresInbox:
             if self._is_ours:
                 self._window.restart()
             elif self.state.oldest_ms >= _TOO_LONG_MS:
+                self._try_at = now + _TOO_LONG_MS / 1000
                 self._window.restart()
                 return True
         return self._is_ours or self._window.first is not None

@@ -201,8 +201,12 @@ class Loader(Locks):
             return [], False
         if types.only:
             return sorted(types.names), queue.typed.upto is None
-        found = await self._fetch("ready_types", queue.id, TYPES_AT_ONCE)
-        return [row[0] for row in found if row[0] not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
+        found = await self.ready_types(queue, TYPES_AT_ONCE)
+        return [name for name in found if name not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
+
+    async def ready_types(self, queue: Queue, limit: int) -> list[str]:
+        """Types of ready jobs."""
+        return [row[0] for row in await self._fetch("ready_types", queue.id, limit)]
 
     async def fill_types(self, queue: Queue, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
         """Give the next jobs their types."""

@@ -16,6 +16,7 @@ import msgspec
 
 from holdfast.job.budget import Budget
 from holdfast.job.by_type import Typed
+from holdfast.job.fair import Sharing
 from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX, INSTANT_MAX
@@ -29,7 +30,7 @@ from holdfast.stores.unreadable import FOUND
 
 BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
 _HASTY = f"{BEGIN}; SET LOCAL lock_timeout = '{HASTY_MS}ms'"
-_QUEUE_COLUMNS = 15
+_QUEUE_COLUMNS = 16
 _UNASKED = 64  # ids reserved if the batch does not say how many it needs
 _AHEAD = 256
 
@@ -51,7 +52,9 @@ class Locks:
         self._doubtful: set[str] = set()
         self._floors: dict[int, formats.ReadyFloors | None] = {}
         self._saved_floors: dict[int, str | None] = {}
-        self._saved_types: dict[int, tuple[tuple[str, ...], Typed | None]] = {}  # of queues that have something of that
+        self._saved_types: dict[
+            int, tuple[tuple[str, ...], Typed | None, Sharing | None]
+        ] = {}  # of queues that have something of that
         self._history: tuple[list[str], str] | None = None
         self._job_batches: dict[int, JobBatch | None] = {}  # locked; None: there is none
         self._budgets: dict[str, Budget | None] = {}  # those that are locked
@@ -113,8 +116,8 @@ class Locks:
             FOUND.note("queue", queue.name, f"{queue.tally}: its counts are impossible; they are recounted")
             self._doubtful.add(queue.name)
         self._cache.names[queue.id] = queue.name
-        if queue.paused_types or queue.typed is not None:
-            self._saved_types[queue.id] = (queue.paused_types, queue.typed)
+        if queue.paused_types or queue.typed is not None or queue.sharing is not None:
+            self._saved_types[queue.id] = (queue.paused_types, queue.typed, queue.sharing)
         floors = self._floors[queue.id] = rows.ready_floors_of(row["ready_floors"], queue.name)
         self._saved_floors[queue.id] = row["ready_floors"] if floors is None else formats.ready_floors_text(floors)
         return queue

@@ -31,6 +31,9 @@ _ORDER = (
     "update_ready_floors",
     "update_queue",
     "update_queue_types",
+    "delete_fair_line",
+    "insert_fair_line",
+    "insert_fair_clock",
     "insert_job_batch",
     "update_job_batch",
     "insert_closing_job",
@@ -41,6 +44,8 @@ _ORDER = (
 _WRITES_TO = {
     "insert_job": "job",
     "insert_ready_typed": "ready",
+    "insert_ready_fair": "ready",
+    "insert_ready_fair_typed": "ready",
     "update_job": "job",
     "update_content": "job",
     "delete_job": "job",

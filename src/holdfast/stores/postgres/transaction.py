@@ -24,18 +24,19 @@ from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.audit_store import AuditTally
 from holdfast.stores.postgres.access_keys import KeyRows
 from holdfast.stores.postgres.budgets import BudgetRows
+from holdfast.stores.postgres.fair import FairRows
 from holdfast.stores.postgres.job_batches import JobBatchRows
 from holdfast.stores.postgres.operations import OperationRows
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
+from holdfast.stores.writer import ANYHOW, ENTERING, LOOSE, MAY_BE_MISSING, Writer
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # no caller waits for it, and nothing depends on it
 
 
-class PostgresTransaction(BudgetRows, JobBatchRows, KeyRows, OperationRows):
+class PostgresTransaction(BudgetRows, FairRows, JobBatchRows, KeyRows, OperationRows):
     """See `stores.store.Transaction`."""
 
     def __init__(self, *args: Any) -> None:
@@ -101,14 +102,15 @@ class PostgresTransaction(BudgetRows, JobBatchRows, KeyRows, OperationRows):
             tally = msgspec.structs.astuple(queue.tally)
             settings = rows.settings_text(queue)
             self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, floors))
-            if (queue.paused_types, queue.typed) != self._saved_types.get(queue.id, ((), None)):
+            if (queue.paused_types, queue.typed, queue.sharing) != self._saved_types.get(queue.id, ((), None, None)):
                 self._rows["update_queue_types"].append((queue.id, *rows.types_row(queue)))
-                self._saved_types[queue.id] = (queue.paused_types, queue.typed)
+                self._saved_types[queue.id] = (queue.paused_types, queue.typed, queue.sharing)
 
     async def delete_queue(self, queue: Queue) -> None:
         """Delete a queue without jobs."""
         await self._settle()
-        await self._db.execute(SQL["delete_queue"], queue.id)
+        for statement in ("clear_lines_all", "clear_clocks", "delete_fair_weights", "delete_queue"):
+            await self._db.execute(SQL[statement], queue.id)
         self._note_written()
         self._queues.pop(queue.name, None)
         self._floors.pop(queue.id, None)
@@ -324,10 +326,15 @@ class PostgresTransaction(BudgetRows, JobBatchRows, KeyRows, OperationRows):
             await self._settle()
         names = {job.queue for change in changes if (job := change.after or change.before) is not None}
         ids = {name: await self._id(name) for name in names}
-        writing = Writer(ids, {number for name, number in ids.items() if self._queues[name].typed is not None})
+        writing = Writer(
+            ids,
+            {number for name, number in ids.items() if self._queues[name].typed is not None},
+            {number for name, number in ids.items() if self._queues[name].sharing is not None},
+        )
         for change in changes:
             writing.add(change)
-        self._keep_floors(writing.rows["delete_ready"], [*writing.rows["insert_ready"], *writing.rows["insert_ready_typed"]])
+        entered = [row for name in ENTERING for row in writing.rows.get(name, ())]
+        self._keep_floors(writing.rows["delete_ready"], entered)
         for name, many in writing.rows.items():
             if many:
                 self._rows[name] += many

@@ -7,9 +7,11 @@ import apsw
 
 from holdfast.job.budget import Account, Budget
 from holdfast.limits import BUDGET_ACCOUNTS_KEPT
+from holdfast.stores.budget_rows import counted
 from holdfast.stores.rows import account_row, budget_row, queues_naming
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
 
 class BudgetRows:
@@ -89,6 +91,14 @@ class BudgetRows:
         """End the blocks of all accounts of a budget."""
         self._cache.accounts.clear()
         self._db.execute(SQL["unblock_accounts"], (budget,))
+
+    async def counting_accounts(self) -> list[str]:
+        """Accounts that count jobs."""
+        return [row[0] for row in fetch_undecodable(self._db, SQL["counting_accounts"], ())]
+
+    async def counted_again(self) -> dict[str, Account]:
+        """What unfinished jobs add up to."""
+        return counted(fetch_undecodable(self._db, SQL["charged_jobs"], (), of_jobs=False))
 
     async def save_accounts(self, kept: Sequence[Account], gone: Sequence[str]) -> None:
         """Write accounts."""

@@ -7,6 +7,7 @@ import msgspec
 
 from holdfast.job.budget import Account, Budget
 from holdfast.job.by_type import Typed
+from holdfast.job.fair import Clock, Line, LineId, Sharing
 from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster
@@ -21,7 +22,7 @@ FIRST_ANSWER: tuple[Any, ...] = (-1, b"", b"")  # before every kept answer, by (
 _AHEAD = 1_000  # how far the stored counter is ahead, so that most commits need not write it; a kill leaves such a gap
 
 
-Saved = tuple[QueueSettings | None, int, tuple[str, ...], Typed | None]
+Saved = tuple[QueueSettings | None, int, tuple[str, ...], Typed | None, Sharing | None]
 
 
 class Cache:
@@ -42,6 +43,8 @@ class Cache:
         self.workers: Roster | None = None
         self.budgets: dict[str, Budget] | None = None
         self.accounts: dict[str, Account] = {}
+        self.lines: dict[LineId, Line] = {}
+        self.clocks: dict[int, dict[int, Clock]] = {}  # by queue and priority
         self.last_job = self.last_fence = -1
         self._kept_job = self._kept_fence = -1
 
@@ -113,6 +116,8 @@ class Cache:
         self.workers = None
         self.budgets = None
         self.accounts.clear()
+        self.lines.clear()
+        self.clocks.clear()
 
     def keep_job_batch(self, batch: JobBatch) -> None:
         """Remember a batch of jobs as it is on disk, or will be with the commit of this transaction."""
@@ -141,11 +146,17 @@ class Cache:
 
 def saved_as(queue: Queue) -> Saved:
     """What of a queue is written where it has changed; None for settings that can't be read, which are left as they are."""
-    return (queue.settings if queue.unreadable is None else None), rows.pause_of(queue), queue.paused_types, queue.typed
+    return (
+        (queue.settings if queue.unreadable is None else None),
+        rows.pause_of(queue),
+        queue.paused_types,
+        queue.typed,
+        queue.sharing,
+    )
 
 
 def is_saved(queue: Queue, saved: Saved | None) -> bool:
     """Whether this equals what is stored. All but the pause is usually the same object, which is a quick check."""
     if saved is not None and queue.settings is saved[0] and queue.unreadable is None and queue.typed is saved[3]:
-        return rows.pause_of(queue) == saved[1] and queue.paused_types is saved[2]
+        return rows.pause_of(queue) == saved[1] and queue.paused_types is saved[2] and queue.sharing is saved[4]
     return saved == saved_as(queue)

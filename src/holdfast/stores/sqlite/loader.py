@@ -16,6 +16,7 @@ from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.budgets import BudgetRows
 from holdfast.stores.sqlite.cache import Cache
+from holdfast.stores.sqlite.fair import FairRows
 from holdfast.stores.sqlite.ordered_jobs import read_in_order
 from holdfast.stores.sqlite.schedules import ScheduleRows
 from holdfast.stores.sqlite.single_writer import SingleWriterTransaction
@@ -25,7 +26,7 @@ from holdfast.stores.store import UNTOLD, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 
 
-class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows):
+class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows, FairRows):
     """The reading half of a transaction."""
 
     def __init__(self, connection: apsw.Connection, known: Cache) -> None:
@@ -100,7 +101,7 @@ class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows):
     async def ready_of(self, queue: Queue, types: Types, limit: int) -> OrderedJobs:
         """The next jobs of these types."""
         places: set[tuple[int, int]] = set()
-        names, whole = self._kept_types(queue, types)
+        names, whole = await self._kept_types(queue, types)
         if not whole:
             head = fetch_undecodable(self._db, SQL["ready_head_types"], (queue.id, TYPES_HEAD), of_jobs=False)
             places.update([(priority, job) for priority, job, kind in head if types.fit(kind)])
@@ -110,14 +111,18 @@ class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows):
                 places.update(found)
         return self._line("next_ready_at", (queue.id, json_text(sorted(places)[:limit]), limit), queue.name) if places else []
 
-    def _kept_types(self, queue: Queue, types: Types) -> tuple[Sequence[str], bool]:
+    async def _kept_types(self, queue: Queue, types: Types) -> tuple[Sequence[str], bool]:
         """The types to look for among what the queue keeps by type, and whether that is all."""
         if queue.typed is None:
             return (), False
         if types.only:
             return sorted(types.names), queue.typed.upto is None
-        found = fetch_undecodable(self._db, SQL["ready_types"], (queue.id, TYPES_AT_ONCE), of_jobs=False)
-        return [name for (name,) in found if name not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
+        found = await self.ready_types(queue, TYPES_AT_ONCE)
+        return [name for name in found if name not in types.names], queue.typed.upto is None and len(found) < TYPES_AT_ONCE
+
+    async def ready_types(self, queue: Queue, limit: int) -> list[str]:
+        """Types of ready jobs."""
+        return [name for (name,) in fetch_undecodable(self._db, SQL["ready_types"], (queue.id, limit), of_jobs=False)]
 
     async def fill_types(self, queue: Queue, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
         """Give the next jobs their types."""

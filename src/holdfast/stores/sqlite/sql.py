@@ -27,4 +27,7 @@ BARE = {
     name: _bare(SQL[name])
     for name in ("next_ready", "next_ready_for", "next_ready_at", "next_ready_for_types", "leased_by_request")
 }
-MANY_AT_ONCE = {name: _many_at_once(SQL[name]) for name in ("insert_job", "insert_ready", "insert_leased", "insert_ended")}
+MANY_AT_ONCE = {
+    name: _many_at_once(SQL[name])
+    for name in ("insert_job", "insert_ready", "insert_ready_fair", "insert_leased", "insert_ended", "save_fair_line")
+}

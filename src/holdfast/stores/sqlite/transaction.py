@@ -71,8 +71,11 @@ class SqliteTransaction(Loader, KeyRows, JobBatchRows, OperationRows):
 
     async def delete_queue(self, queue: Queue) -> None:
         """Delete a queue without jobs."""
-        self._db.execute(SQL["delete_queue"], (queue.id,))
+        for statement in ("clear_lines_all", "clear_clocks", "delete_fair_weights", "delete_queue"):
+            self._db.execute(SQL[statement], (queue.id,))
         self._cache.drop(queue)
+        self._cache.clocks.pop(queue.id, None)
+        self._cache.lines.clear()
 
     async def queue_names(self, after: str, limit: int) -> list[str]:
         """Names in order."""
@@ -228,7 +231,11 @@ class SqliteTransaction(Loader, KeyRows, JobBatchRows, OperationRows):
         """Move the rows."""
         ids = await self._ids(changes)
         queues = self._cache.queues
-        writing = Writer(ids, {number for name, number in ids.items() if queues[name].typed is not None})
+        writing = Writer(
+            ids,
+            {number for name, number in ids.items() if queues[name].typed is not None},
+            {number for name, number in ids.items() if queues[name].sharing is not None},
+        )
         for change in changes:
             writing.add(change)
         for name in sorted(writing.rows, key=PLACES.__getitem__):

@@ -37,6 +37,7 @@ ROUTES = {
     "delete_job": Needs(("manage",), "gone", "job"),
     "edit_job": Needs(("manage",), "gone", "job", {"priority": 5}),
     "list_jobs": Needs(("read",), "filtered", "job"),
+    "find_receipts": Needs(("read",), "filtered"),
     "bulk": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE, "payload": 1}]}),
     "why": Needs(("read",), "gone", "job"),
     "list_failures": Needs(("read",), "filtered", "dead"),
@@ -57,6 +58,11 @@ ROUTES = {
     "resume_queue": Needs(("manage",), "gone", "job"),
     "pause_type": Needs(("manage",), "gone", "job", {"paused": True}),
     "resume_type": Needs(("manage",), "gone", "job"),
+    "list_shares": Needs(("read",), "gone", "job"),
+    "get_share": Needs(("read",), "gone", "job"),
+    "set_weight_of_others": Needs(("manage",), "gone", "job", {"weight": 2}),
+    "set_weight": Needs(("manage",), "gone", "job", {"weight": 2}),
+    "unset_weight": Needs(("manage",), "gone", "job"),
     "purge_queue": Needs(("manage",), "gone", "job"),
     "get_interest": Needs(("read",), "gone", "interest"),
     "put_interest": Needs(("manage",), "denied", "", {"match": "*"}),
@@ -223,6 +229,13 @@ class House:
             body = {"conclude": [{"token": names["token"]}]}
         elif operation == "create_key":
             body = {**body, "name": f"made{next(_numbers)}"}
+        elif operation == "find_receipts":
+            self.http.post(
+                f"/v1/queues/{MINE}/jobs",
+                json={"payload": 1},
+                headers={"idempotency-key": "known", "authorization": f"Bearer {self._root}"},
+            )
+            path += "?idempotency_key=known"
         elif operation in ("pause_type", "resume_type"):
             names["type"] = "t"
         elif operation == "get_failures":

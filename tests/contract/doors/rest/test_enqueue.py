@@ -254,3 +254,16 @@ def test_an_option_of_a_key_that_is_not_there_is_refused(api, queue):
 def test_a_misspelt_option_of_a_raw_body_is_named(api, queue):
     response = api.post(f"/v1/queues/{queue}/jobs?prio=1", content=b"x", headers={"content-type": "text/plain"})
     api.refused(response, 400, "invalid_request", "prio", says="is not an option of a job")
+
+
+def test_the_jobs_of_an_idempotency_key_are_found_again(api, queue):
+    headers = {"idempotency-key": f"{queue}/7 ?", "content-type": "application/json"}
+    job = api.post(f"/v1/queues/{queue}/jobs", {"payload": 1}, headers=headers).json()
+    found = api.get("/v1/receipts", params={"idempotency_key": f"{queue}/7 ?"}).json()["jobs"]
+    assert found == [{name: value for name, value in job.items() if name != "durability"}]
+    assert api.get("/v1/receipts", params={"idempotency_key": f"{queue}/7 ?", "queue": queue}).json()["jobs"] == found
+    assert api.get("/v1/receipts", params={"idempotency_key": "no such key"}).json() == {"jobs": []}
+    api.delete(f"/v1/jobs/{job['id']}")
+    assert api.get("/v1/receipts", params={"idempotency_key": f"{queue}/7 ?"}).json()["jobs"] == [{**found[0], "gone": True}]
+    api.refused(api.get("/v1/receipts"), 400, "invalid_request", "request")
+    api.refused(api.get("/v1/receipts", params={"idempotency_key": "é"}), 400, "invalid_request", "idempotency_key")

@@ -28,6 +28,7 @@ def test_it_is_shown_with_the_job_and_makes_the_reason(api, held):
     error = error_of(api, held)
     assert error["error"] == {**ERROR, "place": "/srv/app/mail.py in send"}
     assert (error["reason"], error["kind"], error["worker"]) == ("ConnectionError: no route", "failed", "w-1")
+    assert error["leased_at"] == held["leased_at"]
 
 
 def test_a_reason_stays_beside_it(api, held):

@@ -32,6 +32,22 @@ def test_a_type_of_a_queue_is_paused_shown_and_resumed(browser, queue):
     assert len(browser.lease(queue)) == 1
 
 
+def test_a_queue_is_made_fair_and_a_key_gets_a_larger_share(browser, queue):
+    browser.put(queue, fair_key="<b>big")
+    browser.put(queue, fair_key="small")
+    assert "Settings saved" in browser.done(f"/queues/{queue}/fair", fair="yes")
+    assert "Weight set" in (shown := browser.done(f"/queues/{queue}/fair", key="small", weight="3"))
+    assert "2 jobs of 2 keys wait" in shown
+    assert "75.0 %" in shown
+    assert "<b>big" in shown
+    browser.send(f"/queues/{queue}/settings", max_running="2")
+    assert browser.http.get(f"/v1/queues/{queue}").json()["settings"]["fair"] is True
+    assert "usual weight" in browser.done(f"/queues/{queue}/fair", key="small", weight="")
+    browser.send(f"/queues/{queue}/fair", 400, key="small", weight="1001")
+    assert "Settings saved" in browser.done(f"/queues/{queue}/fair", fair="no")
+    assert "fair" not in browser.http.get(f"/v1/queues/{queue}").json()["settings"]
+
+
 def test_a_queue_is_made_with_the_defaults_and_one_that_is_there_stays_as_it_is(browser, queue):
     assert browser.send("/queues", name=queue).headers["location"] == f"/web/queues/{queue}"
     assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == []
@@ -388,7 +404,26 @@ def test_what_was_raised_is_shown_with_its_traceback_folded(browser, queue):
     assert "<summary>Traceback</summary><pre>Traceback (most recent call last):" in html
     assert "<b>mail.py" not in html
     listed = browser.text(f"/failures?queue={queue}")
-    assert "OSError /srv/app/<b>mail.py in send" in listed
+    assert "OSError: no /srv/app/<b>mail.py in send" in listed
+
+
+def test_a_budget_is_made_changed_and_deleted(browser, queue):
+    assert "Budget saved" in browser.done("/budgets", name="made", limit="1,000", per_ms="1m", burst="10")
+    assert "1,000 in 1 m" in browser.text("/budgets")
+    form = browser.get("/budgets?name=made")
+    assert 'value="1m"' in form
+    assert 'value="10"' in form
+    assert "Budget saved" in browser.done("/budgets", name="made", limit="3", per_ms="", burst="")
+    found = browser.http.get("/v1/budgets/made").json()
+    assert (found["limit"], found["per_ms"]) == (3, None)
+    browser.send("/budgets", 400, name="made", limit="no")
+    browser.send("/budgets", 400, name="made", limit="3", burst="9")
+    browser.send("/budgets", 400, name="not/this", limit="3")
+    browser.http.post(f"/v1/queues/{queue}/jobs", json={"payload": 1, "budgets": [{"name": "made"}]})
+    browser.send("/budgets/made/delete", 400, typed="delete another")
+    browser.send("/budgets/made/delete", 409, typed="delete made")
+    assert "Budget deleted" in browser.done("/budgets/made/delete", typed="delete made", force="1")
+    assert browser.http.get("/v1/budgets/made").status_code == 404
 
 
 def test_a_budget_is_blocked_and_unblocked(browser):

@@ -1,6 +1,10 @@
 """Many jobs at once: counted first, confirmed by typing, done by the server, paused and gone on with."""
 
 import re
+from html import unescape
+from urllib.parse import unquote
+
+import pytest
 
 
 def preview(browser, **query):
@@ -199,3 +203,27 @@ def test_what_is_done_to_the_jobs_of_a_batch_is_done_to_no_others(browser, queue
     assert "Retry 1 job?" in markup(html).text
     assert "1 of 1 done" in browser.operate(fields)
     assert [browser.job(one)["state"] for one in (mine, other)] == ["ready", "dead"]
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_the_leases_of_one_worker_are_taken_back_and_of_no_other(browser, queue, markup, registered):
+    browser.put(queue, count=4)
+    name = (
+        browser.http.post("/v1/workers", json={"queues": [queue], "name": "lost"}).json()["id"]
+        if registered
+        else f"host/{queue}&x"
+    )
+    held, others = browser.lease(queue, 2, worker=name), browser.lease(queue, 1, worker=f"other-{queue}")
+    screen = browser.get("/workers")
+    links = [unescape(one) for one in re.findall(r'href="([^"]*way=release[^"]*)"', screen)]
+    (link,) = [one for one in links if unquote(one).endswith(f"worker={name}")]
+    html = browser.http.get(link).text
+    assert "Take leases back 2 jobs?" in markup(html).text
+    fields = browser.hidden(html)
+    browser.end("release", held[0])
+    (again,) = browser.lease(queue, 1, worker="healthy")
+    assert again["id"] == held[0]["id"]
+    assert "1 of 2 done; 1 were skipped" in browser.operate(fields), "one that another worker has by now stays with it"
+    assert [browser.job(one["id"])["state"] for one in (*held, *others)] == ["leased", "ready", "leased"]
+    lost = browser.http.post(f"/v1/leases/{held[1]['lease']['token']}/conclude", json={})
+    assert (lost.status_code, lost.json()["code"]) == (409, "lease_lost")

@@ -78,3 +78,82 @@ def test_every_front_takes_a_form_of_any_other(two_fronts, open_browser):
             break
     assert len(fronts) == 2
     browser.http.close()
+
+
+def refused(browser, screen, path, **fields):
+    """A form of a screen, sent as a browser does; what comes back."""
+    html = browser.get(screen)
+    headers = {"referer": f"{browser.http.base_url}".rstrip("/") + f"/web{screen}"}
+    answer = browser.http.post(f"/web{path}", data={"form_token": browser.token(html), **fields}, headers=headers)
+    assert answer.status_code == 400, answer.text[:500]
+    return answer.text
+
+
+def test_a_refused_form_comes_back_as_it_was_sent_with_the_error_at_its_field(browser, queue):
+    payload = '{"a": "<b>&amp;\\n  two'
+    html = refused(
+        browser,
+        "/enqueue",
+        "/enqueue",
+        queue=queue,
+        type='"><script>',
+        priority="high",
+        payload=payload,
+        meta="a=1",
+        kind="text",
+    )
+    assert re.search(
+        r'<input[^>]* name="priority"[^>]* value="high" aria-invalid="true" aria-describedby="wrong-priority" autofocus>'
+        r'<small class="wrong" id="wrong-priority" role="alert"><bdi>priority must be a whole number',
+        html,
+    )
+    assert "Nothing was changed." in html
+    assert f'value="{queue}"' in html
+    assert 'value="&quot;&gt;&lt;script&gt;"' in html
+    assert "\n{&quot;a&quot;: &quot;&lt;b&gt;&amp;amp;" in html
+    assert re.search(r'<input type="radio" name="kind" value="text" checked>', html)
+    assert not re.search(r'value="json" checked', html)
+    again = {"form_token": browser.token(html), "form_from": re.search(r'name="form_from" value="([^"]+)"', html)[1]}
+    sent = {"queue": queue, "payload": payload, "kind": "text", "priority": "nine"} | again
+    answer = browser.http.post("/web/enqueue", data=sent)
+    assert (answer.status_code, 'value="nine"' in answer.text) == (400, True), "the second time, too"
+    answer = browser.http.post("/web/enqueue", data=sent | {"priority": "9"})
+    assert answer.status_code == 303
+    job = browser.job(int(answer.headers["location"].partition("/jobs/")[2].partition("?")[0]))
+    assert (job["priority"], job["queue"]) == (9, queue)
+
+
+def test_a_form_whose_address_is_not_that_of_its_screen_comes_back_on_its_screen(browser, queue):
+    browser.put(queue)
+    html = refused(browser, f"/queues/{queue}", f"/queues/{queue}/settings", lease_ms="soon", capacity_jobs="12")
+    assert re.search(r'name="lease_ms"[^>]* value="soon" aria-invalid="true"', html)
+    assert 'value="12"' in html
+    assert "wrong-lease_ms" in html
+    assert "data-live" not in html, "it is not replaced while somebody types"
+    came_from = re.search(r'name="form_from" value="([^"]+)"', html)[1]
+    sent = {"form_token": browser.token(html), "form_from": came_from, "lease_ms": "later"}
+    answer = browser.http.post(f"/web/queues/{queue}/settings", data=sent)
+    assert (answer.status_code, 'value="later"' in answer.text) == (400, True)
+
+
+def test_what_is_wrong_with_no_field_of_the_form_stands_before_all_of_them(browser, queue):
+    html = refused(
+        browser, "/schedules", "/schedules", name=f"s{queue}", queue=queue, payload="{}", missed="all", timezone="Europe/Vienna"
+    )
+    assert "A schedule needs either cron or interval_ms. Nothing was changed." in html
+    assert re.search(r"<option selected>all</option>", html)
+    assert 'value="Europe/Vienna"' in html
+
+
+@pytest.mark.parametrize(
+    "referer", ["", "https://evil.example/x", "/web/stream", "/web/login", "/v1/queues", "/web/jobs", "//", "/web/%ff"]
+)
+def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, referer):
+    answer = browser.http.post(
+        "/web/enqueue",
+        data={"form_token": browser.token(), "queue": queue, "priority": "x"},
+        headers={"referer": referer} if referer else {},
+    )
+    assert answer.status_code == 400
+    assert "priority must be" in answer.text
+    assert "aria-invalid" not in answer.text

@@ -10,6 +10,7 @@ from holdfast.engine import failure_groups
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.inbox import InboxState
 from holdfast.messages.views import FailedJob, JobDetail, QueueInfo, QueueStats, Replication, StoreStats
 
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
@@ -52,6 +53,14 @@ def test_a_queue_says_what_is_wrong_with_it(queue, said):
         assert text in problem.text
 
 
+def test_jobs_enqueued_by_sql_that_nobody_takes_in_are_a_problem_and_those_that_just_came_are_none():
+    waiting = msgspec.structs.replace(STORE, inbox=InboxState(3, 30, 61_000))
+    (found,) = attention.of_store(waiting)
+    assert (found.level, found.subject) == ("bad", "3 jobs")
+    assert "enqueued by SQL are not taken in; the first has waited for" in found.text
+    assert attention.of_store(msgspec.structs.replace(STORE, inbox=InboxState(3, 30, 40))) == []
+
+
 def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
     queues = [stats(paused=True, tally=Tally(ready=1)), stats(Tally(dead=4))]
     assert [problem.level for problem in attention.problems(STORE, queues, 4, 0)] == ["warn", "warn"]
@@ -68,7 +77,7 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
     few = [stuck(f"a{number}", 3, 60_000) for number in range(9)]
     queues = [*few, stuck("z-many", 48_001, 60_000), stuck("y-long", 3, 86_400_000)]
     found = attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="storage_full"), queues, 0, 0)
-    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", *(one.info.name for one in few)]
+    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", "9 other queues"]
     full = StoreStats(1, 1, [], [], 0.0, 0, 0, 5, False, 0)
     assert attention.problems(full, [], 0, 0)[0].subject == "The disk"
     assert attention.problems(STORE, [], 0, 0) == []
@@ -288,3 +297,20 @@ def test_values_are_written_for_people():
 def test_a_schedule_is_put_into_words(cron, words):
     assert worded(ScheduleSpec(NewJob("q", b""), cron=cron)) == words
     assert worded(ScheduleSpec(NewJob("q", b""), interval_ms=90_000)) == "every 1 min 30 s"
+
+
+def test_the_same_problem_of_many_queues_is_one_line_with_the_worst_by_itself():
+    def stuck(number, ready, oldest_ms):
+        found = stats(Tally(ready=ready), oldest=oldest_ms)
+        return msgspec.structs.replace(found, info=msgspec.structs.replace(found.info, name=f"q{number}"))
+
+    queues = [stuck(0, 48_001, 3_600_000), *(stuck(number, 2, 60_000 * number) for number in range(1, 8))]
+    found = attention.problems(STORE, queues, 0, 0)
+    assert [f"{one.subject} {one.text}" for one in found] == [
+        "q0 has 48,001 ready jobs and no active worker; the oldest has waited 1 h.",
+        "6 other queues have ready jobs and no active worker: 12 unfinished jobs; the oldest has waited 6 min.",
+        "q7 has 2 ready jobs and no active worker; the oldest has waited 7 min.",
+    ]
+    assert (found[1].path, found[1].query) == ("", {"only": "no_worker", "sort": "oldest"})
+    assert len(attention.problems(STORE, queues[:3], 0, 0)) == 3, "a few have a line each"
+    assert attention.kinds_of(queues[0]) == {"no_worker"}

@@ -1,12 +1,14 @@
 """What an operator's page asks: counts by filter, failures, jobs without their payloads, one job's first bytes, and jobs that are moved."""
 
+import msgspec
 import pytest
 
+from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, QueueNotFound, WrongState
-from holdfast.job.job import NewJob, State
+from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
-from holdfast.messages.queries import CountJobs, GetJob, GetLoad, ListJobs, RecentFailures
+from holdfast.messages.commands import ConcludeLease, DeleteJob, FailLease, LeaseJobs, MoveJob, SetQueue
+from holdfast.messages.queries import CountJobs, FindReceipts, GetJob, GetLoad, ListJobs, RecentFailures
 from holdfast.stores import listings
 
 
@@ -190,3 +192,17 @@ async def test_the_load_of_a_queue_that_remembers_nothing(client):
     await client.do(SetQueue("q", QueueSettings(), True))
     found = await client.ask(GetLoad("q"))
     assert (found.concluded, found.work_ms, found.since, found.oldest_ready_at) == (0, None, None, None)
+
+
+async def test_the_jobs_of_an_idempotency_key_are_found(client, new):
+    (one,) = await client.put_all([new("q")], IdempotencyKey("q", "k", b"1"))
+    many = await client.put_all([new("q"), new("other")], IdempotencyKey("", "k", b"2"))
+    assert [each.id for each in (await client.ask(FindReceipts("k", "q"))).receipts] == [one.id]
+    assert (await client.ask(FindReceipts("k", "other"))).receipts == []
+    assert (await client.ask(FindReceipts("x"))).receipts == (await client.ask(FindReceipts("k", "nowhere"))).receipts == []
+    await client.do(DeleteJob(one.id))
+    found = await client.ask(FindReceipts("k"))
+    assert sorted(each.id for each in found.receipts) == [one.id, *(each.id for each in many)]
+    assert found.gone == [one.id]
+    scoped = msgspec.structs.replace(FindReceipts("k"), scope=Scope(("other",)))
+    assert [each.id for each in (await client.ask(scoped)).receipts] == [many[1].id]

@@ -19,7 +19,7 @@ from tests.contract.stores.conformance.conftest import StoreClient, empty_databa
 VERSIONS = 3_000
 PAGES = 30  # that a statement may look at; the dead versions fill hundreds
 WRITES_OF_A_QUEUE = f"DO $$ BEGIN FOR n IN 1..{VERSIONS} LOOP UPDATE holdfast.queue SET seen_at = seen_at + 1 WHERE name = 'q'; END LOOP; END $$"
-ENQUEUE = "SELECT holdfast.enqueue('q', '1'::jsonb)"
+ENQUEUE = "SELECT holdfast.enqueue_exact('q', '1'::jsonb)"
 TIMES = {
     "lock_queues": (SQL["lock_queues"], "'{q}', '{}', '{}', '{}', false, '{}'"),
     "peek": (SQL["peek"], "'{q}'"),

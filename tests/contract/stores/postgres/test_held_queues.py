@@ -65,7 +65,7 @@ HOLDERS = {
     ),
     "an UPDATE": lambda group, q: transaction(group, f"UPDATE holdfast.queue SET paused = paused WHERE name = '{q}'"),
     "a DELETE": lambda group, q: transaction(group, f"DELETE FROM holdfast.queue WHERE name = '{q}'"),
-    "enqueueing by SQL": lambda group, q: transaction(group, f"SELECT holdfast.enqueue('{q}', '1'::jsonb)"),
+    "enqueueing by SQL": lambda group, q: transaction(group, f"SELECT holdfast.enqueue_exact('{q}', '1'::jsonb)"),
     "two that share it": shared_by_two,
 }
 
@@ -206,7 +206,7 @@ async def test_time_passes_in_the_others_however_much_waits_in_it(group, node, m
 async def test_a_queue_that_somebody_is_just_making_does_not_stop_those_that_are_there(group, node):
     one = node(0)
     await prepared(one, "free")
-    with transaction(group, "SELECT holdfast.enqueue('coming', '1'::jsonb)"):
+    with transaction(group, "SELECT holdfast.enqueue_exact('coming', '1'::jsonb)"):
         for number in range(10):
             (refused, _), (done, took), (made, _) = await asyncio.gather(
                 answered(one, Enqueue([NewJob("coming", b"2")])),

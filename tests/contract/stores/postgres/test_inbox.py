@@ -8,12 +8,14 @@ import json
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from holdfast import limits
+from holdfast.cli.entry import main
 from holdfast.committer.intake import Intake
 from holdfast.doors.rest import bodies, inbox
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.job.budget import Charge
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
@@ -21,12 +23,14 @@ from holdfast.messages.budget_commands import SetBudget
 from holdfast.messages.commands import ConcludeLease, Enqueue, PurgeQueue, SetQueue
 from holdfast.messages.inbox import REFUSED_QUEUE, InboxState
 from holdfast.messages.job_batches import MakeJobBatch
+from holdfast.stores.postgres import exporting
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
 from tests.contract.stores.postgres.applications import enqueue as call
 from tests.contract.stores.postgres.applications import refusal as refused
 from tests.contract.stores.postgres.applications import told_of
 
+NODES = "application_name = 'holdfast-inbox'"
 ROWS = "SELECT count(*) FROM holdfast.inbox"
 
 
@@ -414,6 +418,34 @@ async def test_a_queue_whose_jobs_all_pay_takes_them_in_like_any_other(node, cli
     assert len(await client.lease(limit=5)) == 1
 
 
+async def test_what_was_taken_in_is_not_walked_over_again_though_an_open_transaction_keeps_it(node, client, connect, shop):
+    idle = connect()
+    open_since = idle.execute("SELECT pg_current_xact_id()::text").fetchone()[0]
+    for _ in range(5):
+        enqueue(shop)
+    await node.take_in()
+    first_new, in_progress, *_ = client.store.inbox._window.bounds()
+    assert int(first_new) > int(open_since) + 5
+    assert open_since in in_progress
+    enqueue(idle)
+    idle.commit()
+    await node.take_in()
+    assert (await client.tally()).ready == 6
+
+
+async def test_a_database_that_is_away_is_asked_again_after_a_while(node, client, shop):
+    enqueue(shop)
+    postgres_server().sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {NODES}", database="holdfast")
+    held = client.store.inbox
+    held._db = None
+    held._url = held._url.replace("holdfast@", "nobody@")
+    with pytest.raises(StoreUnavailable):
+        await held.arrived({})
+    assert await held.arrived({}) == []  # not tried
+    held._url, held._not_before = client.store._url, 0.0
+    await node.take_in()
+
+
 async def test_the_size_is_known_within_a_second(node, client, shop):
     enqueue(shop, payload='"x"')
     held = client.store.inbox
@@ -429,3 +461,55 @@ async def test_who_may_enqueue_may_not_touch_the_inbox(client, shop):
     for query in (ROWS, "DELETE FROM holdfast.inbox", "SELECT holdfast.count_inbox()"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             shop.execute(query)
+
+
+async def run(*arguments: str):
+    return await asyncio.to_thread(CliRunner().invoke, main, arguments)
+
+
+async def test_check_and_export_say_what_no_node_has_taken_in(node, client, shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_LOOKS", 2)
+    url = postgres_server().url()
+    numbers = [enqueue(shop) for _ in range(3)]
+    said = await run("check", "--store", url)
+    assert (said.exit_code, "3 jobs in the inbox of holdfast.enqueue are not taken in yet." in said.stderr) == (0, True), (
+        said.output
+    )
+    said = await run("export", "--store", url)
+    assert said.exit_code == 1
+    assert "3 jobs that applications enqueued by SQL: no node has taken them in" in said.stderr
+    exported = asyncio.create_task(run("export", "--store", url))
+    await node.take_in()
+    assert (await exported).exit_code in (0, 1)
+    said = await run("export", "--store", url)
+    assert (said.exit_code, said.stdout.count('{"job":')) == (0, 3)
+    postgres_server().sql(
+        "INSERT INTO holdfast.inbox(job, xact, at, size, queue, options, payload) VALUES (%s, '1', 1, 4, 'q', '{}', '1'), (1000000, '1', 1, 3, 'q', '{}', '1')",
+        (numbers[0],), database="holdfast",
+    )  # fmt: skip
+    said = await run("check", "--store", url)
+    assert said.exit_code == 1
+    for wrong in (
+        f"job {numbers[0]} has the id of another job",
+        f"job {numbers[0]} does not have its size",
+        "1000000 has an id that was never given",
+    ):
+        assert f"inbox can be taken in: {wrong}" in said.stdout.replace("job 1000000", "1000000")
+    await node.take_in()
+
+
+async def test_a_database_is_not_moved_before_its_inbox_is_empty(connect, tmp_path):
+    opened = Taking(empty_database())
+    await opened.client.store.tend()
+    enqueue(connect(autocommit=True))
+    await opened.client.close()
+    await opened.client.store.inbox.drop()
+    url, target = postgres_server().url(), f"sqlite:///{tmp_path}/to.db"
+    said = await run("move", "--from", url, "--to", target)
+    assert (said.exit_code, "enqueued 1 job by SQL that no node has taken in" in said.output) == (1, True), said.output
+    opened = Taking(url)
+    await opened.take_in()
+    await opened.client.close()
+    await opened.client.store.inbox.drop()
+    said = await run("move", "--from", url, "--to", target)
+    assert said.exit_code == 0, said.output

@@ -112,7 +112,7 @@ def test_every_connection_of_a_node_is_encrypted_and_jobs_go_in_and_out(serve, u
         (job,) = client.post("/v1/leases", json={"queues": ["q"]}).json()["jobs"]
         assert client.post(f"/v1/leases/{job['lease']['token']}/conclude", json={}).status_code == 200
         assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "concluded"
-        all_of_them = {"holdfast": {True}, "holdfast-read": {True}, "holdfast-aside": {True}}
+        all_of_them = {"holdfast": {True}, "holdfast-read": {True}, "holdfast-aside": {True}, "holdfast-inbox": {True}}
         until(lambda: encrypted(database) == all_of_them, "writer, readers and the one beside them are encrypted")
 
 

@@ -69,7 +69,7 @@ async def test_a_job_that_an_application_enqueues_is_found_by_its_type(client):
         pass
     assert await typed(client) == Typed()
     with psycopg.connect(postgres_server().url(), autocommit=True) as connection:
-        row = connection.execute("SELECT holdfast.enqueue('q', '1'::text, type => 'b', priority => 2000)").fetchone()
+        row = connection.execute("SELECT holdfast.enqueue_exact('q', '1'::text, type => 'b', priority => 2000)").fetchone()
     assert [one.job.id for one in await client.lease(types=("b",))] == [row[0]]
 
 

@@ -18,7 +18,7 @@ ALTER TABLE job_error
   ADD COLUMN place text;                    -- file and function in which it was raised
 
 -- `holdfast.enqueue` takes a deadline, too, writes the type of a job that is ready in a queue which is `typed`, and refuses a queue whose settings have
--- budgets (014): only a node decides who is next in the line of an account. Its functions have two arguments more, so they are other functions: who may call them is kept.
+-- budgets (014) or that is fair (015): only a node decides who is next. Its functions have two arguments more, so they are other functions: who may call them is kept.
 
 CREATE TEMP TABLE may_enqueue ON COMMIT DROP AS
   SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
@@ -91,6 +91,7 @@ BEGIN
   IF json_array_length(q.settings::json -> 'budgets') > 0 THEN
     PERFORM breach('queue', 'must have no budgets in its settings: for such a queue, enqueue over HTTP');
   END IF;
+  IF q.settings::json ->> 'fair' = 'true' THEN PERFORM breach('queue', 'must not be fair: for such a queue, enqueue over HTTP'); END IF;
   moment := greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint, q.seen_at);
   PERFORM nextval('enqueued');
 

@@ -13,7 +13,7 @@ WITH wanted AS MATERIALIZED (
 ), locked AS MATERIALIZED (
   SELECT n.* FROM (SELECT id FROM wanted WHERE id <> ALL($6::int[]) ORDER BY id) w
   CROSS JOIN LATERAL (
-    SELECT q.id, q.name, q.settings, q.paused, q.created_at, q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes, q.history_bytes, q.paused_types, q.typed, q.seen_at, q.ready_floors
+    SELECT q.id, q.name, q.settings, q.paused, q.created_at, q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes, q.history_bytes, q.paused_types, q.typed, q.sharing, q.seen_at, q.ready_floors
     FROM queue q WHERE q.id BETWEEN w.id AND w.id ORDER BY q.id DESC LIMIT 1 FOR UPDATE
   ) n
 )

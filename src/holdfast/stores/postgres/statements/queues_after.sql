@@ -1,1 +1,1 @@
-SELECT id, name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, history_bytes, paused_types, typed FROM queue WHERE name > $1 ORDER BY name LIMIT $2
+SELECT id, name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, history_bytes, paused_types, typed, sharing FROM queue WHERE name > $1 ORDER BY name LIMIT $2

@@ -1,1 +1,1 @@
-UPDATE queue SET settings = ?, paused = ?, paused_types = ?, typed = ? WHERE id = ?
+UPDATE queue SET settings = ?, paused = ?, paused_types = ?, typed = ?, sharing = ? WHERE id = ?

@@ -1,0 +1,1 @@
+DELETE FROM fair_clock WHERE queue = $1

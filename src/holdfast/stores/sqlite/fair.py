@@ -1,0 +1,190 @@
+"""Fair shares in a file: lines and clocks are remembered between transactions, as they are on disk."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import apsw
+
+from holdfast.job.fair import Clock, Line, LineId
+from holdfast.job.queue import Queue
+from holdfast.limits import FAIR_CHUNK, FAIR_LINES_KEPT, GRANT_BYTES
+from holdfast.stores.by_type import OrderedJobs
+from holdfast.stores.formats import UNREADABLE
+from holdfast.stores.rows import Row, fair_key_of, json_text, ready_of
+from holdfast.stores.sqlite.cache import Cache
+from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
+
+
+class FairRows:
+    """This part of a transaction."""
+
+    _db: apsw.Connection
+    _cache: Cache
+
+    async def fair_lines(self, ids: Sequence[LineId]) -> dict[LineId, Line]:
+        """These lines."""
+        known, found = self._cache.lines, {}
+        for one in ids:
+            line = known.get(one)
+            if line is None:
+                queue, priority, key = one
+                row: Any = self._db.execute(SQL["fair_line"], (queue, key, priority)).fetchone()
+                line = Line(*row) if row is not None else Line(queue, priority, key, weight=self._weight(queue, key) or 1)
+                self._remember(line)
+            found[one] = line
+        return found
+
+    def _remember(self, line: Line) -> Line:
+        known = self._cache.lines
+        if len(known) >= FAIR_LINES_KEPT:
+            known.clear()
+        known[line.id] = line
+        return line
+
+    def _weight(self, queue: int, key: str) -> int | None:
+        row: Any = self._db.execute(SQL["fair_weight"], (queue, key)).fetchone()
+        return None if row is None else row[0]
+
+    def _clocks_of(self, queue: int) -> dict[int, Clock]:
+        clocks = self._cache.clocks.get(queue)
+        if clocks is None:
+            found: Any = self._db.execute(SQL["fair_clocks"], (queue,)).fetchall()
+            clocks = self._cache.clocks[queue] = {row[1]: Clock(*row) for row in found}
+        return clocks
+
+    async def fair_clocks(self, ids: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Clock]:
+        """The clocks of these queues and priorities."""
+        return {(queue, priority): self._clocks_of(queue).get(priority) or Clock(queue, priority) for queue, priority in ids}
+
+    async def clocks_in_use(self, queue: Queue, after: int, limit: int) -> list[Clock]:
+        """Clocks at which jobs wait."""
+        known = self._clocks_of(queue.id)
+        if len(known) == 1:
+            return [clock for clock in known.values() if clock.lines > 0 and clock.priority > after]
+        return sorted(
+            [clock for clock in known.values() if clock.lines > 0 and clock.priority > after], key=lambda clock: clock.priority
+        )[:limit]
+
+    async def next_lines(self, clock: Clock, types: Sequence[str] | None, limit: int) -> list[Line]:
+        """The lines with the earliest turns."""
+        bindings: tuple[Any, ...] = (clock.queue, clock.priority, clock.low, limit)
+        if types is not None:
+            bindings = (*bindings, json_text(types))
+        found: Any = self._db.execute(SQL["fair_head" if types is None else "fair_head_types"], bindings).fetchall()
+        known = self._cache.lines
+        return [known.get((row[0], row[1], row[2])) or self._remember(Line(*row)) for row in found]
+
+    async def line_places(
+        self, queue: Queue, asked: Sequence[tuple[Line, int]], types: Sequence[str] | None
+    ) -> list[list[int]]:
+        """The ids of the first jobs of each line."""
+        execute, found = self._db.execute, []
+        if types is None and len(asked) > 1 and all(most == 1 for _, most in asked):
+            keys = json_text([line.key for line, _ in asked])
+            return [
+                [job] if job is not None else []
+                for _, job in execute(SQL["fair_firsts"], (queue.id, asked[0][0].priority, keys))
+            ]
+        for line, most in asked:
+            bindings = (queue.id, line.priority, line.key, line.first, most)
+            ids: list[Any]
+            if types is None:
+                ids = [row[0] for row in execute(SQL["fair_places"], bindings)]
+            else:
+                ids = sorted([row[0] for name in types for row in execute(SQL["fair_places_type"], (*bindings, name))])[:most]
+            found.append(ids)
+        return found
+
+    async def ready_at(self, queue: Queue, places: Sequence[tuple[int, int]]) -> OrderedJobs:
+        """The jobs at these places."""
+        bindings = (queue.id, json_text(places), len(places))
+        if queue.tally.bytes <= GRANT_BYTES:
+            name = queue.name
+            with suppress(*UNREADABLE):
+                lean = self._db.execute(SQL["next_ready_at_lean"], bindings).fetchall()
+                if len(lean) == len(places):
+                    return [ready_of(row, name) for row in lean]
+        found = self._line("next_ready_at", bindings, queue.name)
+        if len(found) < len(places) and self._recover("recover_ready", (queue.id, FAIR_CHUNK)):
+            found = self._line("next_ready_at", bindings, queue.name)
+        return found
+
+    def _several(self, statement: str, many: Sequence[Row]) -> int:
+        raise NotImplementedError
+
+    def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> OrderedJobs:
+        raise NotImplementedError
+
+    def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
+        raise NotImplementedError
+
+    async def save_shares(self, lines: Sequence[Line], gone: Sequence[Line], clocks: Sequence[Clock]) -> None:
+        """Write lines and clocks."""
+        if lines:
+            for line in lines:
+                self._cache.lines[line.id] = line
+            self._several(
+                "save_fair_line",
+                [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines],
+            )
+        if gone:
+            for line in gone:
+                self._cache.lines.pop(line.id, None)
+            self._db.executemany(SQL["delete_fair_line"], [line.id for line in gone])
+        for clock in clocks:
+            self._clocks_of(clock.queue)[clock.priority] = clock
+            row = (clock.queue, clock.priority, clock.now, clock.most, clock.low, clock.lines)
+            self._db.execute(SQL["save_fair_clock"], row)
+
+    async def shift_lines(self, clock: Clock, by: int) -> None:
+        """Let turns be earlier."""
+        self._cache.lines.clear()
+        self._db.execute(SQL["shift_lines"], (clock.queue, clock.priority, by))
+
+    async def fill_fair(self, queue: Queue, after: tuple[int, int], limit: int) -> list[tuple[int, int, str]]:
+        """Give jobs their fair keys."""
+        rows = fetch_undecodable(self._db, SQL["fair_keys_after"], (queue.id, *after, limit), of_jobs=False)
+        found = [(priority, job, fair_key_of(extras)) for priority, job, extras in rows]
+        self._db.executemany(SQL["fill_fair"], [(queue.id, *one) for one in found])
+        return found
+
+    async def clear_shares(self, queue: Queue, limit: int) -> int:
+        """Forget lines of a queue."""
+        self._cache.lines.clear()
+        self._cache.clocks.pop(queue.id, None)
+        start = self._db.total_changes()
+        self._db.execute(SQL["clear_lines"], (queue.id, limit))
+        count = self._db.total_changes() - start
+        if count < limit:
+            self._db.execute(SQL["clear_clocks"], (queue.id,))
+        return count
+
+    async def forget_lines(self, limit: int) -> int:
+        """Forget lines that new ones would equal."""
+        found: Any = self._db.execute(SQL["forgettable_lines"], (limit,)).fetchall()
+        for one in found:
+            self._cache.lines.pop(one, None)
+        self._db.executemany(SQL["delete_fair_line"], found)
+        if len(found) < limit:
+            for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
+                self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
+        return len(found)
+
+    async def fair_weight_count(self, queue: Queue) -> int:
+        """How many weights there are."""
+        return int(self._db.execute(SQL["fair_weight_count"], (queue.id,)).get)
+
+    async def fair_weight(self, queue: Queue, key: str) -> int | None:
+        """The weight of a key."""
+        return self._weight(queue.id, key)
+
+    async def save_fair_weight(self, queue: Queue, key: str, weight: int | None) -> None:
+        """Set or remove a weight."""
+        self._cache.lines.clear()
+        if weight is None:
+            self._db.execute(SQL["delete_fair_weight"], (queue.id, key))
+        else:
+            self._db.execute(SQL["save_fair_weight"], (queue.id, key, weight))
+        self._db.execute(SQL["weigh_lines"], (weight or 1, queue.id, key))

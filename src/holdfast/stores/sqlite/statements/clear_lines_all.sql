@@ -1,0 +1,1 @@
+DELETE FROM fair_line WHERE queue = ?

@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO fair_clock(queue, priority, now, most, low, lines) VALUES (?, ?, ?, ?, ?, ?)

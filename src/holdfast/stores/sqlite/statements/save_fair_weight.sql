@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO fair_weight(queue, fair, weight) VALUES (?, ?, ?)

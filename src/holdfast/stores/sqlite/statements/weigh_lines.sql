@@ -1,0 +1,1 @@
+UPDATE fair_line SET weight = ? WHERE queue = ? AND fair = ?

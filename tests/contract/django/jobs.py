@@ -1,0 +1,122 @@
+"""Tasks that the tests run, some of them in processes of their own."""
+
+import os
+import time
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.db import connection
+
+from holdfast.client import Charge
+from holdfast.django import Retry, RetryAfter, Snooze, task
+
+ran: list[object] = []
+
+
+@task
+def add(a, b=0):
+    return a + b
+
+
+@task
+async def add_async(a, b=0):
+    return a + b
+
+
+@task
+def note(value):
+    ran.append(value)
+
+
+@task
+def fail():
+    raise KeyError("nothing there")
+
+
+@task
+async def fail_async():
+    raise KeyError("nothing there")
+
+
+@task
+def leave():
+    raise SystemExit(3)
+
+
+@task
+def unwritable():
+    return lambda: True
+
+
+@task(takes_context=True, max_attempts=3, retry=Retry(base=0))
+def third_time(context, wanted=3):
+    if context.attempt < wanted:
+        raise ValueError(f"attempt {context.attempt}")
+    return [context.attempt, context.task_result.id, len(context.task_result.errors)]
+
+
+@task(max_attempts=2, retry=Retry(base=0))
+def in_vain():
+    raise ValueError("again")
+
+
+@task
+def later():
+    raise RetryAfter(3600, "the other side is away")
+
+
+@task(takes_context=True)
+def snoozing(context):
+    if not ran:
+        ran.append(context.attempt)
+        raise Snooze(0)
+    return "awake"
+
+
+@task(unique_key=lambda a: a, on_conflict="existing")
+def one_of_each(a, b=0):
+    return a
+
+
+@task(budgets=[Charge("pages", cost=2)], tags=["a"], meta={"tenant": "7"}, group_key="g", expires=60)
+def charged():
+    return None
+
+
+@task(timeout=0.05)
+async def slow():
+    import asyncio  # noqa: PLC0415
+
+    await asyncio.sleep(60)
+
+
+@task
+def users():
+    return User.objects.count()
+
+
+@task
+async def users_async():
+    return await User.objects.acount()
+
+
+@task
+def thread_is_connected():
+    """Whether the connection was there before, and is used."""
+    before = connection.connection is not None
+    User.objects.count()
+    return before
+
+
+@task
+def hold(path):
+    """Say who runs it, and run until a file is there."""
+    with Path(path).open("a") as log:
+        log.write(f"{os.getpid()}\n")
+    while not Path(f"{path}.end").exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def no_task():
+    ran.append("no task")
