@@ -66,7 +66,7 @@ def test_a_project_moves_by_its_url(shop, results):
             assert lines(results, 3)[1:3] == ["beat", "beat"]
         finally:
             beat.kill()
-        assert shop.app.control.inspect(timeout=5, limit=1).ping()
+        assert shop.app.control.inspect(timeout=PATIENCE_S, limit=1).ping()
 
 
 def test_a_task_with_an_eta_an_hour_away_is_with_the_server_until_then_and_runs_once(monkeypatch, results):
@@ -77,7 +77,7 @@ def test_a_task_with_an_eta_an_hour_away_is_with_the_server_until_then_and_runs_
             shop.note.apply_async(["later"], countdown=3_600)
             shop.note.delay("now")
             assert lines(results) == ["now"]
-            inspected = shop.app.control.inspect(timeout=5, limit=1)
+            inspected = shop.app.control.inspect(timeout=PATIENCE_S, limit=1)
             assert list(inspected.scheduled().values()) == [[]], "the worker holds a timer"
         server.advance(3_500)
         with worker():
