@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
-from tasks import Order, pack, tasks
+from orders import Order, pack, tasks
 
 from holdfast.errors import HoldfastError, JobNotFound, QueueFull
 

@@ -4,5 +4,5 @@ set -eu
 cd "$(dirname "$0")"
 . ../beside-server.sh
 
-background holdfast worker run tasks:tasks
+background holdfast worker run orders:tasks
 python3 visit.py

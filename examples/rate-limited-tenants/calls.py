@@ -19,12 +19,13 @@ def call(tenant: str, number: int) -> str:
     """Make the call. After a 429 this tenant's calls pause for as long as the API says; those of others go on."""
     try:
         with urlopen(f"{API}/{tenant}/{number}", timeout=10) as answer:  # noqa: S310  (the API of this example)
-            return answer.read().decode()
+            text: str = answer.read().decode()
     except HTTPError as error:
         if error.code != 429:
             raise
         seconds = float(error.headers.get("Retry-After", "1"))
         raise BackOff(BUDGET, for_ms=round(1_000 * seconds)) from error  # with the key of this job
+    return text
 
 
 def calls_of(tenant: str, count: int) -> list[NewJob]:
