@@ -27,6 +27,9 @@ PLACES = {
     "examples/image-resizer/README.md": "examples/image-resizer",
     "examples/sign-up/README.md": "examples/sign-up",
     "examples/nightly-report/README.md": "examples/nightly-report",
+    "examples/django-app/README.md": "examples/django-app",
+    "examples/fastapi-app/README.md": "examples/fastapi-app",
+    "examples/rate-limited-tenants/README.md": "examples/rate-limited-tenants",
     "bench/results/latest.md": "measured",
     "bench/results/postgresql.md": "measured-postgresql",
     "bench/results/lone.md": "measured-lone",
@@ -46,12 +49,12 @@ MADE = {
 }
 # The side bar: the pages of each part, in this order. A page that is in none of them fails the build.
 PARTS = {
-    "Begin": ["overview", "installing", "guides/first-job"],
+    "Begin": ["overview", "choosing", "installing", "guides/first-job"],
     "Guides": [
-        "guides/index", "guides/worker-in-python", "guides/django", "guides/celery", "guides/dramatiq-and-taskiq", "guides/from-a-shell",
+        "guides/index", "guides/worker-in-python", "guides/django", "guides/fastapi", "guides/celery", "guides/dramatiq-and-taskiq", "guides/from-rq", "guides/from-sidekiq-faktory", "guides/from-a-shell",
         "guides/from-beanstalkd", "guides/on-a-network",
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/new-kind-of-job", "guides/scheduling", "guides/rate-limits", "guides/one-noisy-tenant", "guides/newest-only", "guides/when-all-are-done", "guides/fan-out", "examples/index",
-        "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "development", "testing", "transactional-enqueue",
+        "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "examples/django-app", "examples/fastapi-app", "examples/rate-limited-tenants", "workers", "development", "testing", "transactional-enqueue",
     ],
     "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
     "Reference": [

@@ -47,7 +47,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def start(example: str, *command: str | Path, url: str, **more: str) -> subprocess.Popen[str]:
         env = (
-            environment() | {"HOLDFAST_URL": url, "OUT": str(tmp_path / "out" / example), "SMTP_PORT": str(free_port())} | more
+            environment()
+            | {"HOLDFAST_URL": url, "OUT": str(tmp_path / "out" / example), "SMTP_PORT": str(free_port())}
+            | {"API_PORT": str(free_port())}
+            | more
         )
         process = subprocess.Popen(
             command,
@@ -122,7 +125,7 @@ def test_each_example_is_one_command_that_prints_what_its_page_shows_and_the_ind
         commands = re.sub(r"^\$ ", "", block(read("examples/README.md"), "console"), flags=re.MULTILINE)
         printed(start("sign-up", "sh", "-euc", commands, url=running.url))
         assert [queue.name for queue in client.queues()] == []
-        assert [*client.schedules(), *client.interests()] == []
+        assert [*client.schedules(), *client.interests(), *client.budgets()] == []
 
 
 def test_the_index_has_every_example_and_their_pages_are_short():
@@ -237,6 +240,50 @@ def test_the_exit_code_of_the_script_says_whether_another_try_may_help(name: str
     assert done.returncode == code, done.stderr
     assert [path.name for path in (tmp_path / "small").iterdir()] == ([name] if code == 0 else [])
     assert bool(done.stderr) == bool(code)
+
+
+ORDER = """
+import asyncio, time, httpx
+from app import app
+
+async def main():
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as shop:
+        began = time.monotonic()
+        answer = await shop.post("/orders", json={"item": "rope", "count": 2})
+        print(answer.status_code, answer.headers["retry-after"], answer.json()["error"], time.monotonic() - began < 10)
+
+asyncio.run(main())
+"""
+
+
+def test_an_application_without_a_server_answers_503_after_its_deadline_and_429_when_the_queue_is_full(
+    running: Running, start: Start
+):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert printed(start("fastapi-app", sys.executable, "-c", ORDER, url=nowhere)) == "503 1 unreachable True"
+    with Client(running.url) as client:
+        client.set_queue("example-fastapi", capacity_jobs=0)
+    assert re.fullmatch(r"429 \d+ queue_full True", printed(start("fastapi-app", sys.executable, "-c", ORDER, url=running.url)))
+
+
+def test_a_429_of_the_api_holds_up_one_tenant_for_as_long_as_it_says_and_no_other(
+    holdfast: LocalServer, start: Start, monkeypatch: pytest.MonkeyPatch
+):
+    port = str(free_port())
+    api = start("rate-limited-tenants", sys.executable, "api.py", port, url=holdfast.url)
+    assert api.stdout is not None
+    api.stdout.readline()
+    monkeypatch.setenv("API", f"http://127.0.0.1:{port}")
+    module = loaded(FOLDER / "rate-limited-tenants/calls.py")
+    holdfast.client.set_queue(module.QUEUE, fair=True)
+    holdfast.client.set_budget(module.BUDGET, 10, per_ms=1_000, burst=5)
+    acme, other = (holdfast.client.enqueue_many(module.calls_of(tenant, 2)) for tenant in ("acme", "bolt"))
+    assert holdfast.drain(module.tasks.worker(concurrency=1)) == {"released": 1, "concluded": 2}
+    assert {holdfast.client.job(receipt.id).state for receipt in other} == {"concluded"}
+    assert {holdfast.client.why(receipt.id).reasons[0].code for receipt in acme} == {"waits_for_budget"}
+    holdfast.advance(1)
+    assert holdfast.drain(module.tasks.worker(concurrency=1)) == {"concluded": 2}
+    assert [holdfast.client.job(receipt.id).failures for receipt in acme] == [0, 0]
 
 
 def test_when_one_subscribers_worker_is_killed_the_others_go_on_and_its_copy_waits(running: Running, start: Start):

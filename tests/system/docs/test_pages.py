@@ -44,6 +44,17 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path):
     assert not broken
 
 
+OF_OTHERS = ("docs/choosing.md", "docs/guides/from-rq.md", "docs/guides/from-sidekiq-faktory.md")
+
+
+@pytest.mark.parametrize("page", OF_OTHERS)
+def test_what_is_said_of_another_product_is_linked_and_dated(page: str):
+    """A date stands behind each link to somebody else's page, before the next one."""
+    behind = re.split(r"\]\(https://[^)\s]+\)", read(page))[1:]
+    assert len(behind) > 2
+    assert not [text[:40] for text in behind if not re.search(r"\b20\d\d-\d\d-\d\d\b", text.partition("\n")[0])]
+
+
 def test_every_page_can_be_reached_from_the_readme():
     reached: set[Path] = set()
     todo = [ROOT / "README.md"]

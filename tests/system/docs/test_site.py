@@ -20,17 +20,21 @@ pytestmark = pytest.mark.long(30)
 
 # What is asked most of a work queue, and a word that stands where the answer is.
 QUESTIONS = {
+    "decide whether": "replayed",
     "start a server": "make run",
     "install it": "pip install",
     "see whole programs": "./run.sh",
     "run functions in the background": "@worker.handler",
     "call tasks with typed arguments": "@tasks.task",
     "the tasks of a Django site": "holdfast_worker",
+    "a FastAPI application": "aenqueue",
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",
     "write a worker in another language": "/v1/leases",
     "keep my Celery project": "import holdfast.celery",
     "keep my beanstalkd client": "greenstalk",
+    "from RQ": "depends_on",
+    "from Sidekiq or Faktory": "LRANGE",
     "the word that Celery": "visibility timeout",
     "know that a job is kept": "outcome_unknown",
     "repeat a call without a second job": "Idempotency-Key",
