@@ -241,6 +241,17 @@ def test_a_result_that_is_no_json_is_dead_with_a_sentence(tasks, working, witnes
             handle.result(20)
 
 
+def test_whose_job_it_is_comes_from_arguments(tasks, witness):
+    @tasks.task(fair=lambda tenant: tenant, fair_cost=3)
+    def report(tenant: str, year: int) -> None: ...
+
+    job = witness.job(report.enqueue("t-7", 2026).id)
+    assert (job.fair_key, job.fair_cost) == ("t-7", 3)
+    assert witness.job(report.options(fair="all").enqueue("t-7", 2026).id).fair_key == "all"
+    with pytest.raises(InvalidArguments, match=r"fair: .* is no key of 1 to 128 characters"):
+        report.enqueue("x" * 129, 2026)
+
+
 def test_unique_and_group_keys_come_from_arguments(tasks, witness):
     @tasks.task(unique=lambda user_id: f"u{user_id}", group=lambda user_id, region: f"{region}-{user_id}", group_limit=2)
     def sync(user_id: int, region: str = "eu") -> None: ...
