@@ -132,6 +132,12 @@ def test_a_unique_key_is_made_of_arguments(backend, witness, prefix):
         jobs.one_of_each.using(on_conflict="refuse").enqueue("x")
 
 
+def test_a_fair_key_may_be_made_of_arguments_too(backend, witness, prefix):
+    jobs.add.using(fair_key=lambda b: f"tenant-{b}").enqueue(1, b=7)
+    (job,) = witness.jobs(queue=f"{prefix}default")
+    assert job.fair_key == "tenant-7"
+
+
 def test_on_commit_nothing_is_enqueued_before_the_commit(backend, heard):
     with transaction.atomic():
         result = jobs.add.enqueue(1)
