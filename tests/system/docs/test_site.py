@@ -29,6 +29,7 @@ QUESTIONS = {
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",
     "write a worker in another language": "/v1/leases",
+    "keep my Celery project": "import holdfast.celery",
     "keep my beanstalkd client": "greenstalk",
     "the word that Celery": "visibility timeout",
     "know that a job is kept": "outcome_unknown",
