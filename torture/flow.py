@@ -17,7 +17,7 @@ CLOSING = ("on_success", "on_finish", "on_failure")
 MOST_OPEN, DEEPEST = 6, 4
 RUSH = 12
 SMALL = 5  # tenants
-REST_S = 0.04  # a producer's, at most: deadlines pass and rates refill while nothing happens
+REST_S = 0.03  # a producer's, at most: deadlines pass and rates refill while nothing happens
 
 
 class FlowProducer(Actor):
@@ -31,7 +31,7 @@ class FlowProducer(Actor):
         """Batches of all kinds, and what is added to them."""
         return [
             (12, self.paid),
-            (6, self.batch),
+            (12, self.batch),
             (8, self.join),
             (3, self.close),
             (1, self.cancel),
@@ -109,7 +109,8 @@ class FlowWorker(Actor):
 
     async def run_jobs(self) -> None:
         """Some jobs, one after the other."""
-        queues = self.rng.sample(FLOWN, self.rng.randint(1, len(FLOWN)))
+        queues = ["closing", *self.rng.sample(FLOWN, self.rng.randint(1, len(FLOWN)))]  # whatever is put too soon is seen
+        queues = list(dict.fromkeys(queues))
         request = self.fresh("request") if self.rng.random() < 0.4 else None
         most, lease_ms, wait_ms = self.rng.randint(1, 6), self.rng.randint(*LEASE_MS), self.rng.choice([0, 50, 150])
         call = await self.client.claim(queues, most, lease_ms, wait_ms, request)

@@ -22,8 +22,8 @@ class Crew:
     workers: int = 4
     slow_workers: int = 2
     tube_users: int = 2  # for the server's beanstalkd door
-    flow_producers: int = 1  # budgets, batches, deadlines
-    flow_workers: int = 3
+    flow_producers: int = 3  # budgets, batches, deadlines
+    flow_workers: int = 4
     waiters: int = 0  # long polls, and
     channel_users: int = 0  # live channels, that wait for jobs most of the time
     rest_s: float = 0.0  # a producer's, after each call, at most: with it jobs are taken as they come

@@ -288,16 +288,7 @@ def two_see_themselves_as_the_last(module: ModuleType) -> None:
 @mutant("job.job_batch", "C15")
 def a_batch_ends_too_soon(module: ModuleType) -> None:
     """A batch is over when its last members have been started: it counts what waits, not what is at work."""
-    honest = module.due
-
-    def due(batch: Server, somebody_died: bool = False) -> Server:
-        pending, batch.pending = batch.pending, 0 if batch.closed and batch.pending <= AT_WORK else batch.pending
-        try:
-            return honest(batch, somebody_died)
-        finally:
-            batch.pending = pending
-
-    module.due = due
+    module.JobBatch.finished = property(lambda batch: batch.closed and batch.pending <= AT_WORK)
 
 
 @mutant("committer.job_batches", "C15", faults=("kill-server",))
