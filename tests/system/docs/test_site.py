@@ -63,6 +63,7 @@ QUESTIONS = {
     "follow one job": "traceparent",
     "as many workers as are needed": "KEDA",
     "deploy a new type of job": "--type crop",
+    "share a queue fairly": "weight",
     "upgrade it": "holdfast upgrade --check",
     "restart it without losing work": "SIGTERM",
     "the loss of a machine": "--replicas",

@@ -8,6 +8,8 @@ from tests.contract.doors.web.alerts import board, exported, rules, unknown_name
 @pytest.fixture
 def series(browser, queue):
     browser.put(queue)
+    browser.http.put("/v1/budgets/mails", json={"limit": 5}).raise_for_status()
+    browser.http.patch(f"/v1/queues/{queue}", json={"fair": True}).raise_for_status()
     return exported(browser.http.get("/metrics").text)
 
 
