@@ -1,4 +1,4 @@
-"""What flow control costs: lives with a budget, in a batch, and with nothing of it; and leases beside very many jobs that wait for something.
+"""What flow control costs: lives with a budget, in a batch, in a fair queue, and with nothing of it; and leases beside very many jobs that wait for something.
 
 `make bench ARGS='--only flow'`, with `--store postgresql` on PostgreSQL, and with `--against COMMIT` beside the lives of an older version.
 """
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.cases import FILL_CALLERS, FILL_JOBS, FILLED_AT_LEAST
-from bench.server import Holdfast
+from bench.server import CAPACITY, QUEUE, Holdfast
 from bench.stage import Stage
 
 COSTS = "flow costs"
@@ -61,11 +61,17 @@ def _budget(policy: dict[str, int]) -> Callable[[Stage], str]:
     return made
 
 
+def _shared(stage: Stage) -> str:
+    _server(stage).ask("PUT", f"/v1/queues/{QUEUE}", CAPACITY | {"fair": True})
+    return '"fair_key":"k{n}"'
+
+
 VARIANTS: dict[str, Callable[[Stage], str]] = {
     NOTHING: lambda _: "",
     "a budget (rate)": _budget(FREE),
     "a budget (held)": _budget(HELD),
     "in a batch": _in_batch,
+    "in a fair queue": _shared,  # the last one: the queue stays fair
 }
 
 
@@ -120,6 +126,13 @@ def accounts(stage: Stage) -> None:
     _lease(stage, leases(f"{stage.sizes.many_keys:,} accounts"), fill=False)
 
 
+def keys(stage: Stage) -> None:
+    """Leases of a fair queue in which each job has a key of its own."""
+    extra = _shared(stage)
+    _many(stage, stage.sizes.many_keys, extra)
+    _lease(stage, leases(f"{stage.sizes.many_keys:,} fair keys"), fill=False)
+
+
 def batches(stage: Stage) -> None:
     """Leases of jobs each of which is in an open batch of its own."""
     count = stage.sizes.many_keys
@@ -139,7 +152,13 @@ def _many(stage: Stage, count: int, extra: str) -> None:
     )
 
 
-CASES: dict[str, Case] = {COSTS: costs, "flow accounts": accounts, "flow batches": batches, "flow aside": aside}
+CASES: dict[str, Case] = {
+    COSTS: costs,
+    "flow accounts": accounts,
+    "flow batches": batches,
+    "flow keys": keys,
+    "flow aside": aside,
+}
 
 
 @contextmanager

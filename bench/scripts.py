@@ -87,7 +87,7 @@ class Calls:
         self.queue = queue
         self._fills = ["".join(chosen.choices(letters, k=payload_bytes)).encode() for _ in range(PAYLOADS)]
         self._push_path = f"/v1/queues/{queue}/jobs"
-        self.pushes = cycle([self.push(fill=fill) for fill in self._fills])
+        self.pushes = cycle([self.push(n, fill) for n, fill in enumerate(self._fills)])
         self._before_token = b"POST /v1/leases/"
         self._after_token = http_request("POST", "/conclude", b"{}").removeprefix(b"POST ")
 

@@ -16,7 +16,7 @@ from kombu.utils.uuid import uuid
 
 from holdfast import errors
 from holdfast.celery import exchanges, orphans
-from holdfast.celery.messages import Message, NotAMessage, copied, decoded, encoded, options
+from holdfast.celery.messages import Message, copied, decoded, encoded, options
 from holdfast.celery.refusals import told_as_kombu_does
 from holdfast.client import Job
 from holdfast.client.held_leases import tag_of
@@ -302,8 +302,8 @@ class Channel(virtual.Channel):
         tag, queue = tag_of(job), self._names.get(job.queue, job.queue)
         try:
             return Arrived(self, queue, decoded(job, queue, tag), tag)
-        except NotAMessage as error:
-            logger.error("Job %d of the queue %s is rejected: %s", job.id, queue, error)  # noqa: TRY400  (it says all)
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one message, the others are received)
+            logger.error("Job %d of the queue %s is rejected: %r", job.id, queue, error)  # noqa: TRY400  (it says all)
             self.leases.reject(tag, f"Not a message: {error}")
             return None
 

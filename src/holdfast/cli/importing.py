@@ -143,7 +143,7 @@ def _check(whole: Whole) -> None:
             raise InvalidRequest(f"job.{field} is not JSON: {fault}", field=f"job.{field}")
 
 
-_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets", "fair_key")
+_NEWER_EXTRAS = ("expires_at", "batch", "closes", "budgets", "queue_budgets", "fair_key", "fair_cost")
 
 
 class Importer:
@@ -247,7 +247,8 @@ async def _take(batch: Batch, item: Head | QueueLine | BudgetLine | ScheduleLine
 async def _demand_newest(batch: Batch, given: object, names: Sequence[str], at: str) -> None:
     """Raise `UpgradeUnfinished` for a field that nodes of the release before, which may still serve the store, could not read."""
     for name in names:
-        if getattr(given, name) not in (None, UNSET, ()):
+        value = getattr(given, name)
+        if value not in (None, UNSET, ()) and (name, value) != ("fair_cost", 1):
             await batch.demand_newest_only(at + name)
 
 

@@ -5,10 +5,12 @@ Ending one does not wait for the server, as an acknowledgement in AMQP. What is 
 server answers it is kept and said again: tokens outlive a restart of the server.
 """
 
+import atexit
 import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 
 from holdfast import errors
@@ -22,6 +24,7 @@ Said = Conclude | Fail | Release
 
 _AT_ONCE = 500
 _PAUSE_S = 1.0
+_AT_EXIT_S = 2.0
 NO_ANSWER: tuple[type[errors.HoldfastError], ...] = (
     Unreachable,
     UnexpectedAnswer,
@@ -30,6 +33,16 @@ NO_ANSWER: tuple[type[errors.HoldfastError], ...] = (
     errors.RateLimited,
     errors.InternalError,
 )
+
+
+_EVERY: "weakref.WeakSet[HeldLeases]" = weakref.WeakSet()
+
+
+@atexit.register
+def _tell_all() -> None:
+    """A program that ends without closing what it has opened still tells what it has said."""
+    for held in list(_EVERY):
+        held.close(_AT_EXIT_S)
 
 
 def tag_of(job: Job) -> str:
@@ -51,6 +64,7 @@ class HeldLeases:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._extend_at = time.monotonic() + lease_ms / 3_000
+        _EVERY.add(self)
 
     def hold(self, job: Job) -> str:
         """A job was leased; returns its tag."""

@@ -27,6 +27,7 @@ _PAUSE_S = 1.0
 _PAUSE_MAX_S = 5.0
 _TRIES = 5
 _AGAIN_S = 0.2
+_BEAT_S = 30.0
 
 
 class Receiver:
@@ -125,7 +126,7 @@ class Receiver:
                     logger.warning("No server gives jobs, it will be asked again: %s", error)
                 self._pause(min(_PAUSE_MAX_S, _PAUSE_S * failures), queues)
                 continue
-            except errors.HoldfastError as error:
+            except Exception as error:  # noqa: BLE001  (whoever reads is told, and not only this thread)
                 self._deliver(error)
                 return
             self._arrived(jobs)
@@ -134,17 +135,23 @@ class Receiver:
 
     def _wanted(self) -> tuple[list[str], int] | None:
         """The queues to take from and how many; waits until there are both. None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopped or (self._queues and self._room() > 0))
-            if self._stopped:
-                return None
-            queues = list(self._queues)
-            if self._fair:
-                self._rotation += 1
-                at = self._rotation % len(queues)
-                queues = queues[at:] + queues[:at]
-            self._asked = (secrets.token_hex(16), queues)
-            return queues, min(AT_ONCE, self._room())
+        while True:
+            with self._changed:
+                there = self._changed.wait_for(lambda: self._stopped or (self._queues and self._room() > 0), _BEAT_S)
+                if self._stopped:
+                    return None
+                if there:
+                    queues = list(self._queues)
+                    if self._fair:
+                        self._rotation += 1
+                        at = self._rotation % len(queues)
+                        queues = queues[at:] + queues[:at]
+                    self._asked = (secrets.token_hex(16), queues)
+                    return queues, min(AT_ONCE, self._room())
+                worker = self._worker
+            if worker is not None:
+                with suppress(errors.HoldfastError):
+                    self._client.beat(worker)  # it is busy
 
     def _ask(self, queues: list[str], room: int, wait_ms: int) -> list[Job]:
         asked = self._asked

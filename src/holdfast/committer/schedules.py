@@ -4,7 +4,7 @@ import time
 
 from msgspec.structs import replace
 
-from holdfast.committer import enqueue
+from holdfast.committer import enqueue, fair
 from holdfast.committer.batch import Batch
 from holdfast.errors import Conflict, HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
 from holdfast.job import schedule as rules
@@ -58,6 +58,7 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     for name in ("expires_at", "budgets"):
         if getattr(command.spec.job.extras, name):
             await batch.demand_newest_only(name)
+    await fair.demand(batch, [command.spec.job])
     before = await batch.tx.schedule(command.name)
     if before is not None and not rules.is_seen(before, command.scope):
         raise Conflict(f"The name {command.name} is taken.", schedule=command.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.core.exceptions import SuspiciousOperation
-from django.db import close_old_connections, connections
+from django.db import close_old_connections, connections, reset_queries
 from django.utils import timezone
 from msgspec import UNSET, UnsetType
 
@@ -64,6 +64,7 @@ class DjangoWorker(Worker):
     # ------------------------------------------------------------------------------------------------- one attempt
 
     def _run(self, held: HeldJob) -> Any:
+        reset_queries()  # which a project with DEBUG notes for ever
         close_old_connections()
         try:
             job = held.job if _is_first(held) else _with_errors(held.job, self._backend.client(Client).job(held.id))

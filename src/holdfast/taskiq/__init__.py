@@ -187,6 +187,9 @@ class HoldfastBroker(AsyncBroker):
     async def _extend(self) -> None:
         while True:
             await asyncio.sleep(self.lease_ms / 3_000)
+            if self._worker is not None and self._held:
+                with contextlib.suppress(errors.HoldfastError):
+                    await self.client.beat(self._worker)  # it may be busy, and not asking for more
             held = list(self._held.items())
             for begin in range(0, len(held), 500):
                 part = held[begin : begin + 500]

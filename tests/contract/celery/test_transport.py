@@ -1,6 +1,8 @@
 """What kombu's own tests do not ask of a transport: bindings that all processes see, what is left by the dead, an outage."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -115,6 +117,18 @@ def test_a_message_that_kombu_sends_again_is_stored_once(connection, witness):
         channel.basic_publish(message, "", "q-once")
         time.sleep(0.01)
     assert len(list(witness.jobs(queue="q-once"))) == 1
+
+
+def test_a_program_that_ends_at_once_has_acknowledged_what_it_said(broker, witness):
+    program = f"""
+import kombu, holdfast.celery
+connection = kombu.Connection({broker!r})
+queue = connection.SimpleQueue("q-exit")
+queue.put("x")
+queue.get(timeout=60).ack()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert [job.state for job in witness.jobs(queue="q-exit")] == ["concluded"]
 
 
 def test_options_of_a_job():

@@ -36,7 +36,7 @@ def test_who_may_see_tasks_sees_them(backend, drain, staff):
     assert second.id in other.content.decode()
     assert first.id not in other.content.decode()
     drain(backend)
-    page = browser.get("/admin/holdfast/task/", {"state": "dead"}).content.decode()
+    page = browser.get("/admin/holdfast/task/", {"state": "dead", "task": "tests.contract.django.jobs.fail"}).content.decode()
     assert failed.id in page
     place = page.partition('<th><a href="')[2].partition('"')[0]
     detail = browser.get(place).content.decode()

@@ -23,6 +23,9 @@ from tests.system.whole.servers import Output
 HERE = "tests.contract.django.jobs"
 
 
+pytestmark = pytest.mark.long(40)
+
+
 @pytest.fixture(autouse=True)
 def nothing_ran():
     jobs.ran.clear()
@@ -224,10 +227,10 @@ def wait_for(look, within_s=60):
 def test_the_task_of_a_killed_worker_is_run_again_and_shows_both(backend, processes, tmp_path):
     path = tmp_path / "log"
     result = jobs.hold.enqueue(str(path))
-    first = processes("--lease", "1")
+    first = processes("--lease", "4")
     wait_for(path.exists)
     first.send_signal(signal.SIGKILL)
-    second = processes("--lease", "1")
+    second = processes("--lease", "4")
     wait_for(lambda: len(path.read_text().splitlines()) == 2)
     (tmp_path / "log.end").touch()
     wait_for(lambda: result.refresh() or result.is_finished)

@@ -14,6 +14,8 @@ from tests.contract.django import jobs
 from tests.contract.stores.conformance.conftest import postgres_server
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(15)
+
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):

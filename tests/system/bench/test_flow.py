@@ -12,7 +12,7 @@ from cluster.programs import installed
 
 ROOT = Path(__file__).parents[3]
 LINES = [line(variant) for variant in flow.VARIANTS for line in (flow.grouped, flow.alone, flow.together)]
-LEASES = ["200 accounts", "200 open batches", f"2,000 {flow.ASIDE}"]
+LEASES = ["200 accounts", "200 open batches", "200 fair keys", f"2,000 {flow.ASIDE}"]
 
 pytestmark = [pytest.mark.long(60), pytest.mark.timeout(400)]
 

@@ -1,4 +1,4 @@
-"""`python -m tests.system.django`: both suites, with Django 6.1 on each Python from 3.12 on, and on Django 5.2 the one that knows it."""
+"""`python -m tests.system.django`: both suites, with Django 6.1 on each Python from 3.12 on, and the second with the Django of this environment, too."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ from tests.system.django.suites import (
     Suite,
     Unavailable,
     contract,
+    django_of,
     environment,
     interpreters,
     run,
@@ -62,9 +63,9 @@ def _all(pythons: list[str], folder: Path, scratch: Path) -> "list[tuple[str, Re
     for number, python in enumerate(pythons):
         made = environment(python, folder / f"env{number}-{Path(python).parts[-3]}")
         one(DJANGO, python, made)
-        one(DJANGO_TASKS_DB, f"Django 6.1.3, {python}", made)
-        found.append((f"tests/contract/django, Django 6.1.3, {python}", contract(made)))
-    one(DJANGO_TASKS_DB, "Django 5.2 with django-tasks", sys.executable)
+        one(DJANGO_TASKS_DB, f"Django {django_of(made)}, {python}", made)
+        found.append((f"tests/contract/django, Django {django_of(made)}, {python}", contract(made)))
+    one(DJANGO_TASKS_DB, f"Django {django_of(sys.executable)}, {sys.executable}", sys.executable)
     return found
 
 

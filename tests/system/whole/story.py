@@ -75,8 +75,7 @@ class Story:
 
     def begin(self, client: Client) -> int:
         """Everything is enqueued before anybody works; the id of the batch."""
-        fair = {"fair": True} if self.fair else {}
-        client.set_queue("work", capacity_jobs=10_000_000, lease_ms=LEASE_MS, **fair)  # type: ignore[typeddict-item]
+        client.set_queue("work", capacity_jobs=10_000_000, lease_ms=LEASE_MS, fair=self.fair)
         client.set_budget("calls", RATE, per_ms=1_000, burst=BURST)
         for first in range(0, self.size.large, CHUNK):
             client.enqueue_many([self._work(0) for _ in range(min(CHUNK, self.size.large - first))])
@@ -89,8 +88,7 @@ class Story:
         return batch.id
 
     def _work(self, tenant: int) -> NewJob:
-        fair = {"fair_key": f"tenant-{tenant}"} if self.fair else {}
-        return NewJob(queue="work", tags=["small"] if tenant else ["large"], payload=tenant, **fair)  # type: ignore[arg-type]
+        return NewJob(queue="work", tags=["small"] if tenant else ["large"], payload=tenant, fair_key=f"tenant-{tenant}")
 
     def hire(self) -> None:
         """One more worker, a process of its own."""

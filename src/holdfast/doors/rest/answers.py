@@ -413,9 +413,8 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
-    fair_keys: (
-        Annotated[int, Meta(description="Fair keys with jobs that wait, at each priority; of a fair queue.")] | UnsetType
-    ) = UNSET
+    paused_types: tuple[str, ...] | UnsetType = UNSET
+    fair_keys: Annotated[int, Meta(description="Fair keys with jobs that wait, of a fair queue.")] | UnsetType = UNSET
 
 
 class ReplicationOut(msgspec.Struct):

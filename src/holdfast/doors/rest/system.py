@@ -94,6 +94,7 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
         capacity_jobs=queue.info.policy.capacity_jobs,
         capacity_bytes=queue.info.policy.capacity_bytes,
         oldest_ready_ms=queue.oldest_ready_ms,
+        paused_types=tuple(queue.info.paused_types) or UNSET,
         totals=queue.totals,
         rates={verb: round(rate, 3) for verb, rate in queue.rates.items()},
         fair_keys=UNSET if queue.fair_keys is None else queue.fair_keys,

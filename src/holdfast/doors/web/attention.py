@@ -214,36 +214,11 @@ def of_time(store: StoreStats) -> list[Problem]:
 
 def of_queue(queue: QueueStats) -> list[Problem]:
     """What is wrong with one queue."""
-    info, tally, policy = queue.info, queue.info.tally, queue.info.policy
+    info, tally = queue.info, queue.info.tally
     name, page = info.name, f"/queues/{info.name}"
     found: list[Problem] = []
     harm = tally.unfinished * (1 + (queue.oldest_ready_ms or 0) / 1_000)
-    full = fullness(queue)
-    if full >= 99.995:
-        which = "jobs" if tally.unfinished >= policy.capacity_jobs else "bytes"
-        found.append(
-            Problem(
-                "bad",
-                name,
-                f"is full ({which}) and refuses new jobs.",
-                "Raise its capacity, or see why it does not drain",
-                page,
-                harm=harm,
-                kind="full",
-            )
-        )
-    elif full >= NEARLY_FULL:
-        found.append(
-            Problem(
-                "warn",
-                name,
-                f"is {full:.0f} % full.",
-                "Raise its capacity, or see why it does not drain",
-                page,
-                harm=harm,
-                kind="nearly_full",
-            )
-        )
+    found += _of_capacity(queue, harm)
     if info.paused_types and tally.ready and not info.paused:
         names = ", ".join(info.paused_types[:_TYPES_TOLD]) + (" …" if len(info.paused_types) > _TYPES_TOLD else "")
         found.append(
@@ -286,6 +261,40 @@ def of_queue(queue: QueueStats) -> list[Problem]:
         )
     found += _failing(queue, harm)
     return [replace(one, jobs=tally.unfinished, oldest_ms=queue.oldest_ready_ms or 0) for one in found]
+
+
+def _of_capacity(queue: QueueStats, harm: float) -> list[Problem]:
+    """Whether it is full, or nearly."""
+    tally, policy = queue.info.tally, queue.info.policy
+    name, page = queue.info.name, f"/queues/{queue.info.name}"
+    found: list[Problem] = []
+    full = fullness(queue)
+    if full >= 99.995:
+        which = "jobs" if tally.unfinished >= policy.capacity_jobs else "bytes"
+        found.append(
+            Problem(
+                "bad",
+                name,
+                f"is full ({which}) and refuses new jobs.",
+                "Raise its capacity, or see why it does not drain",
+                page,
+                harm=harm,
+                kind="full",
+            )
+        )
+    elif full >= NEARLY_FULL:
+        found.append(
+            Problem(
+                "warn",
+                name,
+                f"is {full:.0f} % full.",
+                "Raise its capacity, or see why it does not drain",
+                page,
+                harm=harm,
+                kind="nearly_full",
+            )
+        )
+    return found
 
 
 def _failing(queue: QueueStats, harm: float) -> list[Problem]:

@@ -1,6 +1,7 @@
 """The list of jobs: filters in the address, tabs with counts, rows to select, and bulk actions."""
 
 import asyncio
+import time
 from typing import Any
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
@@ -15,7 +16,9 @@ from holdfast.http.reply import Reply, redirect
 from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
-from holdfast.messages.views import JobCounts, JobDetail
+from holdfast.messages.views import JobCounts, JobDetail, JobPage
+
+_SEARCH_S = 1.5  # that a page may take to look for more
 
 
 @get("/web/jobs")
@@ -25,7 +28,7 @@ async def list_jobs(view: View) -> Reply:
     limit = min(max(1, whole("limit", view.query.get("limit") or "50")), LIMITS[-1])
     cursor = view.query.get("cursor") or None
     page, counts = await asyncio.gather(
-        view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO)),
+        _page(view, wanted, limit, cursor),
         view.engine.reading.counts(wanted.counting()),
     )
     errors = await latest_errors(view, page.jobs)
@@ -52,6 +55,17 @@ async def list_jobs(view: View) -> Reply:
     }
     curl = view.curl("GET", "/v1/jobs", **wanted.asked(), limit=query.get("limit"), payload="false", cursor=cursor)
     return view.page("jobs.html", _title(wanted), "jobs", values, curl)
+
+
+async def _page(view: View, wanted: Filter, limit: int, cursor: str | None) -> JobPage:
+    """A page that is full, or as far as is found in `_SEARCH_S`: a search looks at a bounded number of rows at a time, and goes on by itself."""
+    began = time.monotonic()
+    page = await view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO))
+    jobs = page.jobs
+    while page.cursor is not None and len(jobs) < limit and time.monotonic() - began < _SEARCH_S:
+        page = await view.engine.reading.jobs(wanted.listing(limit - len(jobs), page.cursor, payload_up_to=PAYLOAD_UP_TO))
+        jobs += page.jobs
+    return JobPage(jobs, page.cursor)
 
 
 def _title(wanted: Filter) -> str:

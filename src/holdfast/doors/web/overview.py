@@ -89,6 +89,7 @@ def line(queue: QueueStats) -> dict[str, Any]:
     return {
         "name": queue.info.name,
         "paused": queue.info.paused,
+        "paused_types": queue.info.paused_types,
         "tally": tally,
         "policy": queue.info.policy,
         "full": fullness(queue),

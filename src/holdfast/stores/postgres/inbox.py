@@ -117,6 +117,7 @@ class PostgresInbox:
             if self._is_ours:
                 self._window.restart()
             elif self.state.oldest_ms >= _TOO_LONG_MS:
+                self._try_at = now + _TOO_LONG_MS / 1000
                 self._window.restart()
                 return True
         return self._is_ours or self._window.first is not None

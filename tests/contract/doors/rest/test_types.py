@@ -85,6 +85,19 @@ def test_a_paused_type_is_kept_back_and_is_shown(api, queue, parked):
     assert call.result(5)[0]["id"] == kept["id"]
 
 
+def test_the_statistics_name_the_types_that_are_paused(api, queue):
+    api.push(queue, type="a")
+
+    def shown():
+        (found,) = [one for one in api.get("/v1/stats", params={"named": queue}).json()["queues"] if one["name"] == queue]
+        return found.get("paused_types")
+
+    assert shown() is None
+    api.put(f"/v1/queues/{queue}/types/a", json={"paused": True})
+    assert shown() == ["a"]
+    assert ">1 type paused</span>" in api.get("/web", params={"q": queue}).text
+
+
 def test_delete_resumes_a_type_whether_or_not_it_was_paused(api, queue):
     api.push(queue, type="a b")
     assert api.put(f"/v1/queues/{queue}/types/a%20b", json={"paused": True}).json()["paused_types"] == ["a b"]

@@ -10,6 +10,7 @@ from holdfast.engine import failure_groups
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.inbox import InboxState
 from holdfast.messages.views import FailedJob, JobDetail, QueueInfo, QueueStats, Replication, StoreStats
 
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
@@ -50,6 +51,14 @@ def test_a_queue_says_what_is_wrong_with_it(queue, said):
         level, _, text = words.partition(": ")
         assert problem.level == level
         assert text in problem.text
+
+
+def test_jobs_enqueued_by_sql_that_nobody_takes_in_are_a_problem_and_those_that_just_came_are_none():
+    waiting = msgspec.structs.replace(STORE, inbox=InboxState(3, 30, 61_000))
+    (found,) = attention.of_store(waiting)
+    assert (found.level, found.subject) == ("bad", "3 jobs")
+    assert "enqueued by SQL are not taken in; the first has waited for" in found.text
+    assert attention.of_store(msgspec.structs.replace(STORE, inbox=InboxState(3, 30, 40))) == []
 
 
 def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():

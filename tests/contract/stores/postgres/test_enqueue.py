@@ -615,3 +615,12 @@ async def test_a_queue_whose_jobs_all_pay_takes_none_that_could_not_be_counted(c
     assert "must have no budgets in its settings: for such a queue, enqueue over HTTP" in said[2]
     await client.do(SetQueue("q", QueueSettings(budgets=()), whole=True))
     assert enqueue(connect()) > 0
+
+
+async def test_a_fair_queue_takes_none_whose_turn_could_not_be_counted(client, connect):
+    await client.do(SetQueue("q", QueueSettings(fair=True), whole=True))
+    said = refusal(connect())
+    assert said[:2] == ("invalid_request", "queue")
+    assert "must not be fair: for such a queue, enqueue over HTTP" in said[2]
+    await client.do(SetQueue("q", QueueSettings(fair=False), whole=True))
+    assert enqueue(connect()) > 0

@@ -45,6 +45,7 @@ WALKS = {
     "queue_count": "asked for a new queue; they have a bound",
     "count_audit": "a tally that can't be true, once",
     "queues_with_budgets": "asked when a budget is deleted; queues have a bound",
+    "fair_leased": "asked by who looks at the shares of a queue: leased jobs up to a bound",
     "count_anew": "a queue in which something was damaged, once",
     "charged_jobs": "once a job leaves whose row was damaged",
     "clamp_seen": "every queue, once at a start after an outage",

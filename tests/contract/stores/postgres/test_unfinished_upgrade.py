@@ -13,6 +13,7 @@ from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.messages.budget_commands import SetBudget
 from holdfast.messages.commands import EditJob, Enqueue, PauseType, RegisterWorker, SetQueue, SetSchedule
+from holdfast.messages.fair_commands import SetFairWeight
 from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.stores.exported import BatchLine, BudgetLine, QueueLine, Whole, line_of_schedule
 from holdfast.stores.postgres.migrate import NEWEST
@@ -25,6 +26,8 @@ EXTRAS = {
     "batch": Extras(batch=1),
     "closes": Extras(closes=Closes(1, Closing.SUCCESS)),
     "budgets": Extras(budgets=(Charge("calls"),)),
+    "fair_key": Extras(fair_key="a"),
+    "fair_cost": Extras(fair_cost=2),
 }
 COMMANDS = {
     "a deadline": Enqueue([NewJob("q", b"1", expires_in_ms=1_000)]),
@@ -39,6 +42,13 @@ COMMANDS = {
     "a schedule's budgets": SetSchedule(
         "s", ScheduleSpec(NewJob("q", b"1", extras=EXTRAS["budgets"]), interval_ms=60_000), False
     ),
+    "a schedule's fair key": SetSchedule(
+        "s", ScheduleSpec(NewJob("q", b"1", extras=EXTRAS["fair_key"]), interval_ms=60_000), False
+    ),
+    "a fair key": Enqueue([NewJob("q", b"1", extras=EXTRAS["fair_key"])]),
+    "a fair cost": Enqueue([NewJob("q", b"1", extras=EXTRAS["fair_cost"])]),
+    "a fair queue": SetQueue("q", QueueSettings(fair=True), whole=True),
+    "a weight": SetFairWeight("q", "a", 2),
     "a budget": SetBudget("calls", 5),
     "a batch": MakeJobBatch([NewJob("q", b"1")]),
     "a paused type": PauseType("q", "a", True),
@@ -60,6 +70,8 @@ ITEMS = {
     "a queue's deadline": QueueLine("q", 1_000, QueueSettings(expires_in_ms=1_000)),
     "a queue's budgets": QueueLine("q", 1_000, QueueSettings(budgets=(Charge("calls"),))),
     "a queue's paused types": QueueLine("q", 1_000, paused_types=("a",)),
+    "a fair queue": QueueLine("q", 1_000, QueueSettings(fair=True)),
+    "weights": QueueLine("q", 1_000, fair_weights={"a": 2}),
     "a budget": BudgetLine("calls", 5, 1_000),
     "a batch": BatchLine(7, "", 1_000, ["q"], True, 0, 0),
     "a schedule's deadline": scheduled(NewJob("q", b"1", expires_in_ms=1_000)),

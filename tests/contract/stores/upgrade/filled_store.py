@@ -228,7 +228,20 @@ NEWER = frozenset(
 """Fields that came after the fixtures named `positional` and before 0.1.0."""
 SINCE = {
     "0.1.0": frozenset(
-        ("batch", "budgets", "closes", "expires_at", "expires_in_ms", "paused_types", "raised", "types", "waits")
+        (
+            "batch",
+            "budgets",
+            "closes",
+            "expires_at",
+            "expires_in_ms",
+            "fair",
+            "fair_cost",
+            "fair_key",
+            "paused_types",
+            "raised",
+            "types",
+            "waits",
+        )
     )
 }
 """Fields that came after a release, which its fixtures do not have."""

@@ -6,11 +6,12 @@
 import copy
 import os
 import threading
+import time
 from dataclasses import replace
 
 from holdfast import Client
 from holdfast.django import HoldfastBackend
-from holdfast.django.compat import TaskResult
+from holdfast.django.compat import TASKS, TaskResult
 from holdfast.django.worker import DjangoWorker
 
 _ATTRIBUTES = (
@@ -77,3 +78,17 @@ class ImmediateBackend(Suite):
         from asgiref.sync import sync_to_async  # noqa: PLC0415
 
         return await sync_to_async(self.enqueue, thread_sensitive=True)(task, args, kwargs)
+
+
+def wait_for_workers(processes):
+    """Until each of these has registered its worker or has ended, and no task waits for them."""
+    client, until = TASKS["default"].client(Client), time.monotonic() + 60
+    prefix = os.environ["PREFIX"]
+    while time.monotonic() < until:
+        alive = sum(process.poll() is None for process in processes)
+        registered = sum(worker.queues[0].startswith(prefix) for worker in client.workers())
+        waiting = sum(queue.jobs.ready for queue in client.queues() if queue.name.startswith(prefix))
+        if registered >= alive and not (alive and waiting):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the workers did not start")
