@@ -32,6 +32,7 @@ RUN = (
     "docs/traces.md",
     "docs/shell.md",
     "docs/tasks.md",
+    "docs/development.md",
 )
 
 RUNBOOK = "docs/runbook.md"

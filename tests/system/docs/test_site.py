@@ -45,6 +45,7 @@ QUESTIONS = {
     "one after the other": "group_key",
     "one event to many queues": "/v1/publish",
     "all of several jobs are done": "on_success",
+    "fairly between tenants": "fair=true",
     "keep within a rate limit": "holdfast budget set",
     "drop what is too late": "--expires-in",
     "the result of a job": "result(",
