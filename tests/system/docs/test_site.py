@@ -41,6 +41,7 @@ QUESTIONS = {
     "one after the other": "group_key",
     "one event to many queues": "/v1/publish",
     "all of several jobs are done": "on_success",
+    "share a queue fairly": "fair=true",
     "keep within a rate limit": "holdfast budget set",
     "drop what is too late": "--expires-in",
     "the result of a job": "result(",
