@@ -1,8 +1,8 @@
 -- Lines of fair keys that count other jobs than there are, and clocks that count other lines: of queues that are fair, once their jobs are sorted.
 WITH whole(id, name) AS (SELECT id, name FROM queue WHERE sharing = '{}'),
 counted(queue, priority, fair, jobs, first) AS (
-  SELECT s.queue, s.priority, coalesce(CASE WHEN json_valid(j.extras) THEN j.extras ->> '$.fair_key' END, ''), count(*), min(s.job)
-  FROM whole w JOIN ready s ON s.queue = w.id JOIN job j ON j.id = s.job GROUP BY 1, 2, 3
+  SELECT s.queue, s.priority, coalesce(s.fair, ''), count(*), min(s.job)
+  FROM whole w JOIN ready s ON s.queue = w.id GROUP BY 1, 2, 3
 )
 SELECT * FROM (
   SELECT 'queue', w.name, 'priority', c.priority, 'key', c.fair, 'has jobs:', c.jobs, 'and counts', coalesce(l.waiting, 0), 'from', l.first
