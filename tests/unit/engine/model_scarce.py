@@ -27,6 +27,7 @@ class Waiting:
     fresh: bool = True
     leased: bool = False
     extended: bool = False
+    started_at: int = 0
 
 
 class Scarce:
@@ -78,14 +79,16 @@ class Scarce:
                 account.held[job.id] = one.cost
             else:
                 account.debt, account.at = self.owed(one.account) + budget.need(one.cost), self.now
-        job.leased, job.fresh, job.extended = True, False, False
+        job.leased, job.fresh, job.extended, job.started_at = True, False, False, self.now
 
     def stop(self, job: Waiting, gives_back: bool) -> None:
         for one in job.charges:
             account, budget = self.account(one.account), self.budgets[one.name]
             account.held.pop(job.id, None)
             if gives_back and budget.per_ms is not None:
-                account.debt, account.at = max(Fraction(0), self.owed(one.account) - budget.need(one.cost)), self.now
+                refilled = Fraction((self.now - job.started_at) * budget.limit, budget.per_ms)  # which others may have used
+                returned = max(Fraction(0), budget.need(one.cost) - refilled)
+                account.debt, account.at = max(Fraction(0), self.owed(one.account) - returned), self.now
         job.leased = False
 
     def block(self, account: str, for_ms: int) -> None:
