@@ -228,7 +228,7 @@ class Walk:
                 with suppress(HoldfastError):
                     await client.do(ConcludeLease(granted.job.ref()))
             unfinished = sum([(await client.tally(queue)).unfinished for queue in QUEUES])
-            if not unfinished and not (await client.do(PutClosingJobs(500))).count:  # the last job may have left a unique key to one
+            if not unfinished and not (await client.do(PutClosingJobs(500))).count:  # one may have waited for a unique key
                 return
         left = [
             (
