@@ -106,7 +106,7 @@ BEGIN
     PERFORM holdfast.breach(name, 'must be a moment such as 2026-01-31T12:00:00Z');
   END IF;
   RETURN value::timestamptz;
-EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
+EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_time_zone_displacement_value THEN
   PERFORM holdfast.breach(name, 'must be a moment such as 2026-01-31T12:00:00Z');
 END $$;
 
