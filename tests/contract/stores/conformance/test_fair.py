@@ -6,6 +6,7 @@ import pytest
 
 import holdfast.committer.fair
 import holdfast.committer.shares
+import holdfast.stores.sqlite.fair
 from holdfast.errors import InvalidRequest
 from holdfast.job.budget import Charge
 from holdfast.job.fair import CLEARING, FAIR
@@ -178,6 +179,22 @@ async def test_a_lower_priority_comes_first_whoever_has_it(fair, new):
     await put(fair, new, "aab")
     await put(fair, new, "aab", priority=1)
     assert ids(await fair.lease(limit=10)) == [4, 6, 5, 1, 3, 2]
+
+
+async def test_of_many_priorities_few_are_looked_at(fair, new, monkeypatch):
+    monkeypatch.setattr(holdfast.stores.sqlite.fair, "CLOCKS_KEPT", 3)
+    jobs = {}
+    for number in range(30):
+        priority = number * 7 % 30
+        jobs[priority] = (await put(fair, new, "aab", priority=priority))[0]
+    async with fair.store.transaction() as tx:
+        if hasattr(tx, "_cache") and hasattr(tx._cache, "clocks"):
+            assert sum(len(known or ()) for known in tx._cache.clocks.values()) <= 3
+    given = ids(await fair.lease(limit=31)) + [(await fair.take()).id for _ in range(59)]
+    assert given == [job for _, first in sorted(jobs.items()) for job in (first, first + 2, first + 1)]
+    await fair.do(ForgetShares(100))
+    await put(fair, new, "ab")
+    assert await lines(fair) == {"a": (1, 1), "b": (1, 1)}
 
 
 async def test_a_retry_stays_in_its_key_and_counts_as_a_start(fair, new):
