@@ -24,6 +24,7 @@ from holdfast.messages.time_commands import ForgetShares, SortShares
 from holdfast.stores.by_type import OrderedJobs
 
 _PRIORITIES = 64  # whose clocks are read in one go
+_IDLE_LOOK = 10_000  # lines without jobs that are written before it is looked whether there are too many
 
 Key = tuple[int, str]
 Pair = tuple[Job, Content | None]
@@ -384,10 +385,14 @@ async def _go_on(batch: Batch, queue: Queue) -> bool:
 
 
 async def forget(batch: Batch, command: ForgetShares) -> Counted:
-    """Forget lines that new ones would equal."""
-    count = await batch.tx.forget_lines(command.limit)
+    """Forget lines that new ones would equal, and what is too much: where new keys come all the time, the clock may stand still."""
+    count, by_type = await batch.tx.forget_lines(command.limit), batch.by_type
+    if count < command.limit and by_type.idle_written >= _IDLE_LOOK:
+        count += await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
+        if count < command.limit:
+            by_type.idle_written = 0
     if count < command.limit:
-        batch.by_type.idle_lines = False
+        by_type.idle_lines = False
     return Counted(count)
 
 

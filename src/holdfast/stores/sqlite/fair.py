@@ -180,13 +180,27 @@ class FairRows:
     async def forget_lines(self, limit: int) -> int:
         """Forget lines that new ones would equal."""
         found: Any = self._db.execute(SQL["forgettable_lines"], (limit,)).fetchall()
-        for one in found:
-            self._cache.lines.pop(one, None)
-        self._db.executemany(SQL["delete_fair_line"], found)
+        self._delete_lines(found)
         if len(found) < limit:
             for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
                 self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
         return len(found)
+
+    def _delete_lines(self, found: Sequence[LineId]) -> None:
+        for one in found:
+            self._cache.lines.pop(one, None)
+        self._db.executemany(SQL["delete_fair_line"], found)
+
+    async def forget_surplus(self, most: int, limit: int) -> int:
+        """Forget lines without jobs that are too many."""
+        count = 0
+        over: Any = self._db.execute(SQL["idle_lines"], (most,)).fetchall()
+        for queue, priority, lines in over:
+            left = min(lines - most, limit - count)
+            found: Any = self._db.execute(SQL["surplus_lines"], (queue, priority, left)).fetchall() if left else ()
+            self._delete_lines(found)
+            count += len(found)
+        return count
 
     async def fair_weight_count(self, queue: Queue) -> int:
         """How many weights there are."""

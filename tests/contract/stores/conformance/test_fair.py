@@ -303,6 +303,32 @@ async def test_keys_are_forgotten_once_they_have_had_no_more_than_others(fair, n
         assert (line.turn, (await tx.fair_clocks([(found.id, PRIORITY_DEFAULT)]))[found.id, PRIORITY_DEFAULT].now) == (0, 0)
 
 
+async def test_keys_that_come_and_go_while_the_clock_stands_still_are_remembered_up_to_a_bound(fair, new, monkeypatch):
+    monkeypatch.setattr(holdfast.committer.fair, "FAIR_KEYS", 3)
+    monkeypatch.setattr(holdfast.committer.fair, "_IDLE_LOOK", 1)
+    await put(fair, new, "z", type="x")  # which nobody takes
+    for key in "abcdefgh":
+        await put(fair, new, key, type="y")
+        await fair.lease(types=("y",))
+    assert [(await fair.do(ForgetShares(2))).count for _ in range(4)] == [2, 2, 1, 0]
+    async with fair.store.transaction() as tx:
+        number = (await tx.queue("q")).id
+        found = await tx.fair_lines([(number, PRIORITY_DEFAULT, key) for key in "abcdefgh"])
+    assert sum(line.turn > 0 for line in found.values()) == 3
+    assert ids(await fair.lease()) == [1]
+
+
+async def test_jobs_of_keys_with_unlike_costs_are_read_in_few_steps(fair, new, monkeypatch):
+    steps, ordered, model = [], holdfast.committer.fair._ordered, Shares()
+    monkeypatch.setattr(holdfast.committer.fair, "_ordered", lambda *given: steps.append(1) or ordered(*given))
+    for letter, cost, each in (("h", 100, 3), ("l", 1, 6)):
+        keys = [f"{letter}{number}" for number in range(40) for _ in range(each)]
+        for job, key in zip(await put(fair, new, keys, fair_cost=cost), keys, strict=True):
+            model.enter(job, key, cost=cost)
+    assert ids(await fair.lease(limit=160)) == model.lease(160)
+    assert len(steps) <= 5
+
+
 async def test_virtual_time_is_counted_anew_before_it_is_too_large(fair, new, monkeypatch):
     monkeypatch.setattr(holdfast.committer.shares, "FAIR_TIME_MAX", 3 * FAIR_UNIT)
     model = Shares()
