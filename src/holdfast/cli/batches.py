@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import confirmed, destroying, examples, given_json, show, talking, whole
+from holdfast.cli.context import JobId, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.cli.lines import push_lines
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client, NewJob
@@ -28,7 +28,7 @@ _CLOSING = {
     "on_finish": "when none is unfinished",
     "on_failure": "when the first is dead",
 }
-_ID = click.argument("batch", type=int)
+_ID = click.argument("batch", type=JobId("batch"))
 
 
 @click.group("batch")
@@ -104,8 +104,8 @@ def create(client: Client, name: str, queue: str | None, closed: bool, as_json: 
     }
     jobs = []
     if queue is not None:
-        lines = [line for line in sys.stdin.buffer if line.strip()]
-        jobs = [NewJob(queue=queue, payload=given_json(line, f"line {n}")) for n, line in enumerate(lines, 1)]
+        lines = [(number, line) for number, line in enumerate(sys.stdin.buffer, 1) if line.strip()]
+        jobs = [NewJob(queue=queue, payload=given_json(line, f"line {number}")) for number, line in lines]
     made = client.make_batch(jobs, name=name, closed=closed, idempotency_key=given["idempotency_key"], **closing)
     show(made, as_json, str(made.id))
 

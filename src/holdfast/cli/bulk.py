@@ -119,9 +119,10 @@ def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[st
         filters = {name: given.pop(name) for name in _FILTERS}
         group = given.pop("group", None)
         if group is not None:
+            queue = filters.pop("queue")  # where to look for it
             if job_ids or any(value not in (None, (), False) for value in filters.values()):
                 raise click.UsageError("Give ids of jobs, filters or a group, and not more than one of these")
-            _act_on_group(verb, client, group, given, yes, dry_run, as_json)
+            _act_on_group(verb, client, group, queue, given, yes, dry_run, as_json)
             return
         if job_ids and any(value not in (None, (), False) for value in filters.values()):
             raise click.UsageError("Give ids of jobs, or filters, and not both")
@@ -150,9 +151,11 @@ def _act_on_ids(
         show(thing, as_json, words)
 
 
-def _act_on_group(verb: Verb, client: Client, key: str, given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool) -> None:
+def _act_on_group(
+    verb: Verb, client: Client, key: str, queue: str | None, given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
+) -> None:
     """Exactly the dead jobs that the group has now, by their ids."""
-    found = client.failure_group(key)
+    found = client.failure_group(key, queue)
     ids = [job.id for job in found.jobs]
     if not ids:
         tell("holdfast: no job of this group is dead")

@@ -122,14 +122,17 @@ def meta_option(words: str) -> Callable[[Command], Command]:
 
 
 class JobId(click.ParamType[int]):
-    """The number of a job, in digits: what Python would take for a number as well (`1_0`, `+1`) may be a slip, and names another job."""
+    """The number of a job, or of what has one of these numbers, in digits: what Python would take for a number as well (`1_0`, `+1`) may be a slip, and names another job."""
 
     name = "job_id"
+
+    def __init__(self, what: str = "job") -> None:
+        self._what = what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
         if re.fullmatch(r"[1-9][0-9]{0,15}", str(value)) is None:
-            self.fail(f"{value!r} is not the number of a job", param, ctx)
+            self.fail(f"{value!r} is not the number of {'an' if self._what[0] in 'aeiou' else 'a'} {self._what}", param, ctx)
         return int(value)
 
 

@@ -47,6 +47,6 @@ _JOBS: dict[str, Any] = {
 def failures(client: Client, queue: str | None, limit: int, key: str | None, columns: Columns, as_json: bool) -> None:
     """List the newest failures, those with the same error together: those with the most dead jobs first."""
     if key is not None:
-        table(client.failure_group(key).jobs, as_json, _JOBS)
+        table(client.failure_group(key, queue).jobs, as_json, _JOBS)
         return
     table(client.failures(queue, limit=limit).groups, as_json, columns)

@@ -9,8 +9,9 @@ from holdfast.cli.context import examples, show, talking
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client, Share
 
+_NONE = "(none)"
 _COLUMNS = {
-    "KEY": lambda each: "(none)" if each.key is None else each.key,
+    "KEY": lambda each: _NONE if each.key is None else each.key,
     "WAITING": lambda each: each.waiting,
     "LEASED": lambda each: each.leased,
     "WEIGHT": lambda each: each.weight,
@@ -50,8 +51,8 @@ def _every(client: Client, queue: str) -> Iterator[Share]:
 @click.argument("weight", type=click.IntRange(1, 1_000))
 @talking
 def change(client: Client, queue: str, key: str, weight: int, as_json: bool) -> None:
-    """Give a fair key WEIGHT times the share of a key with weight 1, from its next start on."""
-    show(client.set_weight(queue, key, weight), as_json, f"{key} has weight {weight} in {queue}")
+    """Give a fair key ('': jobs without one) WEIGHT times the share of a key with weight 1, from its next start on."""
+    show(client.set_weight(queue, key or None, weight), as_json, f"{key or _NONE} has weight {weight} in {queue}")
 
 
 @commands.command(epilog=examples("holdfast queue fair unset mail tenant-7"))
@@ -60,5 +61,8 @@ def change(client: Client, queue: str, key: str, weight: int, as_json: bool) -> 
 @talking
 def unset(client: Client, queue: str, key: str, as_json: bool) -> None:
     """Give a fair key its usual weight, 1."""
-    client.unset_weight(queue, key)
-    show({"key": key, "weight": 1}, as_json, f"{key} has weight 1 in {queue}")
+    if key:
+        client.unset_weight(queue, key)
+    else:
+        client.set_weight(queue, None, 1)
+    show({"key": key, "weight": 1}, as_json, f"{key or _NONE} has weight 1 in {queue}")

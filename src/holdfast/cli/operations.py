@@ -12,6 +12,7 @@ from holdfast.cli.context import (
     REFUSED,
     Duration,
     JobId,
+    Words,
     confirmed,
     destroying,
     examples,
@@ -85,7 +86,7 @@ def listed(client: Client, as_json: bool, columns: Columns) -> None:
 
 
 @commands.command("show", epilog=examples("holdfast operation show 42"))
-@click.argument("operation", type=JobId())
+@click.argument("operation", type=JobId("operation"))
 @talking
 def shown(client: Client, operation: int, as_json: bool) -> None:
     """Show an operation with all its fields, as JSON."""
@@ -100,13 +101,13 @@ def shown(client: Client, operation: int, as_json: bool) -> None:
 )
 @click.argument("do", type=click.Choice(["retry", "cancel", "delete", "promote", "move", "release"]))
 @click.option("--all", "every", is_flag=True, help="All jobs, where no filter is given.")
-@click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
-@click.option("--state", help="Only in this state.")
-@click.option("--type", help="Only of this type.")
-@click.option("--tag", help="Only with this tag.")
+@click.option("--queue", type=Words(), help="Only of this queue.", shell_complete=queue_names)
+@click.option("--state", type=Words(), help="Only in this state.")
+@click.option("--type", type=Words(), help="Only of this type.")
+@click.option("--tag", type=Words(), help="Only with this tag.")
 @meta_option("Only with this name and value")
-@click.option("--text", help="Only with this text in the payload or an error.")
-@click.option("--error", help="Only with this text in the last error.")
+@click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
+@click.option("--error", type=Words(), help="Only with this text in the last error.")
 @click.option(
     "--older", "older_ms", type=Duration(), help="Only jobs that ended or were enqueued longer ago than this, such as 2h."
 )
@@ -154,7 +155,7 @@ def start(
 
 
 @commands.command(epilog=examples("holdfast operation wait 42"))
-@click.argument("operation", type=JobId())
+@click.argument("operation", type=JobId("operation"))
 @talking
 def wait(client: Client, operation: int, as_json: bool) -> None:
     """Wait for the end of an operation."""
@@ -165,7 +166,7 @@ def wait(client: Client, operation: int, as_json: bool) -> None:
 
 
 @commands.command(epilog=examples("holdfast operation pause 42"))
-@click.argument("operation", type=JobId())
+@click.argument("operation", type=JobId("operation"))
 @talking
 def pause(client: Client, operation: int, as_json: bool) -> None:
     """Pause an operation."""
@@ -174,7 +175,7 @@ def pause(client: Client, operation: int, as_json: bool) -> None:
 
 
 @commands.command(epilog=examples("holdfast operation resume 42"))
-@click.argument("operation", type=JobId())
+@click.argument("operation", type=JobId("operation"))
 @talking
 def resume(client: Client, operation: int, as_json: bool) -> None:
     """Resume a paused operation."""
@@ -183,7 +184,7 @@ def resume(client: Client, operation: int, as_json: bool) -> None:
 
 
 @commands.command(epilog=examples("holdfast operation rate 42 --per-s 10"))
-@click.argument("operation", type=JobId())
+@click.argument("operation", type=JobId("operation"))
 @click.option("--per-s", type=float, help="So many a second.  [default: as fast as leaves room for others]")
 @talking
 def rate(client: Client, operation: int, per_s: float | None, as_json: bool) -> None:
@@ -193,7 +194,7 @@ def rate(client: Client, operation: int, per_s: float | None, as_json: bool) -> 
 
 
 @commands.command(epilog=examples("holdfast operation cancel 42"))
-@click.argument("operation", type=JobId())
+@click.argument("operation", type=JobId("operation"))
 @talking
 def cancel(client: Client, operation: int, as_json: bool) -> None:
     """End an operation where it is. What it has done stays done."""

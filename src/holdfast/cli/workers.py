@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -15,13 +16,12 @@ import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
 from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
-from holdfast.cli.operations import follow
 from holdfast.cli.output import harmless, json_text, say, tell
 from holdfast.cli.profiles import VARIABLES, Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.worker_types import RegisteredWorker
-from holdfast.limits import OPERATION_JOBS
+from holdfast.client.worker_types import RegisteredWorker, Work
+from holdfast.errors import JobNotFound, WrongState
 from holdfast.units import counted
 
 _COLUMNS = {
@@ -67,13 +67,23 @@ def release(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: boo
     A worker that still runs is told that its leases are lost.
     """
     for worker_id in worker_ids:
-        held = [job.id for job in client.worker(worker_id).jobs]
+        held = client.worker(worker_id).jobs
         if not held:
             tell(f"holdfast: {worker_id} runs no job")
         elif confirmed(f"take {counted(len(held), 'job')} back from {worker_id}", yes, dry_run):
-            for first in range(0, len(held), OPERATION_JOBS):
-                done = follow(client, client.start_operation("release", jobs=held[first : first + OPERATION_JOBS]))
-                show(done, as_json, f"{done.done} taken back from {worker_id}")
+            count = _take_back(client, worker_id, held)
+            show({"worker": worker_id, "released": count}, as_json, f"{count} taken back from {worker_id}")
+
+
+def _take_back(client: Client, worker_id: str, held: list[Work]) -> int:
+    """Take these jobs back, each only in this attempt: of another one the lease may be another worker's."""
+    count = 0
+    with client.as_one(f"jobs of the worker {worker_id}"):
+        for job in held:
+            with suppress(JobNotFound, WrongState):
+                client.release_lease(job.id, job.attempt)
+                count += 1
+    return count
 
 
 def _holds(worker: RegisteredWorker) -> str:

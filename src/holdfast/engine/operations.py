@@ -9,7 +9,7 @@ from holdfast.auth.caller import CALLER
 from holdfast.engine import checks
 from holdfast.engine.access import caller_here, permit
 from holdfast.engine.submitter import Submitter
-from holdfast.errors import breach
+from holdfast.errors import QueueNotFound, breach
 from holdfast.job.job import IdempotencyKey, State
 from holdfast.job.operation import STATES, USUAL, Do, JobFilter, hidden
 from holdfast.messages.audit import Managed
@@ -51,7 +51,12 @@ class Operations:
         command = StartOperation(do, wanted, states, to or "", per_s, limit, once=once)
         async with self._submitter.audited(command):
             command = self._checked(command, to)
-            counts = counted or await self._counts(command)
+            try:
+                counts = counted or await self._counts(command)
+            except QueueNotFound:
+                if once is None:
+                    raise
+                counts = JobCounts({})  # it may have been begun while the queue was there
             total = sum(counts.counts.values())
             caller = caller_here(self._submitter.keyring)
             key = "" if caller is None else caller.key.id

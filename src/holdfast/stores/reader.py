@@ -181,7 +181,7 @@ class Reader(Listings):
         found: list[Receipt] = []
         for scope, blob in await self._fetch("receipts", query.key, query.queue):
             found += rows.receipts_of(blob, "kept_answer", f"{scope} {query.key}") or []
-        seen = [receipt for receipt in found if sees(query.scope, receipt.queue)]
+        seen = [one for one in found if one.queue and sees(query.scope, one.queue)]  # one without is a batch or an operation
         return ReceiptList(seen, [receipt.id for receipt in seen if not await self._fetch("any_job", receipt.id)])
 
     async def _queue(self, query: GetQueue, _: int) -> QueueInfo:

@@ -219,7 +219,7 @@ class Tasks:
     def batch(self, jobs: Iterable[NewJob], **given: Unpack[BatchOptions]) -> BatchMade:
         """Enqueue calls, `tasks.batch((send.job(n) for n in range(3)), on_success=report.job("2026-12"))`, and when all have ended another.
 
-        `on_success`: all are concluded; `on_failure`: not all are; `on_finish`: either. Not `closed`: more may join by `send.options(batch=made.id)`.
+        `on_success`: all are concluded; `on_failure`: the first is dead; `on_finish`: none is unfinished. Not `closed`: more may join by `send.options(batch=made.id)`.
         """
         listed = list(jobs)
         with self.enqueueing(*listed, *closing_of(given)):

@@ -51,3 +51,11 @@ def test_jobs_are_added_to_an_open_batch_line_by_line(holdfast, witness, queue):
     ):
         refused = holdfast("batch", "add", str(batch), stdin=line + "\n")
         assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
+
+
+def test_a_batch_is_named_by_its_number_and_a_line_by_its_own(holdfast, queue):
+    for slip in ("1_0", "+1", "0"):
+        refused = holdfast("batch", "cancel", slip, "--yes")
+        assert (refused.returncode, "is not the number of a batch" in refused.stderr) == (2, True), slip
+    refused = holdfast("batch", "create", "--queue", queue, stdin="1\n\n\nx\n")
+    assert (refused.returncode, "line 4 is not JSON" in refused.stderr) == (2, True), refused.stderr

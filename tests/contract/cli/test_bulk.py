@@ -53,7 +53,9 @@ def test_a_group_of_failures_is_listed_and_taken_exactly(holdfast, witness, queu
     assert "timeout" in shown.stdout
     told = holdfast("job", "retry", "--group", key, "--dry-run")
     assert (told.returncode, told.stdout.split()) == (0, [str(dead[0]), "timeout"])
-    assert holdfast("job", "retry", "--group", key, "--queue", queue, "--yes").returncode == 2
+    assert holdfast("job", "retry", "--group", key, "--type", "t", "--yes").returncode == 2
+    assert holdfast("failures", "--group", key, "--queue", queue).stdout == shown.stdout
+    assert holdfast("job", "retry", "--group", key, "--queue", queue, "--dry-run").stdout == told.stdout
     done = holdfast("job", "retry", "--group", key, "--yes")
     assert (done.returncode, states(witness, dead)) == (0, ["ready", "dead", "dead"])
     assert holdfast("job", "retry", "--group", key, "--yes").returncode in (0, 4)
@@ -124,6 +126,10 @@ def test_the_server_does_it_at_a_pace_and_the_command_steers_it(holdfast, witnes
 
 def test_an_operation_is_started_by_its_own_command(holdfast, witness, queue, dead):
     assert holdfast("operation", "start", "retry").returncode == 2, "all jobs have to be asked for"
+    for option in ("--queue", "--state", "--type", "--tag", "--text", "--error"):
+        empty = holdfast("operation", "start", "delete", "--state", "dead", option, "", "--yes")
+        assert (empty.returncode, "it is empty" in empty.stderr) == (2, True), (option, empty.stderr)
+    assert states(witness, dead) == ["dead"] * 3
     assert holdfast("operation", "start", "retry", "--queue", queue, "--dry-run").stdout == "3\n"
     done = holdfast("operation", "start", "move", "--queue", queue, "--state", "dead", "--to", f"{queue}.to", "--wait", "--yes")
     assert done.returncode == 0, done.stderr

@@ -23,6 +23,10 @@ def test_weights_are_set_listed_and_unset(holdfast, queue, witness):
     assert len(holdfast("queue", "fair", "list", queue, "--all", "--json").stdout.splitlines()) >= 1
     assert holdfast("queue", "fair", "unset", queue, "tenant-7").returncode == 0
     assert witness.share(queue, "tenant-7").weight == 1
+    assert holdfast("queue", "fair", "set", queue, "", "2").stdout == f"(none) has weight 2 in {queue}\n"
+    assert holdfast("queue", "fair", "list", queue).stdout.splitlines()[1].split()[:4] == ["(none)", "1", "0", "2"]
+    assert holdfast("queue", "fair", "unset", queue, "").returncode == 0
+    assert holdfast("queue", "fair", "list", queue).stdout.splitlines()[1].split()[3] == "1"
 
 
 def test_fair_queues_are_exported_and_imported(serve, tmp_path):

@@ -64,3 +64,17 @@ def test_the_jobs_of_a_worker_are_taken_back(holdfast, witness, queue):
     assert [(witness.job(job.id).state, witness.job(job.id).crashes) for job in held] == [("ready", 0)] * 2
     assert "runs no job" in holdfast("worker", "release", worker.id, "--yes").stderr
     assert holdfast("worker", "release", "no-such-worker", "--yes").returncode == 4
+
+
+def test_a_lease_that_another_worker_got_meanwhile_is_not_taken_back(terminal, witness, queue):
+    worker = witness.register_worker([queue])
+    first, second = (witness.enqueue(queue, n).id for n in range(2))
+    held = witness.lease(queue, max=2, worker=worker.id)
+    asked = terminal("worker", "release", worker.id)
+    asked.read_until("Take 2 jobs back")
+    witness.release(held[0].lease.token)
+    witness.lease(queue, worker="another")
+    asked.press("y\r")
+    asked.read_until("1 taken back")
+    assert (witness.job(first).state, witness.job(first).worker) == ("leased", "another")
+    assert witness.job(second).state == "ready"

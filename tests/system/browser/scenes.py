@@ -24,7 +24,8 @@ def everyday(api: Any) -> dict[str, int]:
         held = api.lease("mail", 200, f"mailer-{number}")
         done = [{"token": job["lease"]["token"], "result": {"sent": True}} for job in held]
         http.post("/v1/leases/batch", json={"conclude": done}).raise_for_status()
-    api.put("imports", {"file": "orders.csv"}, count=40, type="csv", max_attempts=3)
+    http.put("/v1/queues/imports", json={"fair": True})
+    api.put("imports", {"file": "orders.csv"}, count=40, type="csv", max_attempts=3, fair_key="tenant-7")
     dead = 0
     for number, job in enumerate(api.lease("imports", 30, "importer-1")):
         reason = (
@@ -45,7 +46,21 @@ def everyday(api: Any) -> dict[str, int]:
         "/v1/schedules/nightly", json={"queue": "reports", "cron": "0 4 * * *", "timezone": "Europe/Vienna", "payload": {}}
     )
     http.put("/v1/schedules/sweep", json={"queue": "images", "interval_ms": 3_600_000, "payload": {}})
-    return {"dead": dead, "twice": twice["id"], "ready": api.put("mail", {"n": 1})[0]}
+    return {"dead": dead, "twice": twice["id"], "ready": api.put("mail", {"n": 1})[0]} | _flow(
+        api, "openai", "report", "tenant-7"
+    )
+
+
+def _flow(api: Any, budget: str, batch: str, key: str) -> dict[str, int]:
+    """A budget, a batch, an operation that takes its time, and a fair key."""
+    api.http.put(f"/v1/budgets/{budget}", json={"limit": 100, "per_ms": 60_000, "burst": 20}).raise_for_status()
+    job = {"queue": "pages", "type": batch[:60], "delay_ms": 3_600_000, "budgets": [{"name": budget, "key": key}]}
+    made = {"name": batch, "jobs": [job] * 3, "on_success": {"queue": "assemble"}, "on_failure": {"queue": "alarm"}}
+    begun = {"do": "cancel", "filter": {"queue": "pages", "type": batch[:60]}, "per_s": 0.01}
+    return {
+        "batch": api.http.post("/v1/batches", json=made).raise_for_status().json()["id"],
+        "operation": api.http.post("/v1/operations", json=begun).raise_for_status().json()["id"],
+    }
 
 
 def hostile(api: Any) -> dict[str, int]:
@@ -59,7 +74,9 @@ def hostile(api: Any) -> dict[str, int]:
     api.end("extend", held, progress={"at": EVIL})
     api.http.post("/v1/workers", json={"queues": ["evil"], "name": EVIL})
     api.http.put("/v1/interests/evil", content=json.dumps({"match": {"<b>": "<i>"}}))
-    return {"dead": dead, "running": running}
+    api.http.put("/v1/queues/evil", json={"fair": True}).raise_for_status()
+    api.put("evil", payload, fair_key="k" * 128)
+    return {"dead": dead, "running": running} | _flow(api, "b" * 128, (EVIL + "n" * 256)[:256], EVIL)
 
 
 def screens(api: Any, numbers: dict[str, int], queue: str) -> dict[str, str]:
@@ -84,5 +101,10 @@ def screens(api: Any, numbers: dict[str, int], queue: str) -> dict[str, str]:
         "audit": "/audit",
         "store": "/store",
         "bulk": "/bulk?way=delete&all=1&state=dead",
+        "batches": "/batches",
+        "batch": f"/batches/{numbers['batch']}",
+        "budgets": "/budgets",
+        "operations": "/operations",
+        "operation": f"/operations/{numbers['operation']}",
         "refusal": "/jobs/987654321",
     }

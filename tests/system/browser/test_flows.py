@@ -453,3 +453,19 @@ def test_under_a_prefix_everything_works_in_a_browser(look, home):
         expect(page.locator("h1 .badge")).to_have_text("cancelled")
         page.close()  # before the server: a page that has lost it would say so
         api.http.close()
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_what_a_second_press_does_is_said_within_the_window(look, server, api, phone):
+    (running,) = api.put("sure")
+    api.lease("sure")
+    jobs = [{"queue": "sure", "delay_ms": 3_600_000}] * 3
+    batch = api.http.post("/v1/batches", json={"jobs": jobs}).json()["id"]
+    begun = {"do": "cancel", "filter": {"queue": "sure"}, "per_s": 0.01}
+    operation = api.http.post("/v1/operations", json=begun).json()["id"]
+    for path in (f"/batches/{batch}", f"/operations/{operation}", f"/jobs/{running}"):
+        page = look(f"{server.url}/web{path}", phone=phone)
+        page.get_by_text("Cancel…").click()
+        shown = page.locator("details[open] form").bounding_box()
+        assert shown["x"] >= 0, path
+        assert shown["x"] + shown["width"] <= page.viewport_size["width"], path

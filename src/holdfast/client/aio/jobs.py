@@ -125,9 +125,11 @@ class Jobs(AsyncCaller):
         """The newest failures of all queues, or of one: those that are alike together, those with the most dead jobs first."""
         return await self._get(Failures, path("/v1/failures", queue=queue, limit=limit), deadline_s=LONG_DEADLINE_S)
 
-    async def failure_group(self, key: str) -> FailureMembers:
-        """Failures that are alike, with their dead jobs: by their ids an operation is about these and no others."""
-        return await self._get(FailureMembers, path("/v1/failures/{}", key), deadline_s=LONG_DEADLINE_S)
+    async def failure_group(self, key: str, queue: str | None = None) -> FailureMembers:
+        """Failures that are alike, with their dead jobs: by their ids an operation is about these and no others. `queue`: among the newest
+        failures of this queue.
+        """
+        return await self._get(FailureMembers, path("/v1/failures/{}", key, queue=queue), deadline_s=LONG_DEADLINE_S)
 
     async def retry(self, job_id: int, *, expires_in_ms: int | None = None, expires_at: datetime | None = None) -> Job:
         """Run a dead or expired job again, with its attempts reset. It keeps a deadline that is still to come, unless another is given."""

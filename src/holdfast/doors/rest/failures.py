@@ -71,10 +71,10 @@ async def list_failures(state: AppState, queue: Queue | None = None, limit: Limi
 
 @get("/v1/failures/{group}", tags=["jobs"], summary="Recent failures that are alike, with their dead jobs")
 async def get_failures(
-    state: AppState, group: Annotated[str, Meta(description="The group's key.", max_length=100)]
+    state: AppState, group: Annotated[str, Meta(description="The group's key.", max_length=100)], queue: Queue | None = None
 ) -> FailureMembersOut:
-    """What is done to these jobs by their ids is done to no others."""
-    found = await state.engine.reading.failures()
+    """What is done to these jobs by their ids is done to no others. `queue`: among the newest failures of this queue."""
+    found = await state.engine.reading.failures(queue)
     for one in groups(found.jobs):
         if one.key == group:
             jobs = [

@@ -7,11 +7,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from holdfast import limits
 from holdfast.doors.rest.bounds import bounds
+from holdfast.doors.rest.parameters import Queue
 from holdfast.doors.rest.state import AppState
 from holdfast.http.route import Route, delete, get, put
 from holdfast.messages.fair_views import ShareInfo
 
-Queue = Annotated[str, Meta(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 Key = Annotated[str, bounds("The fair key.", minLength=1, maxLength=limits.FAIR_KEY_CHARS)]
 
 

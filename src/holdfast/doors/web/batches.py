@@ -59,7 +59,9 @@ async def show_batch(view: View, batch: str) -> Reply:
 async def steer(view: View, batch: str, verb: str) -> Reply:
     """Close or cancel it."""
     await forms.read(view.request)
-    action = "batch.cancel" if verb == "cancel" else "batch.close"
+    if verb not in ("close", "cancel"):
+        raise NotFound(f"There is no action {verb[:40]} for batches.")
+    action = f"batch.{verb}"
     await view.actions.act(action, str(_number(batch)))
     return view.back(f"/batches/{batch}", action)
 

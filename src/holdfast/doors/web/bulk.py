@@ -213,8 +213,13 @@ def _command(view: View, run: Run) -> str:
 
 async def _preview_ids(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
     found = [detail for detail in await _look(view, run.ids) if detail is not None]
-    fit = [detail for detail in found if detail.job.state in run.way.states]
+    fit = [detail for detail in found if detail.job.state in run.way.states and _is_of(run.worker, detail)]
     return replace(run, ids=tuple(detail.job.id for detail in fit), total=len(fit)), fit[:SAMPLE]
+
+
+def _is_of(worker: str | None, detail: JobDetail) -> bool:
+    """Whether this worker runs the job, if the run is about one: another may have got it in between."""
+    return worker is None or (detail.job.lease is not None and detail.job.lease.worker == worker)
 
 
 async def _look(view: View, ids: tuple[int, ...]) -> list[JobDetail | None]:
@@ -260,7 +265,7 @@ async def start(view: View) -> Reply:
         run.filter.queue or "",
         wanted=msgspec.structs.replace(wanted, before=min(run.asked_at, wanted.before or run.asked_at)),
         to=run.target or None,
-        per_s=form.int("per_s"),
+        per_s=form.number("per_s"),
         states=run.states if run.all else run.way.states,
         counted=JobCounts({"": run.total}, ["" for _ in range(run.at_least)]),
     )

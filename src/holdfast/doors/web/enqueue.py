@@ -73,18 +73,20 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
 @post("/web/enqueue")
 async def enqueue(view: View) -> Reply:
     """Enqueue it."""
-    form = await forms.read(view.request)
-    source = form.some("from")
-    extras = NO_EXTRAS
-    if source is not None:
-        extras = (await view.engine.reading.glance(forms.whole("from", source))).job.extras
-    new = new_job(form, extras)
+    new = await described(view, await forms.read(view.request))
     put = await view.actions.act("job.enqueue", "", new.queue, job=new)
     return view.back(f"/jobs/{put}", "job.enqueue")
 
 
-def new_job(form: forms.Form, extras: Extras) -> NewJob:
-    """The job that the form describes; fields that it does not show are taken from `extras`."""
+async def described(view: View, form: forms.Form) -> NewJob:
+    """The job that the form describes; what it does not show is that of the job `from`."""
+    source = form.some("from")
+    if source is None:
+        return _new_job(form, NO_EXTRAS)
+    return _new_job(form, (await view.engine.reading.glance(forms.whole("from", source))).job.extras)
+
+
+def _new_job(form: forms.Form, extras: Extras) -> NewJob:
     queue = form.text("queue").strip()
     checks.queue_name("queue", queue)
     as_text = form.text("kind") == "text"

@@ -37,7 +37,7 @@ async def show_failures(view: View) -> Reply:
         "looked_at": FAILURES_SCANNED,
         "now": failures.now,
     }
-    curl = view.curl("GET", "/v1/jobs", queue=queue, state="dead", payload="false")
+    curl = view.curl("GET", "/v1/failures", queue=queue)
     return view.page("failures.html", f"Failures of {queue}" if queue else "Failures", "failures", values, curl)
 
 
@@ -49,7 +49,7 @@ async def _show_group(view: View, key: str, queue: str | None) -> Reply:
         "more": max(0, len(group.dead) - _MEMBERS_SHOWN),
         "now": now,
     }
-    curl = view.curl("GET", "/v1/jobs", queue=group.queue, state="dead", payload="false")
+    curl = view.curl("GET", f"/v1/failures/{group.key}", queue=queue)
     return view.page("failure_group.html", "Failures with the same error", "failures", values, curl)
 
 

@@ -24,6 +24,7 @@ FIELD = "form_token"
 _COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
 FIELDS = 2_000
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -81,6 +82,16 @@ class Form:
         """A whole number, perhaps with its thousands apart; None where nothing is in it."""
         value = self.some(name)
         return None if value is None else whole(name, value)
+
+    def number(self, name: str) -> float | None:
+        """A number such as `50` or `0.5`; None where nothing is in it."""
+        value = self.some(name)
+        if value is None:
+            return None
+        plain = value.replace(",", "") if _THOUSANDS.match(value) else value
+        if _NUMBER.match(plain) is None:
+            raise breach(name, "must be a number, such as 50 or 0.5")
+        return float(plain)
 
     def has(self, name: str) -> bool:
         """Whether a box is ticked or a button was pressed."""

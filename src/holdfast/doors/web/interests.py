@@ -48,7 +48,11 @@ async def test(view: View) -> Reply:
         values["error"] = error.detail
     if view.request.header("hx-request") == "true":
         return view.part("_tested.html", values)
-    return view.page("tested.html", "Test an event", "interests", values, view.curl("POST", "/v1/publish/test", typed))
+    return view.page("tested.html", "Test an event", "interests", values, _curl(view, typed))
+
+
+def _curl(view: View, typed: str) -> str:
+    return view.curl("POST", "/v1/interests/test", f'{{"data": {typed.strip() or "null"}}}')
 
 
 @post("/web/interests")

@@ -17,6 +17,7 @@ from holdfast.engine import checks
 from holdfast.errors import InvalidRequest, MalformedJson, NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
+from holdfast.job.budget import without_charges
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
 from holdfast.job.meta import Meta
 from holdfast.messages.views import JobDetail
@@ -176,7 +177,18 @@ def again(detail: JobDetail) -> NewJob:
 
 def copied_extras(extras: Extras, **changes: Any) -> Extras:
     """The same for another job, but for what belongs to the one that had it."""
-    made = replace(extras, worker=None, follows=None, beanstalk=None, expires_at=None, batch=None, closes=None, **changes)
+    made = replace(
+        extras,
+        worker=None,
+        follows=None,
+        beanstalk=None,
+        expires_at=None,
+        batch=None,
+        closes=None,
+        budgets=without_charges(extras.budgets, extras.queue_budgets),
+        queue_budgets=(),
+        **changes,
+    )
     return NO_EXTRAS if made == NO_EXTRAS else made
 
 

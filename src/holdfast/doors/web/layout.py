@@ -62,6 +62,8 @@ NAVIGATION = (
 )
 _NEEDS = {"enqueue": Ability.PRODUCE, "audit": Ability.ADMIN, "keys": Ability.ADMIN}
 """What a screen is for; who may not do that is not shown the way to it. All others need `read`."""
+_OF_ALL = frozenset(("budgets",))
+"""Screens of what belongs to all queues, for keys that see them all."""
 _COOKIE_S = 400 * 86_400  # the longest that browsers keep a cookie
 
 
@@ -229,7 +231,9 @@ class View:
     def _may_see(self, screen: str) -> bool:
         if not self.engine.keyring.in_force:
             return True
-        return self.caller is not None and {Ability.READ, _NEEDS.get(screen, Ability.READ)} <= self.caller.abilities
+        if self.caller is None or (screen in _OF_ALL and self.caller.scope is not None):
+            return False
+        return {Ability.READ, _NEEDS.get(screen, Ability.READ)} <= self.caller.abilities
 
     def _given(self, cookie: str) -> dict[str, Any]:
         return {

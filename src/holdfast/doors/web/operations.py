@@ -6,6 +6,7 @@ from typing import Any
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.filters import shown_meta
 from holdfast.doors.web.layout import View, get, post
+from holdfast.errors import NotFound
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.operation import JobFilter, Operation
@@ -17,7 +18,7 @@ _VERBS: dict[str, tuple[str, Callable[[forms.Form], dict[str, Any]]]] = {
     "pause": ("operation.pause", lambda _: {"paused": True}),
     "resume": ("operation.resume", lambda _: {"paused": False}),
     "cancel": ("operation.cancel", lambda _: {}),
-    "pace": ("operation.set", lambda form: {"per_s": form.int("per_s")}),
+    "pace": ("operation.set", lambda form: {"per_s": form.number("per_s")}),
 }
 
 
@@ -66,8 +67,10 @@ async def show_operation(view: View, number: str) -> Reply:
 async def steer(view: View, number: str, verb: str) -> Reply:
     """Pause, resume or cancel it, or give it another pace."""
     form = await forms.read(view.request)
+    if verb not in _VERBS:
+        raise NotFound(f"There is no action {verb[:40]} for operations.")
     operation = (await view.engine.reading.operation(_number(number))).operation
-    action, given = _VERBS.get(verb, _VERBS["pause"])
+    action, given = _VERBS[verb]
     await view.actions.act(action, str(operation.id), operation.filter.queue or "", **given(form))
     return view.back(f"/operations/{operation.id}", action)
 

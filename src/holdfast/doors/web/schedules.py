@@ -92,17 +92,23 @@ async def keep(view: View) -> Reply:
     form = await forms.read(view.request)
     name = form.text("name").strip()
     checks.schedule_name(name)
-    try:
-        before = await view.engine.reading.schedule(name)
-    except ScheduleNotFound:
-        before = None
-    if before is not None and before.payload_hidden:
-        raise Forbidden("This key sees no payloads: what the form says would take the place of one that it does not show.")
+    before = await known(view, name)
     spec = spec_of(form, before)
     await view.actions.act(
         "schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False
     )
     return view.back("/schedules", "schedule.set")
+
+
+async def known(view: View, name: str) -> Schedule | None:
+    """The schedule that a form is to change; None if it is for a new one."""
+    try:
+        before = await view.engine.reading.schedule(name)
+    except ScheduleNotFound:
+        return None
+    if before.payload_hidden:
+        raise Forbidden("This key sees no payloads: what the form says would take the place of one that it does not show.")
+    return before
 
 
 def spec_of(form: forms.Form, before: Schedule | None) -> ScheduleSpec:

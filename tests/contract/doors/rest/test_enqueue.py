@@ -267,3 +267,13 @@ def test_the_jobs_of_an_idempotency_key_are_found_again(api, queue):
     assert api.get("/v1/receipts", params={"idempotency_key": f"{queue}/7 ?"}).json()["jobs"] == [{**found[0], "gone": True}]
     api.refused(api.get("/v1/receipts"), 400, "invalid_request", "request")
     api.refused(api.get("/v1/receipts", params={"idempotency_key": "é"}), 400, "invalid_request", "idempotency_key")
+
+
+def test_a_batch_and_an_operation_are_no_jobs_of_their_idempotency_key(api, queue):
+    headers = {"idempotency-key": f"{queue} together", "content-type": "application/json"}
+    made = api.post("/v1/batches", {"jobs": [{"queue": queue}, {"queue": queue}]}, headers=headers).json()
+    found = api.get("/v1/receipts", params={"idempotency_key": f"{queue} together"}).json()["jobs"]
+    assert [(job["id"], job["queue"]) for job in found] == [(job, queue) for job in made["jobs"]]
+    headers["idempotency-key"] = f"{queue} all"
+    assert api.post("/v1/operations", {"do": "cancel", "filter": {"queue": queue}}, headers=headers).status_code == 202
+    assert api.get("/v1/receipts", params={"idempotency_key": f"{queue} all"}).json() == {"jobs": []}

@@ -105,6 +105,9 @@ def test_failures_are_alike_by_class_place_and_message(api, queue):
         (receive["example"], "ConnectionError: no route", 1)
     ]
     assert (members["dead"], members["error_class"]) == (1, "ConnectionError")
+    assert api.get(f"/v1/failures/{receive['key']}", params={"queue": queue}).json() == members
+    api.put(f"/v1/queues/{queue}.other")
+    api.refused(api.get(f"/v1/failures/{receive['key']}", params={"queue": f"{queue}.other"}), 404, "not_found")
     api.refused(api.get("/v1/failures/0123456789abcdef"), 404, "not_found")
     assert len(api.get("/v1/failures", params={"queue": queue, "limit": 1}).json()["groups"]) == 1
     api.refused(api.get("/v1/failures", params={"limit": 0}), 400, "invalid_request", "limit")

@@ -95,3 +95,12 @@ def test_a_weight_beyond_its_bounds_is_refused(api, fair, weight):
 def test_a_queue_that_is_not_there_has_no_shares(api):
     assert api.get("/v1/queues/nowhere/fair").status_code == 404
     assert api.put("/v1/queues/nowhere/fair/a", json={"weight": 1}).status_code == 404
+
+
+def test_a_queue_with_the_longest_name_has_shares(api, queue):
+    name = queue.ljust(200, "x")
+    api.put(f"/v1/queues/{name}", json={"fair": True}).raise_for_status()
+    assert api.put(f"/v1/queues/{name}/fair/a", json={"weight": 2}).json()["weight"] == 2
+    assert api.get(f"/v1/queues/{name}/fair").json()["fair"] is True
+    refused = api.get("/v1/queues/no%20name/fair")
+    assert (refused.status_code, refused.json()["field"]) == (400, "queue")

@@ -134,6 +134,17 @@ def test_an_idempotency_key_begins_one_operation(api, queue):
     api.refused(api.post("/v1/operations", given, headers={"Idempotency-Key": ""}), 400, "invalid_request", "Idempotency-Key")
 
 
+def test_an_operation_is_known_by_its_key_when_its_queue_is_gone(api, queue):
+    given, key = {"do": "retry", "filter": {"queue": queue}}, {"Idempotency-Key": f"{queue}-gone"}
+    api.put(f"/v1/queues/{queue}")
+    begun = api.post("/v1/operations", given, headers=key).json()
+    ended(api, begun["id"])
+    assert api.delete(f"/v1/queues/{queue}").status_code == 204
+    again = api.post("/v1/operations", given, headers=key)
+    assert (again.status_code, again.json()["id"], again.json()["duplicate"]) == (200, begun["id"], True)
+    api.refused(api.post("/v1/operations", given, headers={"Idempotency-Key": f"{queue}-new"}), 404, "queue_not_found")
+
+
 def test_jobs_are_named_in_place_of_a_filter(api, queue):
     job = api.push(queue)["id"]
     begun = start(api, do="cancel", jobs=[job, 1 << 50])

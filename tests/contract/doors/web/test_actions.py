@@ -1,6 +1,7 @@
 """What an operator does, from the form to what is kept."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,7 @@ def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, othe
     browser.send("/interests", queue=queue, field=["action", ""], value=["user.*", ""])
     browser.send("/interests", queue=other, everything="1")
     answer = browser.send("/interests/test", 200, data='{"action": "userCreated"}')
+    assert "/v1/interests/test" in answer.text, "the call that does the same"
     assert f"/web/queues/{queue}" in answer.text
     assert f"/web/queues/{other}" in answer.text
     answer = browser.send("/interests/test", 200, data='{"action": "nothing"}')
@@ -434,3 +436,42 @@ def test_a_budget_is_blocked_and_unblocked(browser):
     assert "Budget unblocked" in browser.done("/budgets/page/unblock")
     assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is None
     browser.send("/budgets/page/other", 404)
+
+
+def test_what_is_no_verb_of_a_batch_or_an_operation_does_nothing(browser, queue):
+    batch = browser.http.post("/v1/batches", json={"jobs": [{"queue": queue}]}).json()["id"]
+    browser.send(f"/batches/{batch}/open", 404)
+    assert browser.http.get(f"/v1/batches/{batch}").json()["state"] == "open"
+    wanted = {"do": "cancel", "filter": {"queue": queue}, "per_s": 0.01}
+    number = browser.http.post("/v1/operations", json=wanted).json()["id"]
+    browser.put(queue)
+    browser.send(f"/operations/{number}/stop", 404)
+    assert browser.http.get(f"/v1/operations/{number}").json()["state"] != "paused"
+
+
+def test_a_pace_below_one_a_second_is_shown_and_set(browser, queue):
+    browser.put(queue, count=3)
+    wanted = {"do": "cancel", "filter": {"queue": queue}, "per_s": 0.05}
+    number = browser.http.post("/v1/operations", json=wanted).json()["id"]
+    assert 'name="per_s" inputmode="decimal" value="0.05"' in browser.get(f"/operations/{number}")
+    assert "Pace changed." in browser.done(f"/operations/{number}/pace", per_s="0.5")
+    assert browser.http.get(f"/v1/operations/{number}").json()["per_s"] == 0.5
+    browser.send(f"/operations/{number}/pace", 400, per_s="half")
+    browser.http.post(f"/v1/operations/{number}/cancel")
+
+
+def test_a_clone_pays_what_its_queue_says_once(browser, queue, other):
+    browser.http.put("/v1/budgets/once", json={"limit": 2}).raise_for_status()
+    browser.http.put(f"/v1/queues/{queue}", json={"budgets": [{"name": "once"}]}).raise_for_status()
+    (job,) = browser.put(queue, 1)
+    for _ in range(3):
+        browser.done(f"/jobs/{job}/clone")
+        job = max(one["id"] for one in browser.http.get("/v1/jobs", params={"queue": queue}).json()["jobs"])
+        assert browser.job(job)["budgets"] == [{"name": "once"}]
+    browser.done("/enqueue", queue=other, payload="1", **{"from": job})
+    (elsewhere,) = browser.http.get("/v1/jobs", params={"queue": other}).json()["jobs"]
+    assert "budgets" not in elsewhere
+
+
+def test_a_budget_may_have_a_name_as_long_as_over_http(browser):
+    assert re.search(r'name="name"[^>]* maxlength="128"', browser.get("/budgets"))

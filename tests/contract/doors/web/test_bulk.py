@@ -227,3 +227,11 @@ def test_the_leases_of_one_worker_are_taken_back_and_of_no_other(browser, queue,
     assert [browser.job(one["id"])["state"] for one in (*held, *others)] == ["leased", "ready", "leased"]
     lost = browser.http.post(f"/v1/leases/{held[1]['lease']['token']}/conclude", json={})
     assert (lost.status_code, lost.json()["code"]) == (409, "lease_lost")
+
+
+def test_leases_are_taken_back_from_the_worker_that_is_named_only(browser, queue):
+    first, second = browser.put(queue, count=2)
+    browser.lease(queue, worker="mine")
+    browser.lease(queue, worker="theirs")
+    html = browser.get(f"/bulk?way=release&worker=mine&ids={first}&ids={second}")
+    assert browser.hidden(html)["ids"] == str(first)

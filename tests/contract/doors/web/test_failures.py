@@ -128,3 +128,11 @@ def test_a_group_that_is_gone_is_nobody_and_not_everybody(browser, queue):
     browser.operate(fields, typed="delete 1")
     browser.send("/bulk", 400, **(fields | {"ids": ""}), typed="delete 1")
     assert browser.counts(queue) == {"dead": 1}
+
+
+def test_the_screens_name_the_calls_that_list_failures(browser, queue):
+    browser.die(queue)
+    assert f"/v1/failures?queue={queue}" in browser.text(f"/failures?queue={queue}")
+    path = re.search(r"/failures\?group=(\w+)", browser.get(f"/failures?queue={queue}"))
+    said = browser.text(f"{path[0]}&queue={queue}")
+    assert f"/v1/failures/{path[1]}?queue={queue}" in said

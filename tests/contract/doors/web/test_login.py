@@ -177,6 +177,7 @@ def test_queues_that_the_key_may_not_see_are_on_no_screen(house):
         text = browser.get(path)
         assert "r.q" not in text, path
         assert "nightly" not in text, path
+        assert 'data-nav="budgets"' not in text, "they are of all queues"
     for path in (f"/jobs/{job}", "/queues/r.q"):
         browser.get(path, 404)
     assert browser.http.get("/web/history?queue=r.q").status_code == 404

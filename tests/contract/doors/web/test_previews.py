@@ -102,3 +102,47 @@ def test_without_scripts_a_preview_is_a_page(browser, queue):
     assert answer.status_code == 200
     assert "Nothing was changed." in answer.text
     assert browser.http.post("/web/enqueue/preview", data={"queue": queue}).status_code == 403
+
+
+def test_a_text_is_previewed_with_its_options_and_never_names_a_file(browser, queue):
+    fields = {"queue": queue, "payload": "@/etc/hostname", "kind": "text", "tags": "a, b", "meta": "tenant=7"}
+    _, (curl,) = preview(browser, "/enqueue", **fields)
+    words = shlex.split(curl)
+    kind = words[words.index("-H") + 1].partition(": ")[2]
+    assert words[words.index("--data-raw") + 1] == "@/etc/hostname", "any other option would have curl send that file"
+    answer = browser.http.post(words[-1], content=b"@/etc/hostname", headers={"content-type": kind})
+    assert answer.status_code == 201, answer.text
+    job = browser.job(answer.json()["id"])
+    assert (job["tags"], job["meta"]) == (["a", "b"], {"tenant": "7"})
+
+
+def test_the_preview_of_a_clone_has_what_the_form_does_not_show(browser, queue):
+    browser.http.put("/v1/budgets/cloned", json={"limit": 5}).raise_for_status()
+    given = {
+        "lease_ms": 1_234,
+        "retry": {"base_ms": 7, "factor": 1.5, "max_ms": 9, "jitter": 0.0},
+        "unique_key": "u",
+        "unique_while": "queued",
+        "fair_key": "tenant-7",
+        "fair_cost": 3,
+        "budgets": [{"name": "cloned", "key": "k=1", "cost": 2}],
+    }
+    (source,) = browser.put(queue, **given)
+    fields = {"queue": queue, "payload": "1", "unique_key": "u", "fair_key": "tenant-7"}
+    _, (curl,) = preview(browser, "/enqueue", **fields, **{"from": source})
+    body = json.loads(shlex.split(curl)[2])
+    assert {name: body[name] for name in given} == given
+    _, (_, line) = preview(browser, "/enqueue", queue=queue, payload="-5", fair_key="tenant-7")
+    assert shlex.split(line) == ["holdfast", "job", "push", "--fair-key", "tenant-7", "--", queue, "-5"]
+
+
+def test_the_preview_of_a_change_of_a_schedule_keeps_what_the_form_does_not_show(browser, queue):
+    spec = {"queue": queue, "interval_ms": 3_600_000, "priority": 7, "fair_key": "a", "paused": True}
+    browser.http.put(f"/v1/schedules/kept-{queue}", json=spec).raise_for_status()
+    fields = {"name": f"kept-{queue}", "queue": queue, "interval_ms": "2h", "payload": "1", "overlap": "1"}
+    _, (curl, line) = preview(browser, "/schedules", **fields)
+    words = shlex.split(curl)
+    body = json.loads(words[words.index("--json") + 1])
+    assert (body["priority"], body["fair_key"], body["paused"]) == (7, "a", True)
+    assert {"--priority", "--fair-key", "--paused"} <= set(shlex.split(line))
+    browser.http.delete(f"/v1/schedules/kept-{queue}")
