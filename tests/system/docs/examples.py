@@ -27,7 +27,9 @@ _SLOW_MS = 30_000  # how much later than on the page a machine may answer
 
 def environment() -> dict[str, str]:
     """A reader's environment: the commands of this installation, and no settings, nor what `make` tells those that it starts."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "MAKE", "MFLAGS"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "DJANGO_", "MAKE", "MFLAGS"))
+    }
     return clean | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
