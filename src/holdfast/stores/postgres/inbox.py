@@ -88,7 +88,7 @@ class PostgresInbox:
             if self._db is None or self._db.is_closed():
                 await self._connect()
             if now >= self._count_at:
-                await self._count(now)
+                await self._count()
             if self._calls is None or not await self._is_our_turn(now):
                 return []
             if now >= self._all_at and (self._is_left or self.state.rows):
@@ -128,7 +128,8 @@ class PostgresInbox:
                 return True
         return self._is_ours or self._window.first is not None
 
-    async def _count(self, now: float) -> None:
+    async def _count(self) -> None:
+        now = time.monotonic()
         calls = await self._db.fetchval(SQL["inbox_calls"], timeout=_ASK_S)
         if calls is not None and (calls != self._calls or self.state.rows or now >= self._counted_at + _COUNT_ANYWAY_S):
             with contextlib.suppress(asyncpg.QueryCanceledError):  # it takes too long; what waits is taken in without it
