@@ -5,7 +5,8 @@ server with PostgreSQL. The other one, `keeper/link.py`, offers the same calls o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import random
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from holdfast import busy
@@ -313,9 +314,9 @@ class LocalBackend:
             AdmitWaiting(BUDGET_ACCOUNTS),
         )
         if self.committer.by_type.filling:
-            commands = (*commands, FillTypes(next(iter(self.committer.by_type.filling)), TYPES_CHUNK))
+            commands = (*commands, FillTypes(_any_of(self.committer.by_type.filling), TYPES_CHUNK))
         if self.committer.by_type.sharing:
-            commands = (*commands, SortShares(next(iter(self.committer.by_type.sharing)), FAIR_CHUNK))
+            commands = (*commands, SortShares(_any_of(self.committer.by_type.sharing), FAIR_CHUNK))
         if self.committer.by_type.idle_lines:
             commands = (*commands, ForgetShares(FAIR_CHUNK))
         if self.committer.pauses:
@@ -446,6 +447,11 @@ def _skip_when_down(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitab
             return False
 
     return tried
+
+
+def _any_of(queues: Collection[str]) -> str:
+    """One of these, not always the same: it may be one that another program holds."""
+    return random.choice(tuple(queues))  # noqa: S311  (it guards nothing)
 
 
 def _count(result: Answer) -> int:

@@ -25,17 +25,18 @@ from holdfast.stores.postgres.sql import SQL
 ROWS = 1_000  # read in one go
 BYTES = 4 << 20
 _ASK_S = 6.0
+_WALK_S = 60.0  # to look at everything, over dead rows: some seconds for each million that an open transaction keeps
 _TURN = 0x486F6C67  # whose turn it is to look
 _TRY_S = 0.5
 _COUNT_S = 1.0
 _COUNT_ANYWAY_S = (
     5.0  # what was put by a transaction that was open when it was counted has become visible since, and no call tells of it
 )
-_COUNT_SHARE = 20  # a count that takes long, over many dead rows, takes no more than this part of the time
+_SHARE = 20  # what takes long, over many dead rows, is done for no more than this part of the time
 _ALL_S = 10.0
 _RECONNECT_S = 1.0
 _TOO_LONG_MS = 2_000  # a row that waits for so long may be taken in by any node
-_SETTINGS = READER | {"application_name": "holdfast-inbox"}
+_SETTINGS = READER | {"application_name": "holdfast-inbox", "statement_timeout": str(int(_WALK_S * 1000))}
 _EVERYTHING = "0:0:"
 
 
@@ -88,7 +89,7 @@ class PostgresInbox:
             if self._db is None or self._db.is_closed():
                 await self._connect()
             if now >= self._count_at:
-                await self._count(now)
+                await self._count()
             if self._calls is None or not await self._is_our_turn(now):
                 return []
             if now >= self._all_at and (self._is_left or self.state.rows):
@@ -128,22 +129,31 @@ class PostgresInbox:
                 return True
         return self._is_ours or self._window.first is not None
 
-    async def _count(self, now: float) -> None:
+    async def _count(self) -> None:
+        now = time.monotonic()
         calls = await self._db.fetchval(SQL["inbox_calls"], timeout=_ASK_S)
         if calls is not None and (calls != self._calls or self.state.rows or now >= self._counted_at + _COUNT_ANYWAY_S):
             with contextlib.suppress(asyncpg.QueryCanceledError):  # it takes too long; what waits is taken in without it
-                rows, size, oldest_ms = await self._db.fetchrow(SQL["inbox_counted"], timeout=_ASK_S)
+                rows, size, oldest_ms = await self._db.fetchrow(SQL["inbox_counted"], timeout=_WALK_S)
                 self.state = InboxState(rows, int(size), oldest_ms or 0)
             self._counted_at = time.monotonic()
-        self._count_at = now + max(_COUNT_S, _COUNT_SHARE * (time.monotonic() - now))
+        self._count_at = now + max(_COUNT_S, _SHARE * (time.monotonic() - now))
         if self._calls is None:
             self._window.restart()
         self._calls = calls
 
+    async def _look(self) -> list[Any]:
+        if self._window.since != _EVERYTHING:
+            return list(await self._db.fetch(SQL["inbox_new"], *self._window.bounds(), ROWS, timeout=_ASK_S))
+        began = time.monotonic()
+        found = await self._db.fetch(SQL["inbox_new"], *self._window.bounds(), ROWS, timeout=_WALK_S)
+        self._all_at = max(self._all_at, time.monotonic() + _SHARE * (time.monotonic() - began))
+        return list(found)
+
     async def _read(self, passing_over: Mapping[int, Any]) -> list[InboxRow]:
         """Until something was found, or the end."""
         while True:
-            found = await self._db.fetch(SQL["inbox_new"], *self._window.bounds(), ROWS, timeout=_ASK_S)
+            found = await self._look()
             places = [(row[1], row[2], row[3]) for row in found if row[2] is not None]
             size, count = 0, 0
             for _, _, weight in places:

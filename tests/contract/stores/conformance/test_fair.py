@@ -1,5 +1,6 @@
 """Fair shares: who has had the least is next, within a key first in, first out, and nobody is forgotten."""
 
+import asyncio
 import random
 
 import pytest
@@ -13,6 +14,7 @@ from holdfast.job.fair import CLEARING, FAIR
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.limits import FAIR_UNIT, PRIORITY_DEFAULT
+from holdfast.messages.answers import Counted
 from holdfast.messages.budget_commands import SetBudget
 from holdfast.messages.commands import (
     CancelJob,
@@ -367,6 +369,23 @@ async def test_jobs_that_no_line_counts_are_found(fair, new):
     assert ids(await fair.lease()) == [1]
     await sort(fair)
     assert await lines(fair) == {"b": (1, 1)}
+
+
+async def test_a_queue_that_can_t_be_sorted_just_now_keeps_no_other_from_it(client, monkeypatch):
+    client.backend.committer.by_type.sharing |= {f"queue-{number}" for number in range(5)}
+    tried = set()
+
+    def submit(command):
+        if isinstance(command, SortShares):
+            tried.add(command.queue)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(Counted(0))
+        return done
+
+    monkeypatch.setattr(client.backend, "_commit", submit)
+    for _ in range(200):
+        await client.backend._pass_time()
+    assert len(tried) == 5
 
 
 class Walk:

@@ -5,6 +5,7 @@ and what is refused is a dead job that says why.
 import asyncio
 import contextlib
 import json
+import time
 
 import psycopg
 import pytest
@@ -506,6 +507,17 @@ async def test_an_inbox_that_takes_too_long_to_be_counted_is_taken_in(node, clie
     await node.take_in()
     assert await client.state(number) is State.READY
     assert client.store.inbox._count_at > client.store.inbox._counted_at + 1
+
+
+async def test_the_first_look_may_take_long_and_is_not_made_again_soon(node, client, shop, monkeypatch):
+    """It walks over all dead rows that a transaction elsewhere keeps from being vacuumed; later ones do not."""
+    slow = "FROM (SELECT pg_sleep(CASE WHEN $1::text = '0' THEN 1 ELSE 0 END)) AS one"
+    monkeypatch.setitem(looking.SQL, "inbox_new", looking.SQL["inbox_new"].replace("FROM (VALUES (1)) AS one", slow))
+    monkeypatch.setattr(looking, "_ASK_S", 0.8)
+    number = enqueue(shop)
+    await node.take_in()
+    assert await client.state(number) is State.READY
+    assert client.store.inbox._all_at > time.monotonic() + looking._ALL_S
 
 
 async def test_a_refused_job_that_is_retried_pays_what_its_queue_costs(node, client, connect):
