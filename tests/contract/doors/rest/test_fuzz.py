@@ -29,6 +29,8 @@ UNSAID = [
     "got `float`",  # 5.0 is an integer to JSON Schema, but not to us
     "can't be given beside delay_ms",
     "can't be given beside expires_in_ms",
+    "can't be given beside after",
+    "There is no budget",
     "must be later than the time at which the job is due",
     "must be later than run_at",
     "must be before the job expires",
