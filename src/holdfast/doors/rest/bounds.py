@@ -4,6 +4,11 @@ from typing import Any
 
 from msgspec import Meta
 
+from holdfast.limits import META_NAME_CHARS
+
+META_NAMES = {"minLength": 1, "maxLength": META_NAME_CHARS}
+"""The names in `meta`."""
+
 
 def bounds(description: str, **schema: Any) -> Meta:
     """What the OpenAPI document says of a field."""

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast import limits
-from holdfast.doors.rest.bounds import bounds
+from holdfast.doors.rest.bounds import META_NAMES, bounds
 from holdfast.doors.rest.types import Id, QueueName
 from holdfast.job.job import State
 from holdfast.job.operation import Do
@@ -23,7 +23,7 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     text: Annotated[str, bounds("Only with this text in the payload or an error.", maxLength=limits.LIST_TEXT_CHARS)] | None = (
         None
     )
-    meta: dict[str, str] = {}
+    meta: Annotated[dict[str, str], bounds("Only with these names and values.", propertyNames=META_NAMES)] = {}
     before: (
         Annotated[datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, by then.")]
         | None

@@ -108,7 +108,9 @@ async def list_jobs(
 @get("/v1/receipts", tags=["jobs"], summary="The jobs that were enqueued under an idempotency key")
 async def find_receipts(
     state: AppState,
-    idempotency_key: Annotated[str, Meta(description="The key.", min_length=1, max_length=limits.REQUEST_ID_CHARS)],
+    idempotency_key: Annotated[
+        str, Meta(description="The key.", pattern="^[ -~]+$", min_length=1, max_length=limits.REQUEST_ID_CHARS)
+    ],
     queue: Queue | None = None,
 ) -> ReceiptsOut:
     """As they were; none if nothing was enqueued under it, or the key is forgotten. `queue`: only by that queue's own route."""

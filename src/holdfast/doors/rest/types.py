@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from holdfast import limits
 from holdfast.auth.keys import Ability
-from holdfast.doors.rest.bounds import bounds
+from holdfast.doors.rest.bounds import META_NAMES, bounds
 from holdfast.doors.rest.budget_types import BlockIn, ChargeIn
 from holdfast.job.job import PURGEABLE, OnConflict, UniqueWhile
 from holdfast.job.retry import RetryPolicy
@@ -77,7 +77,10 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
     meta: (
         Annotated[
             dict[str, str],
-            bounds("Names and values that go with it, such as a tenant or a trace: at most 4,096 bytes in all. No secrets."),
+            bounds(
+                "Names and values that go with it, such as a tenant or a trace: at most 4,096 bytes in all. No secrets.",
+                propertyNames=META_NAMES,
+            ),
         ]
         | None
     ) = None
@@ -339,7 +342,7 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     max_attempts: Attempts | None = None
     tags: Annotated[tuple[str, ...], bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
-    meta: Annotated[dict[str, str], bounds("All of its names and values.")] | None = None
+    meta: Annotated[dict[str, str], bounds("All of its names and values.", propertyNames=META_NAMES)] | None = None
     expires_in_ms: ExpiresInMs | None = None
     expires_at: ExpiresAt | UnsetType | None = UNSET
 
