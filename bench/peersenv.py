@@ -1,6 +1,6 @@
 """The environment of the Python peers: `build/peers`, with exactly what `requirements/peers.txt` names, checked by hash.
 
-It is made, and made anew after a change of that file, when a run asks for peers; the project's own environment never gets their packages.
+It is made, and made anew after a change of that file, when a run asks for peers; the project's own environment has only those that it has an extra for.
 """
 
 import fcntl

@@ -20,5 +20,6 @@ background holdfast worker exec --queue "$queue" --concurrency 2 --timeout 1m --
 
 echo "dawn.png: $(holdfast job wait "$dawn")"
 holdfast job wait "$broken" > /dev/null 2>&1 || echo "broken.png: $(holdfast job why "$broken")"
-convert -size 900x1600 gradient:teal-white "$PICTURES/late.jpg"
+convert -size 900x1600 gradient:teal-white "jpeg:$PICTURES/late.new"
+mv "$PICTURES/late.new" "$PICTURES/late.jpg" # half a picture would be taken for a broken one
 echo "late.jpg: $(holdfast job wait "$late")"

@@ -400,9 +400,7 @@ JOB_BATCHES_CACHED = 10_000  # rows that the writer of a file remembers: some 50
 
 # Fair shares. With these numbers virtual times stay below 2^63.
 FAIR_KEY_CHARS = 128
-FAIR_KEYS = (
-    100_000  # with jobs that wait, of one priority of one queue: each has a row, and a lease by type may look at all of them
-)
+FAIR_KEYS = 100_000  # with jobs that wait, of one priority of one queue: each has a row, and a lease by type may look at all of them; and without any
 FAIR_COST_MAX = 10_000
 FAIR_WEIGHT_MAX = 1_000
 FAIR_WEIGHTS = 10_000  # keys of one queue that have a weight of their own

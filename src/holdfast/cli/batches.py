@@ -53,9 +53,6 @@ def info(client: Client, batch: int, as_json: bool) -> None:
     whole(client.batch_status(batch), as_json)
 
 
-commands.add_command(info, "info")
-
-
 @commands.command(
     epilog=examples(
         "holdfast batch add 17 --queue pages < pages.ndjson",

@@ -25,7 +25,9 @@ _STEERING = re.compile(
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"  # directions, other line ends, half a character
 )
 _BREAKING = re.compile("[\t\n]")
-_LOOKING = frozenset({"get", "ls", "why", "wait", "info", "test", "tail", "events", "stats", "top"})
+_LOOKING = frozenset(
+    {"get", "ls", "list", "why", "wait", "info", "show", "test", "tail", "events", "stats", "top", "failures", "audit"}
+)
 
 
 class Unwritten(Exception):

@@ -96,9 +96,9 @@ _HEAD = """\
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="holdfast.toml")
 @partial(_settings, reads_file=False)
 def init_config(file: Path, **flags: Any) -> None:
-    """Write a config FILE with every setting, explained and commented out, but for those that are given here. - is standard output.
+    """Write a config file with every setting, explained and commented out, but for those that are given here.
 
-    A file that is there is never overwritten.
+    A FILE that is there is never overwritten; - is standard output.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     loaded = _load(None, given)

@@ -348,7 +348,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         await self.flush()
         if self.shares is not None:
             await self.shares.save()
-            self.by_type.idle_lines |= self.shares.idle
+            if self.shares.idle:
+                self.by_type.idle_lines = True
+                self.by_type.idle_written += self.shares.idle
         if self.members is not None:
             await self._save_job_batches(self.members)
         if self.keeping:

@@ -28,6 +28,7 @@ class ByType:
         self.filling: set[str] = set()  # queues whose ready jobs are being given their types
         self.sharing: set[str] = set()  # queues that are being sorted by fair keys, or cleared of that
         self.idle_lines = False  # there may be lines of fair queues that can be forgotten
+        self.idle_written = 0  # lines without jobs, since they were last found to be not too many
 
     def note_named(self, queues: Collection[str]) -> None:
         """A call names types, and these queues."""

@@ -8,6 +8,7 @@ Turns move on in memory while leases are given, in the same way as they are coun
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
+from operator import itemgetter
 
 from holdfast.committer.batch import Batch
 from holdfast.errors import InvalidRequest
@@ -23,6 +24,7 @@ from holdfast.messages.time_commands import ForgetShares, SortShares
 from holdfast.stores.by_type import OrderedJobs
 
 _PRIORITIES = 64  # whose clocks are read in one go
+_IDLE_LOOK = 10_000  # lines without jobs that are written before it is looked whether there are too many
 
 Key = tuple[int, str]
 Pair = tuple[Job, Content | None]
@@ -200,9 +202,9 @@ async def _at_one_priority(
         places = [(line.priority, job) for line, _ in asked for job in read[line.key] if job not in pairs]
         pairs.update({pair[0].id: pair for pair in await batch.tx.ready_at(queue, places)} if places else {})
         ordered, short = _ordered(lines, clock.now, limit, read, ended, pairs)
-        if short is None:
+        if not short:
             break
-        asked = [(short, 2 * len(read[short.key]) + 2)]
+        asked = [(line, len(known := read[line.key]) + min(len(known) + 2, limit - len(ordered))) for line in short]
     if healed and len(ordered) < limit:
         await shares.save()
         return await _at_one_priority(batch, queue, clock, types, limit)
@@ -232,8 +234,8 @@ def _asked(lines: Sequence[Line], now: int, limit: int, typed: bool) -> list[tup
 
 def _ordered(
     lines: Sequence[Line], now: int, limit: int, read: dict[str, list[int]], ended: set[str], pairs: dict[int, Pair]
-) -> tuple[OrderedJobs, Line | None]:
-    """The jobs in their order, up to the first line of which more would have to be known."""
+) -> tuple[OrderedJobs, list[Line]]:
+    """The jobs in their order, up to the first line of which more would have to be known: that one, and others that come next and are as short."""
     found: OrderedJobs = []
     order = [(line.turn, line.last, line.key, 0, line) for line in lines]
     heapify(order)
@@ -242,7 +244,11 @@ def _ordered(
         ids = read[key]
         if done >= len(ids):
             if key not in ended and (line.waiting > done or not done):
-                return found, line
+                return found, [
+                    line
+                    for _, _, key, done, line in sorted(order, key=_PLACE)[: limit - len(found)]
+                    if done >= len(read[key]) and key not in ended and (line.waiting > done or not done)
+                ]
             heappop(order)
             continue
         pair = pairs.get(ids[done])
@@ -252,7 +258,10 @@ def _ordered(
             cost = pair[0].extras.fair_cost
         now = max(now, turn)
         heapreplace(order, (now + rules.step(cost, line.weight), ids[done] + 1, key, done + 1, line))
-    return found, None
+    return found, []
+
+
+_PLACE = itemgetter(0, 1, 2)
 
 
 async def _heal(batch: Batch, line: Line, found: int) -> None:
@@ -376,10 +385,14 @@ async def _go_on(batch: Batch, queue: Queue) -> bool:
 
 
 async def forget(batch: Batch, command: ForgetShares) -> Counted:
-    """Forget lines that new ones would equal."""
-    count = await batch.tx.forget_lines(command.limit)
+    """Forget lines that new ones would equal, and what is too much: where new keys come all the time, the clock may stand still."""
+    count, by_type = await batch.tx.forget_lines(command.limit), batch.by_type
+    if count < command.limit and by_type.idle_written >= _IDLE_LOOK:
+        count += await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
+        if count < command.limit:
+            by_type.idle_written = 0
     if count < command.limit:
-        batch.by_type.idle_lines = False
+        by_type.idle_lines = False
     return Counted(count)
 
 

@@ -7,7 +7,7 @@ meant for. What can't be decided just now (a full disk, a queue that another pro
 
 from msgspec.structs import replace
 
-from holdfast.committer import enqueue
+from holdfast.committer import budgets, enqueue
 from holdfast.committer.batch import Batch
 from holdfast.errors import HoldfastError, InvalidRequest, Unavailable, UpgradeUnfinished
 from holdfast.job import lifecycle
@@ -77,6 +77,8 @@ async def _bury(batch: Batch, arrival: Arrival, is_new: bool, code: str, detail:
         await batch.tx.reserve(job_ids=1)
         number = batch.tx.take_job_ids(1)
     new = _alone(arrival.new, queue)
+    if queue.policy.budgets:  # it pays what its queue's settings say, should it be retried
+        new = budgets.with_queues(new, queue)
     priority = PRIORITY_DEFAULT if new.priority is None else new.priority
     job = lifecycle.refuse(new, number, priority, new.max_attempts or queue.policy.max_attempts, batch.now)
     error = JobError(0, batch.now, "", "failed", f"{code}: {detail}")

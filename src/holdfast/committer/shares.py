@@ -22,7 +22,7 @@ class Shares:
         self.clocks: dict[tuple[int, int], Clock] = {}
         self._changed: dict[LineId, None] = {}
         self._clocks_changed: dict[tuple[int, int], None] = {}
-        self.idle = False  # a line is left that is to be forgotten later
+        self.idle = 0  # lines that are left without jobs, and clocks without lines, to be forgotten later
 
     async def load(self, ids: Iterable[LineId]) -> None:
         """Read what is not read yet."""
@@ -91,11 +91,11 @@ class Shares:
                 gone.append(line)
             else:
                 kept.append(line)
-                self.idle |= line.waiting <= 0
+                self.idle += line.waiting <= 0
         for line in gone:
             self.lines.pop(line.id)
         clocks = [self.clocks[at] for at in self._clocks_changed]
-        self.idle |= any(clock.lines <= 0 for clock in clocks)
+        self.idle += any(clock.lines <= 0 for clock in clocks)
         self._changed.clear()
         self._clocks_changed.clear()
         await self._tx.save_shares(kept, gone, clocks)

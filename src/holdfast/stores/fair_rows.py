@@ -31,7 +31,9 @@ async def shares(fetch: Fetch, query: GetShares, queue: QueueInfo, number: int, 
     else:
         page = await fetch("fair_page", number, query.after, "", query.limit + 2)
         rest = [row for row in page if row[0] != query.after or not query.after]
-        found = rest[: query.limit]
+        found = rest[
+            : query.limit + (query.limit == 1 and bool(rest) and not rest[0][0])
+        ]  # "" is before the first, and no place to go on from
         after = found[-1][0] if len(rest) > query.limit else None
     leased: dict[str, int] = {}
     for extras, count in await fetch("fair_leased", number, _LEASED):

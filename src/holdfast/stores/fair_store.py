@@ -57,6 +57,10 @@ class FairTransaction(Protocol):
         """Forget up to so many lines that new ones would equal; how many there were. Fewer: clocks that nobody needs are gone, too."""
         ...
 
+    async def forget_surplus(self, most: int, limit: int) -> int:
+        """Forget up to so many lines without jobs where one priority of a queue has more than `most`: those that are ahead the least; how many."""
+        ...
+
     async def fair_weight_count(self, queue: Queue) -> int:
         """How many keys of the queue have a weight of their own."""
         ...

@@ -17,7 +17,7 @@ def test_a_batch_is_made_joined_closed_and_watched(holdfast, queue, witness):
     assert len(holdfast("job", "ls", "--batch", batch).stdout.splitlines()) == 2
     (job,) = witness.lease(queue)
     witness.conclude(job.lease.token)
-    shown = json.loads(holdfast("batch", "info", batch, "--json").stdout)
+    shown = json.loads(holdfast("batch", "show", batch, "--json").stdout)
     assert (shown["state"], shown["concluded"], shown["on_success"]["state"]) == ("finished", 1, "put")
     (job,) = witness.lease(f"{queue}-done")
     assert (job.payload, job.closes.name) == ({"all": True}, "report")
@@ -28,8 +28,8 @@ def test_a_batch_is_made_of_lines_and_cancelled(holdfast, queue):
     batch = made.stdout.strip()
     assert "would cancel 3 jobs" in holdfast("batch", "cancel", batch, "--dry-run").stderr
     assert holdfast("batch", "cancel", batch, "--yes").stdout == "3 jobs cancelled or asked to stop\n"
-    assert json.loads(holdfast("batch", "info", batch, "--json").stdout)["cancelled"] == 3
-    missing = holdfast("batch", "info", "987654")
+    assert json.loads(holdfast("batch", "show", batch, "--json").stdout)["cancelled"] == 3
+    missing = holdfast("batch", "show", "987654")
     assert missing.returncode == 4
     assert "[batch_not_found]" in missing.stderr
     assert holdfast("batch", "create", "--on-finish", queue, "nonsense").returncode == 2

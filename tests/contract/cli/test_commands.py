@@ -25,7 +25,6 @@ COMMANDS = (
     "import",
     "dev",
     "doctor",
-    "init",
     "move",
     "test-server",
     "upgrade",

@@ -76,6 +76,10 @@ def filled_store(tmp_path_factory):
         assert client.put("/v1/budgets/one", json={"limit": 1}).status_code == 200
         for n in range(3):
             push(client, "paid", n, budgets=[{"name": "one", "key": "k"}])
+        assert client.put("/v1/queues/shared", json={"fair": True}).status_code in (200, 201)
+        assert client.put("/v1/queues/shared/fair/a", json={"weight": 4}).status_code == 200
+        for key in "ab":
+            push(client, "shared", key, fair_key=key)
         worker = client.post("/v1/workers", json={"name": "w", "queues": ["q"], "types": ["mail", ""]})
         assert client.post("/v1/operations", json={"do": "promote", "filter": {"queue": "next"}}).status_code == 202
         assert worker.status_code in (200, 201), worker.text
@@ -242,7 +246,7 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     with psycopg.connect(empty, autocommit=True) as broken:
         tables = (
             "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, job_expiry, group_place, kept_answer,"
-            " waiting, budget, budget_account, job_batch, job_batch_closing, job_batch_member"
+            " waiting, budget, budget_account, fair_line, fair_clock, fair_weight, job_batch, job_batch_closing, job_batch_member"
         )
         broken.execute(
             f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key, operation"

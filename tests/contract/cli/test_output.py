@@ -218,13 +218,14 @@ def test_what_was_done_is_done_also_where_nobody_could_be_told(shared, witness, 
 
 @pytest.mark.parametrize("redirection", CHANGES)
 @pytest.mark.parametrize(
-    "command", [["job", "ls"], ["queue", "ls", "--json"], ["stats"], ["--help"], ["job", "push", "--help"]]
+    "command", [["job", "ls"], ["queue", "ls", "--json"], ["budget", "list"], ["stats"], ["--help"], ["job", "push", "--help"]]
 )
 def test_what_only_looks_ends_with_a_code_of_its_own(shared, witness, queue, tmp_path, redirection, command):
     witness.enqueue(queue)
     looked = run(shared.url, command, redirection, tmp_path)
     assert looked.returncode == 6
     assert "Traceback" not in looked.stderr
+    assert "it was done" not in looked.stderr
 
 
 def test_a_pipe_that_nobody_reads_any_more_ends_a_list_quietly(shared, witness, queue, tmp_path):

@@ -17,6 +17,7 @@ from tests.contract.django import project_settings  # noqa: E402
 if not settings.configured:
     os.environ["DJANGO_SETTINGS_MODULE"] = project_settings.__name__
     django.setup()
+    del os.environ["DJANGO_SETTINGS_MODULE"]  # other tests' programs are none of Django
 
 from django.core.management import call_command  # noqa: E402
 from django.test.utils import override_settings  # noqa: E402

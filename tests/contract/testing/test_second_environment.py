@@ -72,7 +72,7 @@ def environment(tmp_path_factory) -> Path:
     for name in needed("holdfast-queue") | needed("pytest"):
         for file in importlib.metadata.files(name) or []:
             top = SITE / file.parts[0]
-            if file.parts[0] not in ("..", "__pycache__") and not (site / top.name).exists():
+            if file.parts[0] not in ("..", "__pycache__") and top.exists() and not (site / top.name).exists():
                 (site / top.name).symlink_to(top)
     assert not {path.name for path in site.iterdir()} & server_packages()
     return folder

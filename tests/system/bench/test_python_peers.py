@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -39,11 +40,14 @@ def test_holdfast_does_all_three_things_and_its_server_counts_the_jobs(run):
     assert "| **Holdfast** | fsync each (disk, replicas 0) |" in page
 
 
-def test_holdfasts_own_environment_has_none_of_the_peers_packages():
+def test_the_peers_have_an_environment_of_their_own():
     listed = subprocess.run(
         [sys.executable, "-m", "uv", "pip", "list", "--format", "json"], capture_output=True, check=True, cwd=ROOT
     )
-    assert not {package["name"] for package in json.loads(listed.stdout)} & set(peersenv.PACKAGES)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    both = {package["name"] for package in json.loads(listed.stdout)} & set(peersenv.PACKAGES)
+    assert both <= set(extras), "Holdfast's own environment has only those that it has a broker or a backend for"
+    assert not Path(sys.prefix).is_relative_to(peersenv.FOLDER)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import click
 import pytest
 
 from holdfast.cli.entry import main
-from holdfast.job.queue import QueueSettings
 from tests.system.docs.conftest import Running
 from tests.system.docs.pages import PAGES, ROOT, prose
 
@@ -45,7 +44,6 @@ def _has_another_client(running: Running) -> bool:
 # What a sentence with a denial says, and whether the program has it all the same.
 THINGS = {
     "client libraries for other languages": _has_another_client,
-    "fair shares": lambda _: hasattr(QueueSettings, "fair"),
 }
 
 

@@ -107,6 +107,13 @@ class FairRows(Loader):
         self._note_written()
         return count
 
+    async def forget_surplus(self, most: int, limit: int) -> int:
+        """Forget lines without jobs that are too many."""
+        count = int(await self._value("forget_surplus", most, limit))
+        if count:
+            self._note_written()
+        return count
+
     async def fair_weight_count(self, queue: Queue) -> int:
         """How many weights there are."""
         return int(await self._value("fair_weight_count", queue.id))

@@ -9,6 +9,7 @@ The lock spares work and promises nothing: a row is locked and removed in the tr
 lock, any node takes them in.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,10 @@ _ASK_S = 6.0
 _TURN = 0x486F6C67  # whose turn it is to look
 _TRY_S = 0.5
 _COUNT_S = 1.0
+_COUNT_ANYWAY_S = (
+    5.0  # what was put by a transaction that was open when it was counted has become visible since, and no call tells of it
+)
+_COUNT_SHARE = 20  # a count that takes long, over many dead rows, takes no more than this part of the time
 _ALL_S = 10.0
 _RECONNECT_S = 1.0
 _TOO_LONG_MS = 2_000  # a row that waits for so long may be taken in by any node
@@ -71,7 +76,8 @@ class PostgresInbox:
         self._is_ours = False
         self._window = Window()
         self._calls: int | None = None
-        self._try_at = self._count_at = self._all_at = self._not_before = 0.0
+        self._is_left = False
+        self._try_at = self._count_at = self._counted_at = self._all_at = self._not_before = 0.0
 
     async def arrived(self, passing_over: Mapping[int, Any]) -> list[InboxRow]:
         """The next rows to take in, in the order of their ids, without these; [] if there are none, or it is another node's turn."""
@@ -82,12 +88,11 @@ class PostgresInbox:
             if self._db is None or self._db.is_closed():
                 await self._connect()
             if now >= self._count_at:
-                self._count_at = now + _COUNT_S
-                await self._count()
+                await self._count(now)
             if self._calls is None or not await self._is_our_turn(now):
                 return []
-            if now >= self._all_at and self.state.rows:
-                self.look_again(_ALL_S)
+            if now >= self._all_at and (self._is_left or self.state.rows):
+                self._is_left, self._all_at = False, now + _ALL_S
                 self._window.restart()
             return await self._read(passing_over)
         except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
@@ -96,8 +101,9 @@ class PostgresInbox:
             raise StoreUnavailable(f"The inbox can't be read: {described(error)}.", retry_after_ms=1_000) from error
 
     def look_again(self, after_s: float) -> None:
-        """Something was left behind: look at everything, in so many seconds."""
-        self._all_at = time.monotonic() + after_s
+        """Something was left behind: look at everything, in so many seconds; what is left later does not put that off."""
+        if not self._is_left:
+            self._is_left, self._all_at = True, time.monotonic() + after_s
 
     async def drop(self) -> None:
         """Let go of the connection, and of the turn."""
@@ -122,11 +128,14 @@ class PostgresInbox:
                 return True
         return self._is_ours or self._window.first is not None
 
-    async def _count(self) -> None:
+    async def _count(self, now: float) -> None:
         calls = await self._db.fetchval(SQL["inbox_calls"], timeout=_ASK_S)
-        if calls != self._calls or self.state.rows:
-            rows, size, oldest_ms = await self._db.fetchrow(SQL["inbox_counted"], timeout=_ASK_S)
-            self.state = InboxState(rows, int(size), oldest_ms or 0)
+        if calls is not None and (calls != self._calls or self.state.rows or now >= self._counted_at + _COUNT_ANYWAY_S):
+            with contextlib.suppress(asyncpg.QueryCanceledError):  # it takes too long; what waits is taken in without it
+                rows, size, oldest_ms = await self._db.fetchrow(SQL["inbox_counted"], timeout=_ASK_S)
+                self.state = InboxState(rows, int(size), oldest_ms or 0)
+            self._counted_at = time.monotonic()
+        self._count_at = now + max(_COUNT_S, _COUNT_SHARE * (time.monotonic() - now))
         if self._calls is None:
             self._window.restart()
         self._calls = calls

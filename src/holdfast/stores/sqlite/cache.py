@@ -44,7 +44,7 @@ class Cache:
         self.budgets: dict[str, Budget] | None = None
         self.accounts: dict[str, Account] = {}
         self.lines: dict[LineId, Line] = {}
-        self.clocks: dict[int, dict[int, Clock]] = {}  # by queue and priority
+        self.clocks: dict[int, dict[int, Clock] | None] = {}  # by queue and priority; None: too many to be remembered
         self.last_job = self.last_fence = -1
         self._kept_job = self._kept_fence = -1
 

@@ -16,6 +16,8 @@ from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
+CLOCKS_KEPT = 64  # of a queue, in memory: with more priorities than that they are read when they are needed
+
 
 class FairRows:
     """This part of a transaction."""
@@ -47,20 +49,30 @@ class FairRows:
         row: Any = self._db.execute(SQL["fair_weight"], (queue, key)).fetchone()
         return None if row is None else row[0]
 
-    def _clocks_of(self, queue: int) -> dict[int, Clock]:
-        clocks = self._cache.clocks.get(queue)
-        if clocks is None:
-            found: Any = self._db.execute(SQL["fair_clocks"], (queue,)).fetchall()
-            clocks = self._cache.clocks[queue] = {row[1]: Clock(*row) for row in found}
-        return clocks
+    def _clocks_of(self, queue: int) -> dict[int, Clock] | None:
+        """All clocks of a queue; None where there are so many that they are not remembered."""
+        if queue not in self._cache.clocks:
+            found: Any = self._db.execute(SQL["fair_clocks"], (queue, CLOCKS_KEPT + 1)).fetchall()
+            self._cache.clocks[queue] = {row[1]: Clock(*row) for row in found} if len(found) <= CLOCKS_KEPT else None
+        return self._cache.clocks[queue]
+
+    def _clock(self, queue: int, priority: int) -> Clock:
+        known = self._clocks_of(queue)
+        if known is not None:
+            return known.get(priority) or Clock(queue, priority)
+        row: Any = self._db.execute(SQL["fair_clock"], (queue, priority)).fetchone()
+        return Clock(queue, priority) if row is None else Clock(*row)
 
     async def fair_clocks(self, ids: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Clock]:
         """The clocks of these queues and priorities."""
-        return {(queue, priority): self._clocks_of(queue).get(priority) or Clock(queue, priority) for queue, priority in ids}
+        return {(queue, priority): self._clock(queue, priority) for queue, priority in ids}
 
     async def clocks_in_use(self, queue: Queue, after: int, limit: int) -> list[Clock]:
         """Clocks at which jobs wait."""
         known = self._clocks_of(queue.id)
+        if known is None:
+            found: Any = self._db.execute(SQL["fair_clocks_in_use"], (queue.id, after, limit)).fetchall()
+            return [Clock(*row) for row in found]
         if len(known) == 1:
             return [clock for clock in known.values() if clock.lines > 0 and clock.priority > after]
         return sorted(
@@ -134,7 +146,11 @@ class FairRows:
                 self._cache.lines.pop(line.id, None)
             self._db.executemany(SQL["delete_fair_line"], [line.id for line in gone])
         for clock in clocks:
-            self._clocks_of(clock.queue)[clock.priority] = clock
+            known = self._clocks_of(clock.queue)
+            if known is not None:
+                known[clock.priority] = clock
+                if len(known) > CLOCKS_KEPT:
+                    self._cache.clocks[clock.queue] = None
             row = (clock.queue, clock.priority, clock.now, clock.most, clock.low, clock.lines)
             self._db.execute(SQL["save_fair_clock"], row)
 
@@ -164,13 +180,27 @@ class FairRows:
     async def forget_lines(self, limit: int) -> int:
         """Forget lines that new ones would equal."""
         found: Any = self._db.execute(SQL["forgettable_lines"], (limit,)).fetchall()
-        for one in found:
-            self._cache.lines.pop(one, None)
-        self._db.executemany(SQL["delete_fair_line"], found)
+        self._delete_lines(found)
         if len(found) < limit:
             for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
                 self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
         return len(found)
+
+    def _delete_lines(self, found: Sequence[LineId]) -> None:
+        for one in found:
+            self._cache.lines.pop(one, None)
+        self._db.executemany(SQL["delete_fair_line"], found)
+
+    async def forget_surplus(self, most: int, limit: int) -> int:
+        """Forget lines without jobs that are too many."""
+        count = 0
+        over: Any = self._db.execute(SQL["idle_lines"], (most,)).fetchall()
+        for queue, priority, lines in over:
+            left = min(lines - most, limit - count)
+            found: Any = self._db.execute(SQL["surplus_lines"], (queue, priority, left)).fetchall() if left else ()
+            self._delete_lines(found)
+            count += len(found)
+        return count
 
     async def fair_weight_count(self, queue: Queue) -> int:
         """How many weights there are."""

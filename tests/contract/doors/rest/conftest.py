@@ -174,6 +174,13 @@ def api(server):
     client.http.close()
 
 
+@pytest.fixture
+def nobody_registered(api):
+    """Other tests of this server may have registered workers, which `why` speaks of."""
+    for worker in api.get("/v1/workers").json()["workers"]:
+        assert api.delete(f"/v1/workers/{worker['id']}").status_code == 204
+
+
 @pytest.fixture(scope="session")
 def connect():
     """Make one more client of a server, by its URL."""

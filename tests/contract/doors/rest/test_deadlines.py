@@ -95,6 +95,7 @@ def test_a_schedule_takes_no_instant(api, queue):
     api.refused(api.put(f"/v1/schedules/{queue}", json=body), 400, "invalid_request", "expires_at")
 
 
+@pytest.mark.usefixtures("nobody_registered")
 def test_why_tells_when_it_ends(api, queue):
     job = api.push(queue, expires_in_ms=60_000)
     said = api.get(f"/v1/jobs/{job['id']}/why").json()

@@ -218,13 +218,6 @@ def test_a_wrong_edit_is_refused_by_field_and_changes_nothing(api, make, body, f
 # Why
 
 
-@pytest.fixture
-def nobody_registered(api):
-    """Other tests of this server may have registered workers, which `why` speaks of."""
-    for worker in api.get("/v1/workers").json()["workers"]:
-        assert api.delete(f"/v1/workers/{worker['id']}").status_code == 204
-
-
 @pytest.mark.usefixtures("nobody_registered")
 def test_the_next_in_line_waits_for_a_worker(api, queue, make):
     job_id = make("ready")

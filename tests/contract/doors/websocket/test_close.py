@@ -349,7 +349,7 @@ def test_a_server_that_stops_lets_its_channels_finish_what_they_hold(serve, tmp_
         server.process.send_signal(signal.SIGTERM)
         assert 10_000 < worker.receive("draining")["grace_ms"] <= 20_000
         assert closed(idle) == 1012
-        with pytest.raises((InvalidHandshake, OSError)), open_channel(server.url):
+        with pytest.raises((InvalidHandshake, ConnectionClosed, OSError)), open_channel(server.url):
             pass
         refused = worker.refused("enqueue", "draining", body={"jobs": [{"queue": "q"}]})
         assert refused["status"] == 503

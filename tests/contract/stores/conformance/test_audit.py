@@ -44,6 +44,7 @@ from holdfast.messages.commands import (
     SettleJob,
     TakeBackLease,
 )
+from holdfast.messages.fair_commands import SetFairWeight
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch
 from holdfast.messages.key_commands import CreateKey, EditKey, RevokeKey, RotateKey
 from holdfast.messages.operations import CancelOperation, PauseOperation, SetOperationRate, StartOperation
@@ -120,6 +121,8 @@ async def test_every_managing_verb_has_its_entry(client):
         BlockBudget("b", "k", 1_000),
         BlockBudget("b"),
         DeleteBudget("b", force=True),
+        SetFairWeight("q", "k", 2),
+        SetFairWeight("q", "k"),
         PurgeQueue("q", (State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED), 0, 100),
         DeleteQueue("q"),
     ]
@@ -168,6 +171,8 @@ async def test_every_managing_verb_has_its_entry(client):
         ("budget.block", "", "b", "key k, for 1000 ms"),
         ("budget.unblock", "", "b", ""),
         ("budget.delete", "", "b", "by force"),
+        ("queue.fair.set", "q", "k", "weight 2"),
+        ("queue.fair.unset", "q", "k", ""),
         ("queue.purge", "q", "", "ready, scheduled, dead, cancelled"),
         ("queue.delete", "q", "", ""),
     ]

@@ -227,7 +227,8 @@ class Walk:
             for granted in await client.lease(*QUEUES, limit=50, worker="own"):
                 with suppress(HoldfastError):
                     await client.do(ConcludeLease(granted.job.ref()))
-            if not sum([(await client.tally(queue)).unfinished for queue in QUEUES]):
+            unfinished = sum([(await client.tally(queue)).unfinished for queue in QUEUES])
+            if not unfinished and not (await client.do(PutClosingJobs(500))).count:  # one may have waited for a unique key
                 return
         left = [
             (

@@ -1,4 +1,4 @@
-"""What an attempt raised is kept with its reason, and failures are alike by class and place."""
+"""What an attempt raised is kept with its reason, and failures are alike by class, place and message."""
 
 import pytest
 
@@ -47,24 +47,27 @@ async def test_as_many_errors_are_kept_as_of_reasons(client, fail):
     assert [error.raised.message for error in errors] == [f"{number}" for number in range(3, ERRORS_KEPT + 3)]
 
 
-async def test_failures_are_alike_by_class_and_place_whatever_their_messages_are(client, fail):
-    for number in range(3):
+async def test_failures_are_alike_by_class_place_and_message_but_for_what_differs_from_job_to_job(client, fail):
+    async def failed(kind, place, reason, **options):
         await client.put()
-        await fail(raised=Raised("ConnectionError", f"host {number} is {'away' * number}", "", "mail.py in send"), retry=False)
+        await fail(raised=Raised(kind, reason, f"at job {reason}", place), reason=reason, **options)
+
+    for number in range(3):
+        await failed("ConnectionError", "mail.py in send", f"host {number} is away", retry=False)
+    await failed("ConnectionError", "mail.py in send", "host 0 is gone", retry=False)
+    await failed("ConnectionError", "mail.py in receive", "host 0 is away", retry=False)
+    await failed("OSError", "mail.py in send", "OSError: host 0 is away", delay_ms=9_000)
     await client.put()
-    await fail(raised=Raised("ConnectionError", "host 0 is ", "", "mail.py in receive"), retry=False)
-    await client.put()
-    await fail(raised=Raised("OSError", "host 0 is ", "", "mail.py in send"), delay_ms=9_000)
-    await client.put()
-    await fail(raised=None, reason="host 0 is ", retry=False)
+    await fail(raised=None, reason="host 0 is away", retry=False)
     found = groups((await client.ask(RecentFailures(100))).jobs)
     assert sorted((group.error, group.place, len(group.dead), group.waiting) for group in found) == [
-        ("ConnectionError", "mail.py in receive", 1, 0),
-        ("ConnectionError", "mail.py in send", 3, 0),
-        ("OSError", "mail.py in send", 0, 1),
-        ("host … is", "", 1, 0),
+        ("ConnectionError: host … is away", "mail.py in receive", 1, 0),
+        ("ConnectionError: host … is away", "mail.py in send", 3, 0),
+        ("ConnectionError: host … is gone", "mail.py in send", 1, 0),
+        ("OSError: host … is away", "mail.py in send", 0, 1),
+        ("host … is away", "", 1, 0),
     ]
-    assert len({group.key for group in found}) == 4
+    assert len({group.key for group in found}) == 5
     assert groups((await client.ask(RecentFailures(100, "q"))).jobs) == found
 
 

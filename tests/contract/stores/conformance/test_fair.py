@@ -6,6 +6,7 @@ import pytest
 
 import holdfast.committer.fair
 import holdfast.committer.shares
+import holdfast.stores.sqlite.fair
 from holdfast.errors import InvalidRequest
 from holdfast.job.budget import Charge
 from holdfast.job.fair import CLEARING, FAIR
@@ -180,6 +181,22 @@ async def test_a_lower_priority_comes_first_whoever_has_it(fair, new):
     assert ids(await fair.lease(limit=10)) == [4, 6, 5, 1, 3, 2]
 
 
+async def test_of_many_priorities_few_are_looked_at(fair, new, monkeypatch):
+    monkeypatch.setattr(holdfast.stores.sqlite.fair, "CLOCKS_KEPT", 3)
+    jobs = {}
+    for number in range(30):
+        priority = number * 7 % 30
+        jobs[priority] = (await put(fair, new, "aab", priority=priority))[0]
+    async with fair.store.transaction() as tx:
+        if hasattr(tx, "_cache") and hasattr(tx._cache, "clocks"):
+            assert sum(len(known or ()) for known in tx._cache.clocks.values()) <= 3
+    given = ids(await fair.lease(limit=31)) + [(await fair.take()).id for _ in range(59)]
+    assert given == [job for _, first in sorted(jobs.items()) for job in (first, first + 2, first + 1)]
+    await fair.do(ForgetShares(100))
+    await put(fair, new, "ab")
+    assert await lines(fair) == {"a": (1, 1), "b": (1, 1)}
+
+
 async def test_a_retry_stays_in_its_key_and_counts_as_a_start(fair, new):
     await put(fair, new, "aaabbb")
     first = await fair.take()
@@ -284,6 +301,32 @@ async def test_keys_are_forgotten_once_they_have_had_no_more_than_others(fair, n
         found = await tx.queue("q")
         (line,) = (await tx.fair_lines([(found.id, PRIORITY_DEFAULT, "c")])).values()
         assert (line.turn, (await tx.fair_clocks([(found.id, PRIORITY_DEFAULT)]))[found.id, PRIORITY_DEFAULT].now) == (0, 0)
+
+
+async def test_keys_that_come_and_go_while_the_clock_stands_still_are_remembered_up_to_a_bound(fair, new, monkeypatch):
+    monkeypatch.setattr(holdfast.committer.fair, "FAIR_KEYS", 3)
+    monkeypatch.setattr(holdfast.committer.fair, "_IDLE_LOOK", 1)
+    await put(fair, new, "z", type="x")  # which nobody takes
+    for key in "abcdefgh":
+        await put(fair, new, key, type="y")
+        await fair.lease(types=("y",))
+    assert [(await fair.do(ForgetShares(2))).count for _ in range(4)] == [2, 2, 1, 0]
+    async with fair.store.transaction() as tx:
+        number = (await tx.queue("q")).id
+        found = await tx.fair_lines([(number, PRIORITY_DEFAULT, key) for key in "abcdefgh"])
+    assert sum(line.turn > 0 for line in found.values()) == 3
+    assert ids(await fair.lease()) == [1]
+
+
+async def test_jobs_of_keys_with_unlike_costs_are_read_in_few_steps(fair, new, monkeypatch):
+    steps, ordered, model = [], holdfast.committer.fair._ordered, Shares()
+    monkeypatch.setattr(holdfast.committer.fair, "_ordered", lambda *given: steps.append(1) or ordered(*given))
+    for letter, cost, each in (("h", 100, 3), ("l", 1, 6)):
+        keys = [f"{letter}{number}" for number in range(40) for _ in range(each)]
+        for job, key in zip(await put(fair, new, keys, fair_cost=cost), keys, strict=True):
+            model.enter(job, key, cost=cost)
+    assert ids(await fair.lease(limit=160)) == model.lease(160)
+    assert len(steps) <= 5
 
 
 async def test_virtual_time_is_counted_anew_before_it_is_too_large(fair, new, monkeypatch):

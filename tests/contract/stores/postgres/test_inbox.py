@@ -20,10 +20,12 @@ from holdfast.job.budget import Charge
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.messages.budget_commands import SetBudget
-from holdfast.messages.commands import ConcludeLease, Enqueue, PurgeQueue, SetQueue
+from holdfast.messages.commands import ConcludeLease, Enqueue, PurgeQueue, RetryJob, SetQueue
+from holdfast.messages.frame import Refused
 from holdfast.messages.inbox import REFUSED_QUEUE, InboxState
 from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.stores.postgres import exporting
+from holdfast.stores.postgres import inbox as looking
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
 from tests.contract.stores.postgres.applications import enqueue as call
@@ -144,6 +146,7 @@ AT_ONCE = {
     "far out of bounds": ({"lease_ms": 10**30}, "lease_ms", f"lease_ms must be from 1 to {limits.LEASE_MS_MAX}."),
     "no moment": ({"run_at": "tomorrow"}, "run_at", "run_at must be a moment such as 2026-01-31T12:00:00Z."),
     "no moment that there is": ({"run_at": "2026-02-31T12:00:00Z"}, "run_at", "run_at must be a moment such as 2026-01-31T12:00:00Z."),
+    "no zone that there is": ({"run_at": "2026-02-01T12:00:00+99:00"}, "run_at", "run_at must be a moment such as 2026-01-31T12:00:00Z."),
     "no way of a conflict": ({"on_conflict": "merge", "unique_key": "k"}, "on_conflict", "on_conflict must be refuse, existing, replace or debounce."),
     "a conflict about nothing": ({"on_conflict": "existing"}, "on_conflict", "on_conflict needs a unique_key."),
     "a list": ([1], "options", "options must be a JSON object."),
@@ -456,6 +459,68 @@ async def test_the_size_is_known_within_a_second(node, client, shop):
     held._count_at = 0.0
     assert await held.arrived({}) == []
     assert client.store.health().inbox == InboxState()
+
+
+async def test_what_was_counted_before_its_commit_and_left_behind_is_found_again(node, client, connect):
+    application = connect()
+    number = enqueue(application)
+    await node.intake.work()  # counts what can be seen of it: nothing
+    application.commit()
+    submit, node.intake._submit = node.intake._submit, _away
+    assert await node.intake.work()
+    node.intake._submit = submit
+    client.store.inbox._all_at = 0.0  # a second later
+    async with asyncio.timeout(5):
+        await node.take_in()
+    assert await client.state(number) is State.READY
+
+
+async def _away(command):
+    return Refused(StoreUnavailable.code, "Not now.")
+
+
+async def test_what_is_left_behind_again_and_again_does_not_put_off_the_next_look(node):
+    held = node.client.store.inbox
+    held.look_again(1.0)
+    at = held._all_at
+    held.look_again(60.0)
+    assert held._all_at == at
+
+
+async def test_a_node_sees_what_was_committed_after_it_counted(node, connect):
+    held, application = node.client.store.inbox, connect()
+    enqueue(application)
+    await held.arrived({})
+    assert held.state == InboxState()
+    application.commit()
+    held._count_at = held._counted_at = 0.0  # some seconds later
+    await held.arrived({})
+    assert held.state.rows == 1
+    await node.take_in()
+
+
+async def test_an_inbox_that_takes_too_long_to_be_counted_is_taken_in(node, client, shop, monkeypatch):
+    monkeypatch.setitem(looking.SQL, "inbox_counted", "SELECT 0::bigint, 0::bigint, 0::bigint FROM pg_sleep(10)")
+    monkeypatch.setattr(looking, "_SETTINGS", looking._SETTINGS | {"statement_timeout": "100"})
+    number = enqueue(shop)
+    await node.take_in()
+    assert await client.state(number) is State.READY
+    assert client.store.inbox._count_at > client.store.inbox._counted_at + 1
+
+
+async def test_a_refused_job_that_is_retried_pays_what_its_queue_costs(node, client, connect):
+    await client.do(SetBudget("calls", 5))
+    await client.do(SetQueue("q", QueueSettings(capacity_jobs=1, budgets=(Charge("calls"),)), whole=True))
+    application = connect()
+    numbers = [enqueue(application) for _ in range(2)]
+    application.commit()
+    await node.take_in()
+    assert "queue_full" in await dead(client, numbers[1])
+    (granted,) = await client.lease()
+    await client.do(ConcludeLease(granted.job.ref()))
+    await client.do(RetryJob(numbers[1]))
+    (granted,) = await client.lease()
+    assert (granted.job.id, granted.job.extras.budgets) == (numbers[1], (Charge("calls"),))
 
 
 async def test_who_may_enqueue_may_not_touch_the_inbox(client, shop):

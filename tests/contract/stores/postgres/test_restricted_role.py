@@ -45,6 +45,7 @@ def service(tmp_path_factory, authority):
     one.sql(f"CREATE ROLE admin {ADMIN}")
     one.sql("CREATE ROLE plain LOGIN")
     one.sql("CREATE DATABASE jobs OWNER admin")
+    one.sql("REVOKE TEMPORARY ON DATABASE jobs FROM PUBLIC")
     yield one
     one.remove()
 

@@ -20,18 +20,6 @@ ALTER TABLE job_error
 -- `holdfast.enqueue` takes a deadline, too, writes the type of a job that is ready in a queue which is `typed`, and refuses a queue whose settings have
 -- budgets (014) or that is fair (015): only a node decides who is next. Its functions have two arguments more, so they are other functions: who may call them is kept.
 
-CREATE TEMP TABLE may_enqueue ON COMMIT DROP AS
-  SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
-  WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue' AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, p.proowner);
-
-DO $$
-DECLARE one regprocedure;
-BEGIN
-  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname IN ('enqueue', 'put_job') LOOP
-    EXECUTE format('DROP FUNCTION %s', one);
-  END LOOP;
-END $$;
-
 CREATE FUNCTION check_deadline(expires_in_ms bigint, expires_at timestamptz, run_at timestamptz, most bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF expires_in_ms IS NOT NULL AND expires_at IS NOT NULL THEN PERFORM holdfast.breach('expires_at', 'can''t be given beside expires_in_ms'); END IF;
@@ -228,16 +216,23 @@ DECLARE
   one regprocedure;
   application regrole;
 BEGIN
-  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' LOOP
+  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' AND 'expires_at' = ANY(proargnames) LOOP
     EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on SET bytea_output = hex SET timezone = ''UTC'''
                    ' SET datestyle = ''ISO, MDY'' SET intervalstyle = postgres', one);
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
-    FOR application IN SELECT grantee FROM may_enqueue LOOP
+    FOR application IN  -- whoever may call those that they replace
+      SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
+      WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue' AND NOT 'expires_at' = ANY(p.proargnames)
+        AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, p.proowner)
+    LOOP
       EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', one, application);
     END LOOP;
+  END LOOP;
+  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname IN ('enqueue', 'put_job')
+             AND NOT proargnames && ARRAY['expires_at', 'p_expires_at'] LOOP
+    EXECUTE format('DROP FUNCTION %s', one);
   END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION check_deadline(bigint, timestamptz, timestamptz, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION put_job(text, bytea, text, text, bigint, bigint, timestamptz, bigint, bigint, text, text, text, bigint, text[], text, bigint, timestamptz)
   FROM PUBLIC;
-DROP TABLE may_enqueue;

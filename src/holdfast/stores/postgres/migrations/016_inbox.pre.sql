@@ -106,7 +106,7 @@ BEGIN
     PERFORM holdfast.breach(name, 'must be a moment such as 2026-01-31T12:00:00Z');
   END IF;
   RETURN value::timestamptz;
-EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
+EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_time_zone_displacement_value THEN
   PERFORM holdfast.breach(name, 'must be a moment such as 2026-01-31T12:00:00Z');
 END $$;
 
@@ -245,10 +245,6 @@ BEGIN
     p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key, p_expires_in_ms, p_expires_at);
 END $$;
 
-CREATE TEMP TABLE may_enqueue_now ON COMMIT DROP AS
-  SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
-  WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue' AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, p.proowner);
-
 DO $$
 DECLARE one regprocedure;
 BEGIN
@@ -324,6 +320,8 @@ BEGIN
                    ' SET datestyle = ''ISO, MDY'' SET intervalstyle = postgres', one);
   END LOOP;
   REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holdfast FROM PUBLIC;
-  PERFORM let_enqueue(grantee::regrole) FROM may_enqueue_now;
+  PERFORM let_enqueue(grantee::regrole) FROM (
+    SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
+    WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue_exact' AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, p.proowner)
+  ) may_enqueue;
 END $$;
-DROP TABLE may_enqueue_now;

@@ -3,4 +3,4 @@ SELECT p.place, p.account, j.extras, count(*) FROM (
   SELECT job, 'next' AS place, NULL AS account FROM ready UNION ALL SELECT job, 'next', NULL FROM ready_for
   UNION ALL SELECT job, 'waiting', account FROM waiting UNION ALL SELECT job, 'leased', NULL FROM leased
   UNION ALL SELECT job, '', NULL FROM scheduled UNION ALL SELECT job, '', NULL FROM held
-) p JOIN job j ON j.id = p.job WHERE j.extras LIKE '%"budgets"%' GROUP BY 1, 2, 3
+) p CROSS JOIN job j ON j.id = p.job WHERE j.extras LIKE '%"budgets"%' GROUP BY 1, 2, 3

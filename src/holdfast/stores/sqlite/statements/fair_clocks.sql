@@ -1,2 +1,2 @@
 -- The clocks of a queue, by priority.
-SELECT queue, priority, now, most, low, lines FROM fair_clock WHERE queue = ? ORDER BY priority
+SELECT queue, priority, now, most, low, lines FROM fair_clock WHERE queue = ? ORDER BY priority LIMIT ?
