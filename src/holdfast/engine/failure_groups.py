@@ -8,15 +8,17 @@ Pure. A group has an exact key, made of what all its jobs have in common: an act
 other jobs that contain part of its text.
 """
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.messages.views import FailedJob
 
 HOLE = "…"
 _LINE_CHARS = 200
+_AT_ONCE = 50  # jobs, in some milliseconds
 _QUOTED = r""""[^"]{0,200}"|'[^']{0,200}'|`[^`]{0,200}`"""
 _VARIES = re.compile(
     rf"""(?P<quoted>{_QUOTED})"""
@@ -62,6 +64,9 @@ class Group:
         return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
+Found = dict[tuple[str, ...], Group]
+
+
 def line_of(reason: str) -> str:
     """The line of an error that names it: of a Python traceback the last, of anything else the first."""
     lines = [found.group().rstrip() for line in reason.splitlines() if (found := _LAST.search(line))]
@@ -92,13 +97,30 @@ def _message(job: FailedJob) -> str:
 
 def groups(jobs: Iterable[FailedJob]) -> list[Group]:
     """The groups, those with the most dead jobs first."""
-    found: dict[tuple[str, ...], Group] = {}
+    found: Found = {}
+    _take(found, jobs)
+    return _in_order(found)
+
+
+async def groups_in_turns(jobs: Sequence[FailedJob]) -> list[Group]:
+    """The same while others get their turns: thousands of long lines may take a second."""
+    found: Found = {}
+    for start in range(0, len(jobs), _AT_ONCE):
+        _take(found, jobs[start : start + _AT_ONCE])
+        await asyncio.sleep(0)
+    return _in_order(found)
+
+
+def _take(found: Found, jobs: Iterable[FailedJob]) -> None:
     for job in jobs:
         key = (job.queue, job.type, job.kind, _message(job), job.place if job.error_class else "", job.error_class)
         group = found.get(key)
         if group is None:
             group = found[key] = Group(*key, first_at=job.at, last_at=job.at, example=job)
         _add(group, job)
+
+
+def _in_order(found: Found) -> list[Group]:
     return sorted(found.values(), key=lambda group: (-len(group.dead), -group.waiting, -group.last_at))
 
 

@@ -104,6 +104,7 @@ def screens(api: Any, numbers: dict[str, int], queue: str) -> dict[str, str]:
         "batches": "/batches",
         "batch": f"/batches/{numbers['batch']}",
         "budgets": "/budgets",
+        "budget": f"/budgets?name={api.http.get('/v1/budgets').json()['budgets'][0]['name']}",
         "operations": "/operations",
         "operation": f"/operations/{numbers['operation']}",
         "refusal": "/jobs/987654321",

@@ -11,7 +11,7 @@ from holdfast.doors.rest.parameters import Limit, Queue
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import Id, Instant, QueueName
 from holdfast.engine import checks
-from holdfast.engine.failure_groups import Group, groups, line_of
+from holdfast.engine.failure_groups import Group, groups_in_turns, line_of
 from holdfast.errors import NotFound
 from holdfast.http.route import Route, get
 
@@ -66,7 +66,8 @@ async def list_failures(state: AppState, queue: Queue | None = None, limit: Limi
     """Of all queues, or of one."""
     checks.number("limit", limit, 1, limits.LIST_LIMIT)
     found = await state.engine.reading.failures(queue)
-    return FailuresOut([_group_out(group) for group in groups(found.jobs)[:limit]], len(found.jobs), found.whole)
+    alike = await groups_in_turns(found.jobs)
+    return FailuresOut([_group_out(group) for group in alike[:limit]], len(found.jobs), found.whole)
 
 
 @get("/v1/failures/{group}", tags=["jobs"], summary="Recent failures that are alike, with their dead jobs")
@@ -75,7 +76,7 @@ async def get_failures(
 ) -> FailureMembersOut:
     """What is done to these jobs by their ids is done to no others. `queue`: among the newest failures of this queue."""
     found = await state.engine.reading.failures(queue)
-    for one in groups(found.jobs):
+    for one in await groups_in_turns(found.jobs):
         if one.key == group:
             jobs = [
                 FailedOut(job.id, line_of(job.reason), job.worker, job.attempt, replies.instant(job.at)) for job in one.dead

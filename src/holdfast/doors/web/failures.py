@@ -1,7 +1,7 @@
 """Failures, grouped by error, with the actions for each group."""
 
 from holdfast.doors.web.layout import View, get
-from holdfast.engine.failure_groups import Group, groups, line_of
+from holdfast.engine.failure_groups import Group, groups_in_turns, line_of
 from holdfast.errors import NotFound
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
@@ -14,7 +14,7 @@ _MEMBERS_SHOWN = 200
 async def group_of(view: View, key: str, queue: str | None) -> tuple[Group, int]:
     """The group of failures with this key, and the time of the read; `NotFound` if there is none (any more)."""
     failures = await view.engine.reading.failures(queue)
-    for group in groups(failures.jobs):
+    for group in await groups_in_turns(failures.jobs):
         if group.key == key:
             return group, failures.now
     raise NotFound(f"No failures with this error among the newest {FAILURES_SCANNED}.")
@@ -27,7 +27,7 @@ async def show_failures(view: View) -> Reply:
     if view.query.get("group"):
         return await _show_group(view, view.query["group"], queue)
     failures = await view.engine.reading.failures(queue)
-    found = groups(failures.jobs)
+    found = await groups_in_turns(failures.jobs)
     values = {
         "queue": queue,
         "groups": found[:_SHOWN],

@@ -1,5 +1,7 @@
 """The pure parts: what wants attention, failures that are alike, a job's life, and how values are written."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -314,3 +316,23 @@ def test_the_same_problem_of_many_queues_is_one_line_with_the_worst_by_itself():
     assert (found[1].path, found[1].query) == ("", {"only": "no_worker", "sort": "oldest"})
     assert len(attention.problems(STORE, queues[:3], 0, 0)) == 3, "a few have a line each"
     assert attention.kinds_of(queues[0]) == {"no_worker"}
+
+
+async def test_others_have_their_turns_while_thousands_of_failures_are_grouped():
+    line = "aZ9" * 66
+    jobs = [FailedJob(number, "q", "", "dead", number, 1, "failed", "w", f"{line}{number}") for number in range(1_000)]
+    turns = 0
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(another())
+    found = await failure_groups.groups_in_turns(jobs)
+    beside.cancel()
+    assert turns >= 20
+    assert [(group.key, len(group.dead)) for group in found] == [
+        (group.key, len(group.dead)) for group in failure_groups.groups(jobs)
+    ]
