@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ class Arrived:
 
     channel: "Channel"
     queue: str
-    message: Message
+    message: virtual.Message
     tag: str
 
 
@@ -70,8 +71,9 @@ class QoS(virtual.QoS):
 
     def restore_unacked(self) -> list[Any]:
         """All back to their queues."""
-        while self._delivered:
-            self.reject(self._delivered.popitem()[0], requeue=True)
+        with suppress(KeyError):  # there is none left: another thread may have ended the last
+            while True:
+                self.reject(self._delivered.popitem()[0], requeue=True)
         return []
 
 
@@ -301,7 +303,7 @@ class Channel(virtual.Channel):
     def _message(self, job: Job) -> Arrived | None:
         tag, queue = tag_of(job), self._names.get(job.queue, job.queue)
         try:
-            return Arrived(self, queue, decoded(job, queue, tag), tag)
+            return Arrived(self, queue, self.Message(decoded(job, queue, tag), channel=self), tag)
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one message, the others are received)
             logger.error("Job %d of the queue %s is rejected: %r", job.id, queue, error)  # noqa: TRY400  (it says all)
             self.leases.reject(tag, f"Not a message: {error}")
@@ -336,13 +338,12 @@ class Channel(virtual.Channel):
             self.unexpect()
             return
         _, no_ack, callback = consumer
-        message = self.Message(arrived.message, channel=self)
         if no_ack:
             self.leases.conclude(arrived.tag)
         else:
-            self.qos.append(message, arrived.tag)
+            self.qos.append(arrived.message, arrived.tag)
         self.unexpect()
-        callback(message)
+        callback(arrived.message)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         """One message, if there is one."""
@@ -353,12 +354,11 @@ class Channel(virtual.Channel):
             found = self._message(job)
             if found is None:
                 continue
-            message = self.Message(found.message, channel=self)
             if no_ack:
                 self.leases.conclude(found.tag)
             else:
-                self.qos.append(message, found.tag)
-            return message
+                self.qos.append(found.message, found.tag)
+            return found.message
         return None
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:

@@ -130,13 +130,18 @@ def decoded(job: Job, queue: str, tag: str) -> Message:
 
 
 def _message(job: Job) -> Message:
+    if job.body is not None:
+        raise NotAMessage(f"its payload is {job.content_type}, and no JSON")
     try:
-        found = loads(bytes(job.payload_json)) if job.body is None else None
+        found = loads(bytes(job.payload_json))
     except ValueError as error:
         raise NotAMessage(f"its payload can't be read: {error}") from error
     if isinstance(found, dict) and isinstance(found.get("message"), str) and isinstance(found.get("exchange"), dict):
         found = loads(found["message"])
     if isinstance(found, dict) and isinstance(found.get("properties"), dict) and isinstance(found.get("headers"), dict):
+        headers = found["headers"]
+        if "task" in headers and not (isinstance(headers["task"], str) and isinstance(headers.get("id"), str)):
+            raise NotAMessage("a message that calls a task has its name and an id in its headers, which are texts")
         return found
     return _call(job, found)
 

@@ -72,7 +72,9 @@ class Transport(virtual.Transport):
         places = [(client.hostname, client.port)] + [(other.get("hostname"), other.get("port")) for other in others]
         scheme = "https" if client.ssl else self.scheme
         urls = [f"{scheme}://{_bracketed(host or '127.0.0.1')}:{port or self.default_port}" for host, port in places]
-        return list(dict.fromkeys(urls)), client.password or client.userid
+        if client.userid and not client.password:
+            raise ValueError("the token stands behind a colon, holdfast://:TOKEN@host: without that, logs would show it")
+        return list(dict.fromkeys(urls)), client.password
 
     def _tls(self) -> dict[str, Any]:
         given = self.client.ssl if isinstance(self.client.ssl, dict) else {}
@@ -100,8 +102,9 @@ class Transport(virtual.Transport):
     def establish_connection(self) -> "Transport":
         """Ask the server whether it is one, and takes the token; kombu tries the next URL if it does not answer."""
         deadline_s = min(self.client.connect_timeout or DEADLINE_S, DEADLINE_S)
+        urls = self.urls[:1] if self.client.alt else self.urls  # all of HOLDFAST_URL, of which kombu knows nothing
         with (
-            Client(self.urls[0], token=self._token, deadline_s=deadline_s, **self._tls()) as server,
+            Client(urls, token=self._token, deadline_s=deadline_s, **self._tls()) as server,
             suppress(errors.Forbidden),
         ):
             next(server.queues(page=1), None)  # what a producer's key may not see is answered, too

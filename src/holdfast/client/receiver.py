@@ -28,6 +28,7 @@ _PAUSE_MAX_S = 5.0
 _TRIES = 5
 _AGAIN_S = 0.2
 _BEAT_S = 30.0
+_HANDING_S = 5.0
 
 
 class Receiver:
@@ -59,11 +60,15 @@ class Receiver:
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._asked: tuple[str, list[str]] | None = None
+        self._open: str | None = None  # of a call whose answer may have been lost: by it, it is given once more
+        self._handing = False
         self._worker: str | None = None
         self._seen: dict[str, None] = {}  # the latest: two answers may have the same message
 
     def set_queues(self, queues: Sequence[str], registered: bool) -> None:
-        """Take from these from now on. A call that waits for others is ended. `registered`: as a worker, from the beginning."""
+        """Take from these from now on. A call that waits for others is ended, and what has come of others was handed over when this
+        returns, or goes back. `registered`: as a worker, from the beginning.
+        """
         with self._changed:
             if tuple(queues) == self._queues:
                 return
@@ -75,6 +80,8 @@ class Receiver:
                 self._thread = threading.Thread(target=self._run, name="holdfast-receiver", daemon=True)
                 self._thread.start()
         self._interrupt(asked)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._handing, _HANDING_S)
         self._unregister(worker)
 
     def more_room(self) -> None:
@@ -95,8 +102,12 @@ class Receiver:
         """A call that waits, with the same `request_id`, ends the one that waits. If that has been given something, this one has the same."""
         for _ in range(_TRIES if asked is not None else 0):
             assert asked is not None
-            with suppress(errors.HoldfastError):
+            try:
                 self._arrived(self._client.lease(asked[1], request_id=asked[0], wait_ms=1, lease_ms=self._held.lease_ms))
+            except NO_ANSWER:
+                return  # who waits for this, such as a program that ends, waits for no outage
+            except errors.HoldfastError:
+                pass  # the other call will tell
             with self._changed:  # it may have been about to be sent
                 if self._changed.wait_for(lambda: self._asked is not asked, _AGAIN_S):
                     return
@@ -129,8 +140,14 @@ class Receiver:
             except Exception as error:  # noqa: BLE001  (whoever reads is told, and not only this thread)
                 self._deliver(error)
                 return
-            self._arrived(jobs)
-            if not jobs and time.monotonic() - began < _PAUSE_S / 2:
+            if jobs:
+                try:
+                    self._arrived(jobs)
+                finally:
+                    with self._changed:
+                        self._handing = False
+                        self._changed.notify_all()
+            elif time.monotonic() - began < _PAUSE_S / 2:
                 self._pause(_PAUSE_S, queues)  # a worker that was stopped gracefully is answered at once
 
     def _wanted(self) -> tuple[list[str], int] | None:
@@ -146,7 +163,8 @@ class Receiver:
                         self._rotation += 1
                         at = self._rotation % len(queues)
                         queues = queues[at:] + queues[:at]
-                    self._asked = (secrets.token_hex(16), queues)
+                    self._open = self._open or secrets.token_hex(16)
+                    self._asked = (self._open, queues)
                     return queues, min(AT_ONCE, self._room())
                 worker = self._worker
             if worker is not None:
@@ -156,8 +174,9 @@ class Receiver:
     def _ask(self, queues: list[str], room: int, wait_ms: int) -> list[Job]:
         asked = self._asked
         assert asked is not None
+        jobs: list[Job] = []
         try:
-            return self._client.lease(
+            jobs = self._client.lease(
                 queues,
                 max=room,
                 wait_ms=wait_ms,
@@ -165,9 +184,11 @@ class Receiver:
                 worker=self._worker or "",
                 request_id=asked[0],
             )
+            self._open = None
+            return jobs
         finally:
             with self._changed:
-                self._asked = None
+                self._asked, self._handing = None, bool(jobs)
                 self._changed.notify_all()
 
     def _register(self, queues: list[str]) -> None:

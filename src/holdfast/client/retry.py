@@ -148,6 +148,7 @@ def jobs_path(queue: str) -> str:
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_TOKEN = re.compile(r"^/v1/leases/[^/]+/")
 
 
 def _segment(part: str) -> str:
@@ -323,7 +324,7 @@ class RetryState:
         key = self.call.idempotency_key
         tried = f" {self._tried}" if self.call.repeatable else ""
         again = "; with the same idempotency_key it is not done twice" if key is not None else ""
-        what = f"{self.call.method} {self.call.path.partition('?')[0]}"
+        what = f"{self.call.method} {_TOKEN.sub('/v1/leases/…/', self.call.path.partition('?')[0])}"
         error = OutcomeUnknown(f"{why.rstrip('.')}.{tried} {what} may or may not have been done{again}.")
         if key is not None:
             error.fields["idempotency_key"] = key

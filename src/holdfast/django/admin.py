@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.functional import cached_property
 from msgspec import DecodeError
 
@@ -134,6 +134,9 @@ class TaskAdmin(admin.ModelAdmin):
             raise Http404(str(error)) from None
         except (UnreadableJson, DecodeError, SuspiciousOperation, TypeError, ValueError) as error:
             raise Http404(f"It can't be read: {error}") from None
+        except HoldfastError as error:
+            self.message_user(request, f"The server can't be asked: {error}", messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:holdfast_task_changelist", current_app=self.admin_site.name))
         if not _is_ours(row.job, backend):
             raise Http404
         context = {

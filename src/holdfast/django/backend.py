@@ -24,7 +24,7 @@ from holdfast.django.compat import (
     normalize_json,
     task_enqueued,
 )
-from holdfast.django.results import job_number, local, new_id, result_of, task_of, wire_priority
+from holdfast.django.results import id_of, job_number, local, new_id, result_of, task_of, wire_priority
 from holdfast.django.task import HoldfastTask, job_fields, validate
 from holdfast.errors import JobNotFound
 from holdfast.limits import REQUEST_ID_CHARS
@@ -154,7 +154,7 @@ class HoldfastBackend(BaseTaskBackend):
         try:
             if number is None:
                 number = self._found(result_id, client.receipts(result_id))
-            return self.result_of(client.job(number), result_id)
+            return self._asked(client.job(number), result_id)
         except JobNotFound as error:
             raise TaskResultDoesNotExist(result_id) from error
 
@@ -165,13 +165,21 @@ class HoldfastBackend(BaseTaskBackend):
         try:
             if number is None:
                 number = self._found(result_id, await client.receipts(result_id))
-            return self.result_of(await client.job(number), result_id)
+            return self._asked(await client.job(number), result_id)
         except JobNotFound as error:
             raise TaskResultDoesNotExist(result_id) from error
 
     def result_of(self, job: Job, result_id: str | None = None) -> Any:
         """The result of a job. Raises `ImportError` if its task is not there any more."""
         return result_of(job, task_of(job, self.alias, self.given.queue_prefix), self.alias, result_id)
+
+    def _asked(self, job: Job, result_id: str) -> Any:
+        """By its number only what has no id of its own: nobody guesses an id, and everybody a number."""
+        if job_number(result_id) is not None and not (
+            id_of(job) == result_id and job.queue.startswith(self.given.queue_prefix)
+        ):
+            raise TaskResultDoesNotExist(result_id)
+        return self.result_of(job, result_id)
 
     def _known(self, result_id: Any) -> int | None:
         if not isinstance(result_id, str) or not 0 < len(result_id) <= REQUEST_ID_CHARS or not result_id.isprintable():

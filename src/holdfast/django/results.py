@@ -14,15 +14,17 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 
+from holdfast.client.contents import UnreadableJson
 from holdfast.client.types import Attempt, Job
 from holdfast.django.compat import Task, TaskError, TaskResult, TaskResultStatus
-from holdfast.limits import PRIORITY_DEFAULT
+from holdfast.limits import ID_MAX, PRIORITY_DEFAULT
 
 _BY_STATE = {"leased": TaskResultStatus.RUNNING, "concluded": TaskResultStatus.SUCCESSFUL} | dict.fromkeys(
     ("dead", "cancelled"), TaskResultStatus.FAILED
 )
 _BY_NUMBER = re.compile(r"job-([1-9][0-9]{0,18})")
 _OUR_MODULE = "holdfast.django"
+_PRIORITY_MAX = 100  # of Django, which has as many below zero
 
 
 class WorkerLost(Exception):
@@ -46,7 +48,7 @@ def new_id() -> str:
 def job_number(result_id: str) -> int | None:
     """The number of a job that was not enqueued by Django, and so has no id of its own: `job-7`."""
     found = _BY_NUMBER.fullmatch(result_id)
-    return int(found[1]) if found else None
+    return int(found[1]) if found and int(found[1]) <= ID_MAX else None
 
 
 def id_of(job: Job) -> str:
@@ -79,12 +81,13 @@ def import_task(path: str) -> Any:
 
 
 def task_of(job: Job, alias: str, prefix: str) -> Any:
-    """The task of a job, as it was enqueued. Raises as `import_task` does."""
+    """The task of a job, as it was enqueued, with the nearest priority that Django has: others take any. Raises as `import_task` does."""
     found = import_task(job.type)
     given = _payload(job).get("run_after")
     run_after = parse_datetime(given) if isinstance(given, str) else None
     queue = job.queue.removeprefix(prefix)
-    return found.using(backend=alias, queue_name=queue, priority=PRIORITY_DEFAULT - job.priority, run_after=run_after)
+    priority = max(-_PRIORITY_MAX, min(PRIORITY_DEFAULT - job.priority, _PRIORITY_MAX))
+    return found.using(backend=alias, queue_name=queue, priority=priority, run_after=run_after)
 
 
 def result_of(job: Job, task: Any, alias: str, id: str | None = None) -> Any:
@@ -147,5 +150,8 @@ def _ours(kind: type[Exception], said: str) -> Any:
 
 
 def _payload(job: Job) -> Mapping[str, Any]:
-    payload = None if job.body is not None else job.payload
+    try:
+        payload = None if job.body is not None else job.payload
+    except UnreadableJson:
+        return {}
     return payload if isinstance(payload, dict) else {}

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 
+from holdfast.client.tokens import Hidden
 from holdfast.limits import ATTEMPTS_MAX, QUEUE_NAME, QUEUES_PER_LEASE
 
 WHEN = ("on_commit", "now", "transaction")
@@ -44,6 +45,8 @@ class Options:
         lower: dict[str, Any] = {
             name.lower(): tuple(value) if isinstance(value, list) else value for name, value in given.items()
         }
+        if isinstance(token := lower.get("token"), str):
+            lower["token"] = Hidden(token)
         return cls(**{name: value for name, value in lower.items() if name in known})
 
     @property
@@ -74,12 +77,19 @@ def check(alias: str, queues: set[str], given: Mapping[str, Any]) -> Iterator[ch
 
 
 def _check_url(where: str, options: Any) -> Iterator[checks.CheckMessage]:
-    urls = options.url.split(",") if isinstance(options.url, str) else options.url or ()
-    for url in urls:
-        parts = urlsplit(str(url).strip())
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+    urls = options.url.split(",") if isinstance(options.url, str) else options.url
+    for url in urls if isinstance(urls, list | tuple) else () if urls is None else (urls,):
+        if not _is_address(str(url).strip()):
             hint = "Such as 'http://127.0.0.1:4653'; several servers in a list. Without URL it is that of HOLDFAST_URL."
             yield checks.Error(f"{where}: URL has {url!r}, which is no address of a server.", hint=hint, id="holdfast.E002")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _check_when(where: str, options: Any) -> Iterator[checks.CheckMessage]:
@@ -98,7 +108,10 @@ def _check_when(where: str, options: Any) -> Iterator[checks.CheckMessage]:
 
 
 def _check_queues(where: str, queues: set[Any], prefix: Any) -> Iterator[checks.CheckMessage]:
-    for name in sorted(queues):
+    if not isinstance(prefix, str):
+        yield checks.Error(f"{where}: QUEUE_PREFIX can't be {prefix!r}.", hint='A text; "" for none.', id="holdfast.E006")
+        return
+    for name in sorted(queues, key=str):
         if not isinstance(name, str) or QUEUE_NAME.match(f"{prefix}{name}") is None:
             hint = "A queue is 1 to 200 of A-Z a-z 0-9 . _ : -"
             yield checks.Error(f"{where}: {prefix}{name} can't be the name of a queue.", hint=hint, id="holdfast.E006")

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.contents import UnreadableJson
+from holdfast.client.held_leases import NO_ANSWER
 from holdfast.client.sync.client import Client
 from holdfast.client.types import Fail, Job
 from holdfast.client.worker import DoNotRetry, HeldJob, Worker
@@ -24,6 +25,7 @@ from holdfast.django.compat import TaskContext, TaskError, TaskResultStatus, nor
 from holdfast.django.results import error_path, import_task, result_of, task_of, written
 
 log = logging.getLogger("holdfast.worker")
+_AGAIN_MS = 1_000
 _TRIES_TO_IMPORT = 100  # attempts, a minute apart in the end, until a task that can't be imported is given up
 
 
@@ -67,7 +69,12 @@ class DjangoWorker(Worker):
         reset_queries()  # which a project with DEBUG notes for ever
         close_old_connections()
         try:
-            job = held.job if _is_first(held) else _with_errors(held.job, self._backend.client(Client).job(held.id))
+            job = held.job
+            if not _is_first(held):
+                try:
+                    job = _with_errors(job, self._backend.client(Client).job(held.id))
+                except NO_ANSWER as error:
+                    raise GiveBack(_AGAIN_MS) from error  # the task has not begun: that is no failure of it
             attempt = Attempt(self._backend, self._prefix, held, job)
             attempt.tell(task_started.send_robust)
             try:
@@ -87,7 +94,10 @@ class DjangoWorker(Worker):
             try:
                 job = held.job
                 if not _is_first(held):
-                    job = _with_errors(job, await self._backend.client(AsyncClient).job(held.id))
+                    try:
+                        job = _with_errors(job, await self._backend.client(AsyncClient).job(held.id))
+                    except NO_ANSWER as error:
+                        raise GiveBack(_AGAIN_MS) from error
                 attempt = Attempt(self._backend, self._prefix, held, job)
                 await attempt.tell(task_started.asend_robust)
                 try:
@@ -113,7 +123,7 @@ class Attempt:
         self._sender = type(backend)
         payload = _arguments(held)
         self._task = task_of(job, backend.alias, prefix)
-        self._is_retried = bool(payload.get("retry", getattr(self._task, "is_retried", False)))
+        self._is_retried = held.is_retried = bool(payload.get("retry", getattr(self._task, "is_retried", False)))
         self._result = result_of(job, self._task, backend.alias)
 
     @property

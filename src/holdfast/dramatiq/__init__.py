@@ -32,6 +32,7 @@ __all__ = ["HoldfastBroker"]
 LEASE_S = 60.0
 _TYPE_CHARS = 128
 _LOOK_S = 0.1
+_FLUSH_S = 5.0
 
 
 class HoldfastBroker(Broker):
@@ -56,9 +57,16 @@ class HoldfastBroker(Broker):
         self.lease_ms = round(lease_s * 1_000)
         self._wait_ms = wait_for_room_ms
         self.queues: dict[str, None] = {}
+        self._held: dict[int, HeldLeases] = {}  # by process
+
+    @property
+    def held(self) -> HeldLeases:
+        """What this process holds, by whichever consumer: one that Dramatiq begins anew ends what an earlier one has brought."""
+        return self._held.setdefault(os.getpid(), HeldLeases(self.client, self.lease_ms))
 
     def close(self) -> None:
-        """Close the connections."""
+        """Tell what is to be told, and close the connections."""
+        self.held.close()
         self.client.close()
 
     def declare_queue(self, queue_name: str) -> None:
@@ -73,7 +81,7 @@ class HoldfastBroker(Broker):
         return set(self.queues)
 
     def enqueue(self, message: "Message[Any]", *, delay: int | None = None) -> "Message[Any]":
-        """Store a message; `delay` in milliseconds. The same message with the same options is not stored twice."""
+        """Store a message; `delay` in milliseconds."""
         if message.queue_name not in self.queues:
             raise QueueNotFound(message.queue_name)
         self.emit_before("enqueue", message, delay)
@@ -102,7 +110,7 @@ class HoldfastBroker(Broker):
         """What a worker reads from."""
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
-        return _Consumer(self, self.prefix + queue_name, prefetch, timeout)
+        return _Consumer(self, queue_name, prefetch, timeout)
 
     def flush(self, queue_name: str) -> None:
         """Drop the messages of a queue that wait."""
@@ -155,11 +163,12 @@ class _Consumer(Consumer):
     """Reads one queue by a thread that waits, and tells outcomes by another."""
 
     def __init__(self, broker: HoldfastBroker, queue: str, prefetch: int, timeout: int) -> None:
+        self._queue = queue
         self._prefetch = prefetch
         self._timeout_s = timeout / 1_000
         self._inbox: SimpleQueue[Job | Exception] = SimpleQueue()
         self._here: dict[str, None] = {}  # waits in the inbox, or is run
-        self._held = HeldLeases(broker.client, broker.lease_ms)
+        self._held = broker.held
         self._receiver = Receiver(
             broker.client,
             self._held,
@@ -167,7 +176,7 @@ class _Consumer(Consumer):
             deliver=self._deliver,
             name=lambda: f"dramatiq@{socket.gethostname()}:{os.getpid()}",
         )
-        self._receiver.set_queues([queue], True)
+        self._receiver.set_queues([broker.prefix + queue], True)
 
     def __next__(self) -> MessageProxy | None:
         try:
@@ -178,7 +187,7 @@ class _Consumer(Consumer):
             raise BrokerConnectionError(str(came)) from came
         tag = tag_of(came)
         try:
-            return _Held(_message(came), tag)
+            return _Held(_message(came, self._queue), tag)
         except DecodeError as error:
             self._end(tag)
             self._held.reject(tag, str(error))
@@ -210,7 +219,7 @@ class _Consumer(Consumer):
                 break
             if isinstance(waiting, Job):
                 self._held.release(tag_of(waiting))
-        self._held.close()
+        self._held.flush(_FLUSH_S)
 
     def _room(self) -> int:
         return self._prefetch - len(self._here)
@@ -226,6 +235,11 @@ class _Consumer(Consumer):
         self._receiver.more_room()
 
 
-def _message(job: Job) -> "Message[Any]":
+def _message(job: Job, queue: str) -> "Message[Any]":
+    """Of the queue that it comes from: it may have been moved. Raises `DecodeError`."""
     data = job.body if job.body is not None else bytes(job.payload_json)
-    return Message.decode(data)
+    message: Any = Message.decode(data)  # whose fields may have any value
+    if not isinstance(message.options, dict) or not isinstance(message.actor_name, str):
+        raise DecodeError("Failed to decode message: its actor_name is a text, and its options are an object.", data, None)
+    found: Message[Any] = message if message.queue_name == queue else message.copy(queue_name=queue)
+    return found

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -22,7 +23,8 @@ import msgspec
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage
 
 from holdfast import errors
-from holdfast.client import AsyncClient, Extend, Job, Release, UnexpectedAnswer, Unreachable
+from holdfast.client import AsyncClient, Extend, Job, Release
+from holdfast.client.held_leases import NO_ANSWER
 from holdfast.limits import TYPES
 
 __all__ = ["HoldfastBroker"]
@@ -34,7 +36,6 @@ _WAIT_MS = 50_000
 _PAUSE_S = 1.0
 _USUAL_PRIORITY = 1_024
 _TYPE_CHARS = 128
-_NO_ANSWER = (Unreachable, UnexpectedAnswer, errors.Unavailable, errors.OutcomeUnknown, errors.RateLimited)
 
 
 class HoldfastBroker(AsyncBroker):
@@ -63,6 +64,7 @@ class HoldfastBroker(AsyncBroker):
         self._held: dict[str, Job] = {}
         self._extending: asyncio.Task[None] | None = None
         self._worker: str | None = None
+        self._asked: str | None = None
 
     @property
     def client(self) -> AsyncClient:
@@ -78,10 +80,13 @@ class HoldfastBroker(AsyncBroker):
             self._extending.cancel()
             self._extending = None
         if self._client is not None:
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                with contextlib.suppress(errors.HoldfastError):
+                    await self._client.remove_worker(worker)
             with contextlib.suppress(errors.HoldfastError):
-                if self._worker is not None:
-                    await self._client.remove_worker(self._worker)
-                await self._give_back(list(self._held))
+                await self._take_late()
+            await self._give_back(list(self._held))
             await self._client.aclose()
             self._client = None
 
@@ -123,13 +128,21 @@ class HoldfastBroker(AsyncBroker):
                 name = f"taskiq@{socket.gethostname()}:{os.getpid()}"
                 with contextlib.suppress(errors.Forbidden):
                     self._worker = (await self.client.register_worker(self.queues, name, known)).id
+            asked = self._asked = self._asked or secrets.token_hex(16)  # one whose answer was lost is repeated
             jobs = await self.client.lease(
-                self.queues, max=self.prefetch, lease_ms=self.lease_ms, wait_ms=_WAIT_MS, worker=self._worker or "", types=known
+                self.queues,
+                max=self.prefetch,
+                lease_ms=self.lease_ms,
+                wait_ms=_WAIT_MS,
+                worker=self._worker or "",
+                types=known,
+                request_id=asked,
             )
+            self._asked = None
         except errors.WorkerNotFound:
             self._worker = None
             return []
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             logger.warning("No server gives messages, it will be asked again: %s", error)
             await asyncio.sleep(_PAUSE_S)
             return []
@@ -170,13 +183,20 @@ class HoldfastBroker(AsyncBroker):
         while _tag(job) in self._held:
             try:
                 await self.client.conclude(job.lease.token)
-            except _NO_ANSWER as error:
+            except NO_ANSWER as error:
                 logger.warning("No server takes an acknowledgement, it will be sent again: %s", error)
                 await asyncio.sleep(_PAUSE_S)
                 continue
             except errors.LeaseLost as error:
                 logger.warning("A message was acknowledged after its lease had ended, and may run again: %s", error)
             self._held.pop(_tag(job), None)
+
+    async def _take_late(self) -> None:
+        """What the server has given to a call that was cut off: the same request has the same answer."""
+        asked, self._asked = self._asked, None
+        if asked is not None and self._client is not None:
+            jobs = await self._client.lease(self.queues, request_id=asked, wait_ms=1, lease_ms=self.lease_ms)
+            self._held |= {_tag(job): job for job in jobs}
 
     async def _give_back(self, tags: list[str]) -> None:
         jobs = [self._held.pop(tag) for tag in tags if tag in self._held]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Raw
 
-from holdfast.client.worker import Failed, HeldJob
+from holdfast.client.worker import Failed, GiveBack, HeldJob
 from holdfast.client.worker.threads import Threads
 from holdfast.limits import LEASE_JOBS
 from holdfast.tasks.options import milliseconds
@@ -30,6 +30,7 @@ R = TypeVar("R")
 C = TypeVar("C")
 _ARGUMENT = "call"
 _WAIT_MS_MAX = 3_600_000
+_AGAIN_MS = 1_000
 
 
 class BatchSignature(Signature):
@@ -204,6 +205,8 @@ class Gathering:
                 outcomes = await self._called([each.held for each in members], [each.argument for each in members])
         except TimeoutError as error:
             expired = bound.expired()
+            for each in members:
+                each.held.must_end = each.held.must_end or expired  # a thread sees that
             outcomes = [Failed(f"Timed out after {task.timeout_s:g} s.") if expired else error] * len(members)
             trace = None if expired else error.__traceback__
         except BaseException as error:  # noqa: BLE001  (whatever it raises is the outcome of all)
@@ -215,6 +218,8 @@ class Gathering:
     async def _called(self, jobs: list[HeldJob], arguments: list[Any]) -> list[Any]:
         if self._task.is_coroutine:
             given = await self._task.call(jobs, arguments)
+        elif self._threads.stuck >= self._task.size:
+            raise GiveBack(_AGAIN_MS)  # as many calls hang, over their time, as may run at once
         else:
             given = await self._threads.call(lambda: self._task.call(jobs, arguments))
         return self._task.outcomes(given, len(jobs))

@@ -10,10 +10,12 @@ function has them in its event loop, and plain ones in threads, so that none hol
 """
 
 import asyncio
+import contextvars
 import inspect
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -119,6 +121,10 @@ class Ways(Protocol):
         """What a plain function returns."""
         ...
 
+    async def closing(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The same, of one that closes what another call may be waiting for."""
+        ...
+
     async def waited(self, awaitable: Awaitable[Any]) -> Any:
         """What an awaitable gives."""
         ...
@@ -130,6 +136,24 @@ class InLoop:
     async def plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """In a thread."""
         return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def closing(self, function: Callable[..., Any], *args: Any) -> Any:
+        """In a thread of its own: all others may be waiting for a connection that this gives back to its pool."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[Any] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            outcome: tuple[Any, BaseException | None]
+            try:
+                outcome = context.run(function, *args), None
+            except BaseException as error:  # noqa: BLE001  (it is raised where it is waited for)
+                outcome = None, error
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_settle, over, outcome)
+
+        threading.Thread(target=run, name="holdfast-dependency", daemon=True).start()
+        return await over
 
     async def waited(self, awaitable: Awaitable[Any]) -> Any:
         """Here."""
@@ -146,6 +170,10 @@ class InThread:
     async def plain(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Here."""
         return function(*args, **kwargs)
+
+    async def closing(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Here."""
+        return function(*args)
 
     async def waited(self, awaitable: Awaitable[Any]) -> Any:
         """In the event loop, while this thread waits."""
@@ -167,6 +195,16 @@ class InThread:
                 self._own.join()
                 self._loop.close()
         raise AssertionError("nothing is waited for but in another thread")
+
+
+def _settle(over: "asyncio.Future[Any]", outcome: tuple[Any, BaseException | None]) -> None:
+    result, error = outcome
+    if over.done():
+        return
+    if error is None:
+        over.set_result(result)
+    else:
+        over.set_exception(error)
 
 
 async def _result(awaitable: Awaitable[Any]) -> Any:
@@ -220,7 +258,7 @@ class Scope:
         function = call if inspect.isroutine(call) or isinstance(call, type) else type(call).__call__
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             made = call(**given)
-            value = await self._step(made, None)
+            value = await self._step(made, None, self._ways.plain)
             if value is _EXHAUSTED:
                 raise RuntimeError(f"{self._task}: {function.__qualname__} has yielded nothing")
             self._open.append(made)
@@ -229,14 +267,14 @@ class Scope:
             return await self._ways.waited(call(**given))
         return await self._ways.plain(call, **given)
 
-    async def _step(self, made: Any, error: BaseException | None) -> Any:
+    async def _step(self, made: Any, error: BaseException | None, call: Callable[..., Awaitable[Any]]) -> Any:
         """What a generator yields next; `_EXHAUSTED` if it has ended."""
         if inspect.isasyncgen(made):
             try:
                 return await self._ways.waited(made.__anext__() if error is None else made.athrow(error))
             except StopAsyncIteration:
                 return _EXHAUSTED
-        return await self._ways.plain(_next, made, error)
+        return await call(_next, made, error)
 
     async def _close(self, error: BaseException | None) -> None:
         """Close all, whatever one of them raises; raises that, if the call has not raised."""
@@ -244,7 +282,7 @@ class Scope:
         while self._open:
             made = self._open.pop()
             try:
-                if await self._step(made, error) is not _EXHAUSTED:
+                if await self._step(made, error, self._ways.closing) is not _EXHAUSTED:
                     raise RuntimeError(f"{self._task}: {made.__qualname__} has yielded more than once")
             except BaseException as worse:  # noqa: BLE001  (the others are closed first)
                 if worse is not error:

@@ -75,7 +75,7 @@ class Sentry:
     def _is_reported(self, job: HeldJob, error: Exception) -> bool:
         if not is_failure(error):
             return False
-        dead = isinstance(error, DoNotRetry) or job.job.failures + 1 >= job.job.max_attempts
+        dead = isinstance(error, DoNotRetry) or job.job.failures + job.job.crashes + 1 >= job.job.max_attempts
         return dead or (self._every and not isinstance(error, RetryIn))
 
     @staticmethod

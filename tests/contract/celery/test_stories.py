@@ -187,3 +187,9 @@ def test_the_server_is_that_of_the_environment_if_no_url_is_given(broker, monkey
     monkeypatch.setenv("HOLDFAST_URL", broker.replace("holdfast", "http"))
     with kombu.Connection(transport="holdfast.celery:Transport", hostname=None) as connection:
         assert connection.connect()
+
+
+def test_one_of_the_servers_of_the_environment_is_enough(broker, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_URL", "http://127.0.0.1:9," + broker.replace("holdfast", "http"))
+    with kombu.Connection(transport="holdfast.celery:Transport", hostname=None) as connection:
+        assert connection.ensure_connection(max_retries=1)

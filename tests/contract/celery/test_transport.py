@@ -202,3 +202,45 @@ def test_a_producer_s_key_sends_and_declares_nothing(tmp_path):
                 stranger.connect()
     finally:
         server.destroy()
+
+
+@pytest.mark.parametrize(
+    ("number", "payload"),
+    list(
+        enumerate(
+            [
+                {"body": "x", "headers": {}, "properties": {"body_encoding": "rot13"}},
+                {"body": "abc", "headers": {}, "properties": {"body_encoding": "base64"}},
+                {"body": {"x": 1}, "headers": {}, "properties": {"body_encoding": "base64"}},
+                {"body": "x", "headers": {"task": ["t"], "id": "7"}, "properties": {}},
+                {"body": "x", "headers": {"task": "t"}, "properties": {}},
+                {"body": "x", "headers": {}, "properties": {"delivery_info": "x"}},
+            ]
+        )
+    ),
+)
+def test_a_message_that_would_end_a_consumer_is_dead_and_the_next_is_received(connection, witness, number, payload):
+    queue = f"q-poison-{number}"
+    job = witness.enqueue(queue, payload, type="t")
+    simple = connection.SimpleQueue(queue)
+    simple.put("good")
+    message = simple.get(timeout=PATIENCE_S)
+    assert message.payload == "good"
+    message.ack()
+    assert until(lambda: witness.job(job.id).state == "dead")
+    simple.close()
+
+
+def test_a_payload_that_is_no_json_calls_no_task(connection, witness):
+    job = witness.enqueue("q-bytes", b"\x00\x01", content_type="application/octet-stream", type="t")
+    simple = connection.SimpleQueue("q-bytes")
+    with pytest.raises(simple.Empty):
+        simple.get(timeout=1)
+    assert until(lambda: witness.job(job.id).state == "dead")
+    simple.close()
+
+
+def test_a_token_that_logs_would_show_is_refused():
+    with pytest.raises(ValueError, match="behind a colon") as refused:
+        kombu.Connection("holdfast://my-token@127.0.0.1").connect()
+    assert "my-token" not in str(refused.value)

@@ -8,6 +8,7 @@ import pytest
 from holdfast import errors
 from holdfast.client import Client, UnexpectedAnswer
 from holdfast.client.refusals import refusal
+from holdfast.client.retry import Call, Nodes, Retry, RetryState, path
 from tests.contract.client.proxy import answer
 from tests.system.docs.pages import read, rows
 
@@ -65,3 +66,12 @@ def test_a_good_answer_that_is_no_json_is_an_unexpected_answer(proxy, clients, q
 def test_a_url_that_is_none_is_refused_at_once(url):
     with pytest.raises(ValueError, match="URL"):
         Client(url)
+
+
+def test_no_error_shows_the_token_of_a_lease():
+    """It is logged, and whoever reads it could end the lease."""
+    call = Call("POST", path("/v1/leases/{}/conclude", "my-token"))
+    with pytest.raises(Retry) as lost:
+        RetryState(call, Nodes("http://127.0.0.1:1"), 1.0, None).lost("http://127.0.0.1:1", "gone")
+    assert "my-token" not in str(lost.value.final)
+    assert "POST /v1/leases/…/conclude may or may not" in str(lost.value.final)

@@ -55,6 +55,13 @@ def third_time(context, wanted=3):
     return [context.attempt, context.task_result.id, len(context.task_result.errors)]
 
 
+@task(takes_context=True, max_attempts=3, retry=Retry(base=0))
+async def third_time_async(context, wanted=3):
+    if context.attempt < wanted:
+        raise ValueError(f"attempt {context.attempt}")
+    return [context.attempt]
+
+
 @task(max_attempts=2, retry=Retry(base=0))
 def in_vain():
     raise ValueError("again")

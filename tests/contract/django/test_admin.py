@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
+from msgspec import Raw
 
 from tests.contract.django import jobs
 
@@ -80,6 +81,15 @@ def test_tasks_of_other_queues_and_missing_ones_are_not_found(backend, staff, wi
 
 def test_a_server_that_is_away_is_said(configured, staff):
     with configured(URL="http://127.0.0.1:9", DEADLINE=0.1):
-        page = staff("view_task").get("/admin/holdfast/task/")
-    assert page.status_code == 200
-    assert "The server can&#x27;t be asked" in page.content.decode()
+        for path in ("/admin/holdfast/task/", "/admin/holdfast/task/7/change/"):
+            page = staff("view_task").get(path, follow=True)
+            assert page.status_code == 200
+            assert "The server can&#x27;t be asked" in page.content.decode()
+
+
+def test_a_payload_that_python_can_not_read_hides_no_other_task(backend, staff, witness, prefix):
+    result = jobs.add.enqueue(1)
+    job = witness.enqueue(f"{prefix}default", Raw(b"1e999"), type="x")
+    page = staff("view_task").get("/admin/holdfast/task/").content.decode()
+    assert result.id in page
+    assert f"job-{job.id}" in page

@@ -7,6 +7,7 @@ from django.core.management.base import SystemCheckError
 from django.test.utils import override_settings
 
 from holdfast.django.compat import TASKS
+from holdfast.django.settings import Options
 
 
 def found(**tasks):
@@ -21,6 +22,9 @@ def found(**tasks):
         ({"zzzzz": 1}, "E001", "no option 'zzzzz'", "There are URL, TOKEN"),
         ({"URL": "127.0.0.1:4653"}, "E002", "no address of a server", "http://127.0.0.1:4653"),
         ({"URL": ["http://a", "ftp://b"]}, "E002", "ftp://b", "http"),
+        ({"URL": 4653}, "E002", "4653", "http"),
+        ({"URL": "http://[::1"}, "E002", "http://[::1", "http"),
+        ({"QUEUE_PREFIX": None}, "E006", "QUEUE_PREFIX can't be None", "A text"),
         ({"ENQUEUE": "later"}, "E003", "ENQUEUE can't be 'later'", '"on_commit"'),
         ({"DATABASE": "replica"}, "E004", "'replica' is not in DATABASES", "There are default"),
         ({"ENQUEUE": "transaction"}, "E005", "needs PostgreSQL", "same PostgreSQL database"),
@@ -52,6 +56,7 @@ def test_good_settings_are_not_complained_of():
 def test_queues_are_looked_at():
     ((number, message, _),) = found(QUEUES=["good", "bad name"])
     assert (number, "bad name" in message) == ("holdfast.E006", True)
+    assert [number for number, *_ in found(QUEUES=["good", 5])] == ["holdfast.E006"]
     assert [number for number, *_ in found(QUEUES=[f"q{n}" for n in range(300)])] == ["holdfast.W002"]
 
 
@@ -74,3 +79,7 @@ def test_the_app_itself_is_sound_and_has_no_migrations_to_be_made(capsys):
         assert run_checks() == []
     call_command("makemigrations", check_changes=True, dry_run=True)
     assert "No changes detected" in capsys.readouterr().out
+
+
+def test_no_traceback_that_shows_variables_shows_the_token():
+    assert "my-token" not in repr(Options.of({"TOKEN": "my-token"}))

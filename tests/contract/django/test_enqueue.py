@@ -195,3 +195,14 @@ def test_tasks_and_results_can_be_pickled(backend):
         assert pickle.loads(pickle.dumps(task)) == task
     result = jobs.one_of_each.enqueue("p")
     assert pickle.loads(pickle.dumps(result)) == result
+
+
+def test_a_number_gives_no_result_of_a_task_with_an_id_nor_of_somebody_else(backend, witness, prefix):
+    result = jobs.add.enqueue(1)
+    (receipt,) = witness.receipts(result.id)
+    other = witness.enqueue("somebody-elses", {"args": [1]}, type="tests.contract.django.jobs.add")
+    ours = witness.enqueue(f"{prefix}default", {"args": [1]}, type="tests.contract.django.jobs.add")
+    for number in (receipt.id, other.id, 9_999_999_999_999_999_999):
+        with pytest.raises(TaskResultDoesNotExist):
+            backend.get_result(f"job-{number}")
+    assert backend.get_result(f"job-{ours.id}").args == [1]

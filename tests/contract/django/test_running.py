@@ -14,7 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from holdfast import Client
+from holdfast import AsyncClient, Client
+from holdfast.client import Unreachable
 from holdfast.django import WorkerLost
 from holdfast.django.compat import TaskResultStatus
 from tests.contract.django import jobs
@@ -132,11 +133,38 @@ def test_a_task_for_later_waits(backend, drain):
 
 
 def test_a_timeout_ends_an_attempt(backend, drain):
-    result = jobs.slow.enqueue()
+    once, again = jobs.slow.enqueue(), jobs.slow.using(max_attempts=2).enqueue()
+    drain(backend)
+    for result, status in ((once, TaskResultStatus.FAILED), (again, TaskResultStatus.READY)):
+        result.refresh()
+        assert (result.status, result.attempts) == (status, 1)
+        assert "Timed out" in result.errors[0].traceback
+
+
+@pytest.mark.parametrize("priority", [0, 5_000])
+def test_a_priority_that_django_does_not_have_is_no_failure(backend, drain, witness, prefix, priority):
+    job = witness.enqueue(f"{prefix}default", {"args": [1]}, type=f"{HERE}.add", priority=priority)
+    drain(backend)
+    assert witness.job(job.id).state == "concluded"
+    assert backend.get_result(f"job-{job.id}").return_value == 1
+
+
+@pytest.mark.parametrize(("task", "client"), [(jobs.third_time, Client), (jobs.third_time_async, AsyncClient)])
+def test_a_server_that_can_not_be_asked_for_earlier_attempts_costs_none(backend, drain, witness, monkeypatch, task, client):
+    def away(*_):
+        raise Unreachable("It is away.")
+
+    result = task.enqueue(2)
+    (receipt,) = witness.receipts(result.id)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "job", away)
+        drain(backend)
+    job = witness.job(receipt.id)
+    assert (job.state, job.failures, job.crashes) == ("scheduled", 1, 0)
+    witness.promote(job.id)
     drain(backend)
     result.refresh()
-    assert result.status == TaskResultStatus.READY
-    assert "Timed out" in result.errors[0].traceback
+    assert (result.status, result.return_value[0]) == (TaskResultStatus.SUCCESSFUL, 2)
 
 
 def test_a_cancelled_task_says_so(backend, witness):
@@ -300,7 +328,11 @@ def test_a_server_is_started_for_development_and_ends_with_the_worker(tmp_path, 
     assert worker.wait(60) == 0
     with Client(url) as client:
         assert not client.ready()
-    assert (tmp_path / ".holdfast" / "jobs.db").exists()
+        assert (tmp_path / ".holdfast" / "jobs.db").exists()
+        worker = processes("--serve")
+        worker.said.wait_for("taking jobs")
+        worker.kill()
+        wait_for(lambda: not client.ready())
 
 
 def test_a_server_elsewhere_is_not_started(configured):

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dramatiq
+import msgspec
 import pytest
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
+from msgspec import Raw
 
 from holdfast.dramatiq import HoldfastBroker
 from holdfast.errors import QueueFull
@@ -215,3 +217,47 @@ def test_worker_processes_that_are_killed(broker, tmp_path, witness):
     assert witness.job(job.id).crashes == 1
     os.killpg(second.pid, signal.SIGKILL)
     second.wait(30)
+
+
+def test_a_consumer_that_is_begun_anew_ends_what_the_earlier_one_has_brought(broker, witness):
+    @dramatiq.actor
+    def noop():
+        pass
+
+    noop.send()
+    first = broker.consume("default", timeout=WITHIN_MS)
+    message = next(first)
+    first.close()
+    second = broker.consume("default")
+    second.ack(message)
+    second.close()
+    assert [job.state for job in witness.jobs(queue=f"{broker.prefix}default")] == ["concluded"]
+
+
+def test_a_message_that_was_moved_is_of_the_queue_where_it_is(broker, worker, witness):
+    done = []
+
+    @dramatiq.actor(queue_name="second")
+    def note(text):
+        done.append(text)
+
+    moved = note.message("moved").copy(queue_name="first")
+    witness.enqueue(f"{broker.prefix}second", Raw(moved.encode()), type="note")
+    broker.join("second", timeout=WITHIN_MS)
+    assert done == ["moved"]
+    assert [job.state for job in witness.jobs(queue=f"{broker.prefix}second")] == ["concluded"]
+
+
+@pytest.mark.parametrize("wrong", [{"options": None}, {"actor_name": ["x"]}])
+def test_a_message_of_a_wrong_form_is_dead_and_ends_no_consumer(broker, worker, witness, wrong):
+    @dramatiq.actor
+    def known():
+        pass
+
+    message = msgspec.json.decode(known.message().encode())
+    witness.enqueue(f"{broker.prefix}default", {**message, **wrong})
+    known.send()
+    broker.join("default", timeout=WITHIN_MS)
+    states = sorted(job.state for job in witness.jobs(queue=f"{broker.prefix}default"))
+    assert states == ["concluded", "dead"]
+    assert all(job.crashes == 0 for job in witness.jobs(queue=f"{broker.prefix}default"))

@@ -17,7 +17,7 @@ from taskiq.abc.result_backend import AsyncResultBackend
 from taskiq.exceptions import SendTaskError
 from taskiq.receiver import Receiver
 
-from holdfast.errors import QueueFull
+from holdfast.errors import InternalError, QueueFull
 from holdfast.taskiq import HoldfastBroker
 from tests.system.whole.servers import Output
 
@@ -227,3 +227,44 @@ async def test_worker_processes_that_are_killed(broker, tmp_path):
     assert (job.crashes, job.state) == (1, "leased")
     os.killpg(second.pid, signal.SIGKILL)
     second.wait(30)
+
+
+async def test_a_server_that_fails_inside_is_asked_again(broker, monkeypatch):
+    @broker.task("known")
+    async def known() -> None: ...
+
+    async def fail(*_, **__):
+        raise InternalError("It has failed.")
+
+    monkeypatch.setattr(broker.client, "lease", fail)
+    assert await broker._fetch() == []
+
+
+async def test_what_was_given_to_a_call_that_was_cut_off_goes_back(broker, monkeypatch):
+    @broker.task("known")
+    async def known() -> None: ...
+
+    lease = broker.client.lease
+
+    async def cut_off(*queues, **given):
+        await lease(*queues, **given)
+        raise asyncio.CancelledError
+
+    await known.kiq()
+    monkeypatch.setattr(broker.client, "lease", cut_off)
+    with pytest.raises(asyncio.CancelledError):
+        await broker._fetch()
+    monkeypatch.undo()
+    await broker.shutdown()
+    assert (await broker.client.queue(broker.queue)).jobs.ready == 1
+
+
+async def test_a_worker_that_the_server_has_forgotten_gives_back_what_it_holds(broker):
+    @broker.task("known")
+    async def known() -> None: ...
+
+    await known.kiq()
+    assert len(await broker._fetch()) == 1
+    await broker.client.remove_worker(broker._worker)
+    await broker.shutdown()
+    assert (await broker.client.queue(broker.queue)).jobs.ready == 1

@@ -286,3 +286,32 @@ def test_what_else_can_not_be_a_batch(tasks):
         tasks.task(name="b", batch=2)(fine).enqueue(a=1)
     with pytest.raises(InvalidArguments, match="expected `int`, got `str`"):
         tasks.task(name="c", batch=2)(fine).enqueue("x")
+
+
+def test_a_call_that_is_over_its_time_is_told_so(holdfast):
+    tasks, stopped = Tasks(), threading.Event()
+
+    @tasks.task(queue="rows", batch=2, timeout=0.2, max_attempts=1)
+    def insert(jobs: list[Job], rows: list[Row]) -> None:
+        until(lambda: jobs[0].should_stop, "it is told", 10)
+        stopped.set()
+
+    insert.enqueue(Row(1))
+    assert holdfast.drain(tasks.worker()) == {"failed": 1}
+    assert stopped.wait(20)
+
+
+def test_no_more_calls_hang_than_may_run_at_once(holdfast):
+    tasks, go_on, begun = Tasks(), threading.Event(), []
+
+    @tasks.task(queue="rows", batch=1, timeout=0.1, max_attempts=1)
+    def insert(rows: list[Row]) -> None:
+        begun.append(rows)
+        go_on.wait(60)
+
+    insert.many(insert.job(Row(n)) for n in range(3))
+    try:
+        assert holdfast.drain(tasks.worker()) == {"failed": 1, "released": 2}
+    finally:
+        go_on.set()
+    assert len(begun) == 1

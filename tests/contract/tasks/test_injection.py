@@ -303,3 +303,22 @@ def test_what_is_injected_is_no_argument(tasks):
 
     @tasks.every(60)
     def tick(session: SessionDep) -> None: ...
+
+
+def test_what_waits_for_a_connection_does_not_keep_another_from_giving_it_back(holdfast):
+    """More of them than a worker's event loop has threads for what is plain."""
+    tasks, pool = Tasks(), threading.BoundedSemaphore(1)
+
+    def get_from_pool():
+        assert pool.acquire(timeout=20)
+        try:
+            yield pool
+        finally:
+            pool.release()
+
+    @tasks.task(max_attempts=1)
+    async def use(n: int, taken: Annotated[threading.BoundedSemaphore, Depends(get_from_pool)] = INJECTED) -> None:
+        await asyncio.sleep(0)
+
+    use.many(use.job(n) for n in range(64))
+    assert holdfast.drain(tasks.worker(concurrency=64)) == {"concluded": 64}

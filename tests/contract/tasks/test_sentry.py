@@ -6,8 +6,10 @@ import pytest
 import sentry_sdk
 from sentry_sdk.transport import Transport
 
+from holdfast.client import NewJob
 from holdfast.tasks import DoNotRetry, Retry, RetryAfter, Snooze, Tasks
 from holdfast.tasks.sentry import Sentry
+from holdfast.tasks.task import not_held
 
 
 class Kept(Transport):
@@ -117,3 +119,10 @@ def test_jobs_that_are_enqueued_together_are_one_span(holdfast, kept):
     (request,) = kept.of("transaction")
     (span,) = request["spans"]
     assert {holdfast.client.job(each.id).meta["sentry-trace"].split("-")[1] for each in handles} == {span["span_id"]}
+
+
+@pytest.mark.parametrize(("crashes", "reported"), [(0, False), (1, True)])
+def test_an_attempt_after_crashes_may_be_the_last(crashes, reported):
+    held = not_held(NewJob(queue="mail", type="send"))
+    held.job.max_attempts, held.job.crashes = 2, crashes
+    assert Sentry(every_attempt=False)._is_reported(held, LookupError()) is reported

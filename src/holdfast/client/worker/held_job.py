@@ -38,6 +38,7 @@ class HeldJob:
         self.lost = False
         self.stopping = False
         self.must_end = False
+        self.is_retried = True  # after a timeout
         self.in_thread = False
         self.cut_off = False
         self.task: asyncio.Task[None] | None = None

@@ -86,7 +86,7 @@ class Runner:
             return Fail(token=held.token, reason=words(died), crashed=True), None
         except _TimedOut:
             held.must_end = True
-            return Fail(token=held.token, reason=f"Timed out after {handler.timeout_s:g} s."), None
+            return Fail(token=held.token, reason=f"Timed out after {handler.timeout_s:g} s.", retry=held.is_retried), None
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  (whatever a handler raises is its outcome)

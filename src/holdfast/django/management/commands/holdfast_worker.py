@@ -145,8 +145,10 @@ class Served:
             raise CommandError(f"No server answers at {self._url}, and --serve starts one at an address of this machine only.")
         store = Path(getattr(settings, "BASE_DIR", ".")).absolute() / ".holdfast" / "jobs.db"
         command = [sys.executable, "-m", "holdfast", "serve", "--port", str(parts.port or 80), "--store", f"sqlite:///{store}"]
-        # A session of its own: Ctrl-C is for the worker, which ends first and tells the server of it.
-        self._process = subprocess.Popen([*command, "--log-level", "warning"], start_new_session=True)  # noqa: S603
+        # A session of its own: Ctrl-C is for the worker, which ends first and tells the server of it. The pipe tells it, too, if this is killed.
+        self._process = subprocess.Popen(  # noqa: S603
+            [*command, "--log-level", "warning", "--until-eof"], stdin=subprocess.PIPE, start_new_session=True
+        )
         until = time.monotonic() + _STARTS_WITHIN_S
         while not client.ready():
             if self._process.poll() is not None:
@@ -160,3 +162,5 @@ class Served:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
