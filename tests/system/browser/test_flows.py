@@ -472,10 +472,10 @@ def test_what_a_second_press_does_is_said_within_the_window(look, server, api, p
 
 
 def test_on_a_phone_every_action_on_a_worker_is_within_the_window(look, server, api):
-    worker = api.http.post("/v1/workers", json={"queues": ["narrow"], "name": "narrow-1"}).json()["id"]
-    api.put("narrow")
-    api.http.post("/v1/leases", json={"queues": ["narrow"], "worker": worker}).raise_for_status()
-    page = look(f"{server.url}/web/workers?q=narrow-1", phone=True)
+    worker = api.http.post("/v1/workers", json={"queues": ["slim"], "name": "slim-1"}).json()["id"]
+    api.put("slim")
+    api.http.post("/v1/leases", json={"queues": ["slim"], "worker": worker}).raise_for_status()
+    page = look(f"{server.url}/web/workers?q=slim-1", phone=True)
     for words in ("Quiet", "Take leases back…", "Remove…"):
-        shown = page.locator("tr", has_text="narrow-1").get_by_text(words).bounding_box()
+        shown = page.locator("tr", has_text="slim-1").get_by_text(words).bounding_box()
         assert shown["x"] + shown["width"] <= page.viewport_size["width"], words
