@@ -100,6 +100,9 @@ class Bench:
         self.durability = server.durability()
         return server
 
+    def start_one_process(self, directory: Path) -> Subject:
+        return Holdfast(directory, self.store, 0)
+
     def baseline(self) -> None:
         """The usual design, one table for all, under the same old snapshot."""
         database, sizes = self.database, self.sizes
@@ -156,6 +159,8 @@ def run_lone(bench: Bench) -> None:
         bench.play("idle", run, bench.start_holdfast, lone.idle)
         for name, case in lone.CASES.items():
             bench.play(name, run, bench.start_holdfast, case, load)
+            if name in lone.IN_ONE_PROCESS:
+                bench.play(f"{name}, one process", run, bench.start_one_process, case, load)
         for peer in lone.peers():
             bench.play(f"lone {peer.name}", run, partial(PeerServer, peer), lone.tubes, load)
 

@@ -106,6 +106,10 @@ CASES: dict[str, Case] = {
 }
 
 
+IN_ONE_PROCESS = ("lone HTTP socket", f"lone {CLIENT}", "lone pick-up", "lone drain")
+"""The cases that a server with `--fronts 0` plays as well."""
+
+
 def missing() -> list[str]:
     """What this machine lacks for a whole table, and how to get it."""
     lacks = []

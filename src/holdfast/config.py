@@ -156,8 +156,8 @@ class Config:
     )
     fronts: int = _setting(
         1,
-        "Front processes that share one port and one keeper: more than one pays on more than two cores. With PostgreSQL, start more nodes instead.",
-        low=1,
+        "Front processes that share one port and one keeper: more than one pays on more than two cores. 0: all in one process, which takes less memory and answers a lone caller sooner. With PostgreSQL, start more nodes instead.",
+        low=0,
         high=FRONTS_MAX,
     )
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
@@ -419,7 +419,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
         raise ConfigError(
             f"{told['store']} must be sqlite:///PATH or memory, or postgresql://USER@HOST:PORT/DATABASE, not {config.store!r}."
         )
-    if config.database() and config.fronts > 1:
+    if config.database() and config.fronts != 1:
         raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
     if not config.tls_client_ca and config.tls_client_auth != "auto":
         raise ConfigError(f"{told['tls_client_auth']} needs tls_client_ca: without it no client is asked for a certificate.")

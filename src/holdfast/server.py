@@ -5,8 +5,8 @@ order.
                      ├── front 0       (this process)
                      └── front 1 …     (--fronts N: the same listening socket)
 
-With PostgreSQL there is no keeper and one front: the committer runs in it. A database that must not be used ends the server
-with 1. SIGTERM or SIGINT: nothing new is accepted, parked polls are answered (the port stays open for `linger_s`, /readyz
+With PostgreSQL, and with --fronts 0, there is no keeper and one front: the committer runs in it. A database that must not be used
+ends the server with 1. SIGTERM or SIGINT: nothing new is accepted, parked polls are answered (the port stays open for `linger_s`, /readyz
 saying 503), open requests finish, the fronts disconnect, the keeper commits what it has and ends; then exit 0. A second signal
 ends at once. When the keeper or another front dies, the server ends with 1 and says so.
 """
@@ -18,7 +18,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ import uvloop
 
 from holdfast import __version__, busy, trace_settings
 from holdfast.allocator import give_back_when_quiet, use_one_heap
+from holdfast.backends import KEEPER_DIED, connect_backend, start_keeper
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
@@ -35,7 +35,6 @@ from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
-from holdfast.doors.rest import inbox
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import login
@@ -47,18 +46,17 @@ from holdfast.first_key import has_keys, keep_admin_key
 from holdfast.http.app import App
 from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.server import HttpServer
-from holdfast.keeper.link import KeeperLink
-from holdfast.keeper.settings import BackupPlan, KeeperConfig
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, calm_collector, forget_foreign_variables, has_ended, open_descriptors
 from holdfast.signals import signals_held_back, when_input_ends
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
+from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
-    from holdfast.keeper.postgres_backend import PostgresBackend
+    from holdfast.backends import AnyBackend
     from holdfast.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -67,7 +65,6 @@ _DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT,
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _KEEPER_EXIT_S = 60.0
-_KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The log above says why, if it could."
 
 
 class Front:
@@ -122,17 +119,24 @@ class Front:
             return 1
         return await self._serve(link)
 
-    async def _connected(self) -> "KeeperLink | PostgresBackend | None":
+    async def _connected(self) -> "AnyBackend | None":
         """The backend, as soon as it is ready; None if we are asked to stop before."""
-        connecting = asyncio.create_task(_connect_backend(self._config, self._link_socket, self.end, self._telemetry))
+        connecting = asyncio.create_task(connect_backend(self._config, self._link_socket, self.end, self._telemetry))
         await self._done_or_told(connecting)
         if not self.draining:
-            return await connecting
+            try:
+                return await connecting
+            except UnfitPlace as error:
+                self.problem = str(error)
+                return None
         if not connecting.done():
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
             if self._link_socket is not None:
                 self._link_socket.close()  # the keeper ends as its last front does
+            return None
+        if isinstance(unfit := connecting.exception(), UnfitPlace):
+            self.problem = self.problem or str(unfit)
             return None
         link = connecting.result()
         self.problem = self.problem or link.problem
@@ -161,7 +165,7 @@ class Front:
         await engine.key_watch.begin()
         return not self.draining
 
-    async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
+    async def _serve(self, link: "AnyBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         if config.unsafe(has_keys=False) is not None:
@@ -180,7 +184,7 @@ class Front:
             await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
-        chores = [give_back_when_quiet(), *([_report(link, metrics)] if config.fronts > 1 else [])]
+        chores = [give_back_when_quiet(link.let_go), *([_report(link, metrics)] if config.fronts > 1 else [])]
         tasks = [asyncio.create_task(chore) for chore in chores]
         if certificate is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload, certificate)
@@ -194,12 +198,19 @@ class Front:
             for task in (*tasks, *self._reloads):
                 task.cancel()
             busy.LOOP.stop()
-            await link.close()
-            if self._telemetry is not None:
-                self._telemetry.stop()
+            await self._let_go(link)
         return 0 if self.problem is None else 1
 
-    def _serving(self, link: "KeeperLink | PostgresBackend") -> None:
+    async def _let_go(self, link: "AnyBackend") -> None:
+        await link.close()
+        if self._telemetry is not None:
+            self._telemetry.stop()
+        if link.abandoned:
+            ERR.write(f"holdfast: {self.problem}\n")
+            settle()
+            os._exit(1)  # at once: an interpreter that ends closes the file
+
+    def _serving(self, link: "AnyBackend") -> None:
         self._announce(link)
         if self._config.web:
             page.warm()
@@ -265,23 +276,6 @@ class Front:
         self.drain()
 
 
-async def _connect_backend(
-    config: Config, sock: socket.socket | None, on_lost: Callable[[str], None], telemetry: "Telemetry | None" = None
-) -> "KeeperLink | PostgresBackend":
-    """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
-    if sock is None:
-        from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
-
-        make = PostgresBackend if telemetry is None else telemetry.postgres_backend
-        here: PostgresBackend = make(config, on_lost, inbox.reading(config.max_payload_bytes))
-        await here.connect()
-        return here
-    gone = partial(on_lost, _KEEPER_DIED)
-    link = KeeperLink(gone) if telemetry is None else telemetry.keeper_link(gone)
-    await link.connect(sock)
-    return link
-
-
 def application(
     engine: Engine,
     config: Config,
@@ -316,7 +310,7 @@ def http_server(app: App, config: Config, certificate: Certificate | None = None
     return HttpServer(app, HEAD_S, config.drain_s, contexts(certificate, config.client_auth()))
 
 
-async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -> None:
+async def _report(link: "AnyBackend", metrics: FrontMetrics) -> None:
     while True:
         link.report(metrics.text())
         await asyncio.sleep(_REPORT_S)
@@ -354,7 +348,7 @@ def serve(config: Config, until_eof: bool = False) -> int:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
     with signals_held_back():
-        keeper = _start_keeper(config, [theirs for _, theirs in pairs]) if pairs else None
+        keeper = start_keeper(config, [theirs for _, theirs in pairs]) if pairs else None
         others = [_start_front(config, number, listener, ours, tubes) for number, (ours, _) in enumerate(pairs) if number > 0]
     for number, (ours, theirs) in enumerate(pairs):
         theirs.close()
@@ -403,33 +397,10 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
         front.problem = front.problem or "The keeper did not end."
         kept = 1
     if kept:
-        front.problem = front.problem or _KEEPER_DIED  # it may have ended, just as the front did
+        front.problem = front.problem or KEEPER_DIED  # it may have ended, just as the front did
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
-
-
-def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":
-    path = config.store_path()
-    given = KeeperConfig(
-        path=str(path) if path is not None else None,
-        defaults=config.policy(),
-        watermark_bytes=config.disk_watermark_bytes,
-        worker_silence_ms=config.worker_silence_ms,
-        audit_ms=config.audit_retention_ms(),
-        backups=_backup_plan(config),
-        fds=[end.fileno() for end in sockets],
-        log_level=config.log_level,
-        log_format=config.log_format,
-    )
-    command = [sys.executable, "-P", "-m", "holdfast.keeper.main", msgspec.json.encode(given).decode()]
-    return subprocess.Popen(command, pass_fds=given.fds, stdin=subprocess.DEVNULL)
-
-
-def _backup_plan(config: Config) -> BackupPlan | None:
-    if not config.backup_to:
-        return None
-    return BackupPlan(config.backup_to, config.backup_every_ms(), config.backup_keep, config.disk_watermark_bytes)
 
 
 def _start_front(
@@ -441,9 +412,7 @@ def _start_front(
     return subprocess.Popen(command, pass_fds=list(fds.values()), stdin=subprocess.PIPE)
 
 
-def _announce(
-    config: Config, listener: socket.socket, link: "KeeperLink | PostgresBackend", tubes: socket.socket | None
-) -> None:
+def _announce(config: Config, listener: socket.socket, link: "AnyBackend", tubes: socket.socket | None) -> None:
     kept = f"are kept {config.kept(link.durability.level, link.durability.replicas)}"
     lines = [
         f"Holdfast {__version__} on {'https' if config.tls_cert else 'http'}://{place_of(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",

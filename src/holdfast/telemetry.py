@@ -15,7 +15,7 @@ import random
 import threading
 import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -37,7 +37,7 @@ from opentelemetry.trace import (
 
 from holdfast import __version__, trace_context
 from holdfast import messaging_attributes as names
-from holdfast.config import Config
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.http.app import App
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
@@ -51,12 +51,9 @@ from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Commit
 from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.frame import Request as Asked
-from holdfast.messages.inbox import InboxReading
 from holdfast.trace_context import HEADER, SPAN, traceparent_of
 
-if TYPE_CHECKING:
-    from holdfast.keeper.postgres_backend import PostgresBackend
-
+B = TypeVar("B", bound=LocalBackend)
 log = structlog.get_logger(__name__)
 _SERVER_ERROR = 500
 _NOT_SENT = "traces can't be exported; spans are dropped and counted until that is mended"
@@ -136,12 +133,10 @@ class Telemetry:
         """The keeper, which says when it committed."""
         return TracedLink(self, on_lost)
 
-    def postgres_backend(self, config: Config, on_lost: Callable[[str], None], reading: InboxReading) -> "PostgresBackend":
-        """The same over PostgreSQL, in this process."""
-        from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
-
-        kind: type[PostgresBackend] = type("TracedPostgres", (Traced, PostgresBackend), {})
-        backend, commits = kind(config, on_lost, reading), Commits(self)
+    def local_backend(self, kind: type[B], *given: Any) -> B:
+        """The same where the committer runs in this process; `given` is what a backend of this kind is made with."""
+        traced: type[B] = type(f"Traced{kind.__name__}", (Traced, kind), {})
+        backend, commits = traced(*given), Commits(self)
         backend.trace(commits, _Sink(commits))  # type: ignore[attr-defined]  # of `Traced`
         backend.committer.couriers.append(_Courier(commits))
         backend.committer.timed = 1

@@ -1,6 +1,6 @@
 """A server as a child of this program, for development and tests: `holdfast.embedded("jobs.db")`.
 
-It is the real server, of this environment or of another one's command. Its standard input is a pipe from here, and it ends when that does: at the end of the block,
+It is the real server, in one process, of this environment or of another one's command. Its standard input is a pipe from here, and it ends when that does: at the end of the block,
 and when this program is killed. The file may be served by `holdfast serve` afterwards.
 """
 
@@ -37,7 +37,8 @@ class EmbeddedServer:
     ) -> None:
         store = "memory" if path is None else f"sqlite:///{Path(path).absolute()}"
         program = shlex.split(command) if isinstance(command, str) else command or [sys.executable, "-m", "holdfast"]
-        given: dict[str, Setting] = {"port": 0, "store": store, "linger_s": 0, "log_level": "warning", **settings}
+        usual: dict[str, Setting] = {} if command else {"fronts": 0}  # another version's command may not know it
+        given: dict[str, Setting] = {**usual, "port": 0, "store": store, "linger_s": 0, "log_level": "warning", **settings}
         self._command = [*program, "serve", "--until-eof", *(_flag(name, value) for name, value in given.items())]
         self._set_url = set_url
         self._url_before: str | None = None

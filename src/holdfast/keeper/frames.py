@@ -6,10 +6,13 @@ one.
 
 import asyncio
 from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from holdfast import messages
 from holdfast.busy import LOOP
 from holdfast.limits import PIECE_BYTES
 from holdfast.messages.answers import Granted
@@ -27,7 +30,9 @@ _encoder = msgspec.msgpack.Encoder()
 if TYPE_CHECKING:
     AnyRequest = Request[Answer]
     AnyAnswer = Answer
-else:  # every type sent by itself, distinguished by its tag
+else:  # every type sent by itself, distinguished by its tag; of all modules, whoever has been imported by now
+    for _module in iter_modules(messages.__path__):
+        import_module(f"{messages.__name__}.{_module.name}")
     AnyRequest = Union[kinds_of(Request)]  # noqa: UP007
     AnyAnswer = Union[kinds_of(Answer)]  # noqa: UP007
 

@@ -30,6 +30,9 @@ _UNAVAILABLE = Refused(StoreUnavailable.code, "The keeper has died; the server i
 class KeeperLink:
     """A `Backend` in another process."""
 
+    abandoned = False
+    let_go = None
+
     def __init__(self, on_lost: Callable[[], None]) -> None:
         self.durability = Durability("")
         self.problem: str | None = None

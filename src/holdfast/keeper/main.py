@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import uvloop
@@ -24,10 +23,10 @@ from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.clock import SystemClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import OutcomeUnknown
-from holdfast.keeper.backups import Backups
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.pieces import Pieces
 from holdfast.keeper.settings import KeeperConfig
+from holdfast.keeper.store_file import FAILED, SWITCH_S, back_up, open_store
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX, LARGE_ANSWER_BYTES
 from holdfast.logs import configure, settle, structlog
 from holdfast.messages.commands import LeaseJobs
@@ -36,10 +35,8 @@ from holdfast.messages.frame import Answer, Refused, Request
 from holdfast.messages.queries import GetJob, ListJobs, ListSchedules, OldestDead
 from holdfast.process import STOP_SIGNALS, calm_collector
 from holdfast.stores.sqlite.files import UnfitPlace
-from holdfast.stores.sqlite.store import SqliteStore
 
 log = structlog.get_logger(__name__)
-_SWITCH_S = 0.0005  # a reading thread releases the GIL to the committer after half a millisecond, not five
 _GRANTED_UNHEARD = 16  # callers of one front that are granted something before it is heard again; the others are woken by news
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
@@ -277,12 +274,9 @@ async def keep(config: KeeperConfig) -> int:
     """Serve the fronts until the last one hangs up; the exit code."""
     sockets = [_own_socket(fd) for fd in config.fds]
     try:
-        store = SqliteStore(Path(config.path) if config.path is not None else None, config.defaults, config.watermark_bytes)
-    except Exception as error:  # noqa: BLE001  (whatever it is, the server must be told why there is no keeper)
-        problem = (
-            str(error) if isinstance(error, UnfitPlace) else f"{config.path} can't be opened: {type(error).__name__}: {error}"
-        )
-        sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
+        store = open_store(config.path, config.defaults, config.watermark_bytes)
+    except UnfitPlace as error:
+        sockets[0].sendall(frame(Answered(hello=Hello(problem=str(error)))))
         return 2
     backend = LocalBackend(store, SystemClock(), config.worker_silence_ms, config.audit_ms)
     running = backend.start()
@@ -301,7 +295,7 @@ async def keep(config: KeeperConfig) -> int:
         backend.listen(front.tell)
         backend.committer.couriers.append(front)
         front.greet(Hello(store.durability.level, store.durability.replicas))
-    backing_up = _back_up(config, backend)
+    backing_up = back_up(config.path, config.backups, backend)
     giving_back = asyncio.create_task(give_back_when_quiet(store.let_go_of_cache))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -310,21 +304,12 @@ async def keep(config: KeeperConfig) -> int:
     if running.done():  # by itself it ends only when the store broke, or by a defect
         await _last_words(fronts)
         cause = backend.committer.broken or running.exception()
-        log.critical("the store failed; stopping, because a retry would prove nothing", error=str(cause))
+        log.critical(FAILED, error=str(cause))
         settle()
         os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
     await asyncio.gather(backing_up, return_exceptions=True)
     await backend.stop()
     return 0
-
-
-def _back_up(config: KeeperConfig, backend: LocalBackend) -> "asyncio.Future[None]":
-    """Make backups, if they are wanted."""
-    if config.path is None or config.backups is None:
-        return asyncio.get_running_loop().create_future()
-    backups = Backups(Path(config.path), config.backups)
-    backend.totals.backups = backups.state
-    return asyncio.create_task(backups.run(), name="backups")
 
 
 async def _last_words(fronts: list[FrontConnection]) -> None:
@@ -347,7 +332,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the server held them back while it started us
     configure(config.log_level, config.log_format)
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     calm_collector()
     use_one_heap()
     sys.exit(uvloop.run(keep(config)))

@@ -25,6 +25,9 @@ _LOOK_AGAIN_S = 1.0
 class PostgresBackend(LocalBackend):
     """A `Backend` in this process, over PostgreSQL."""
 
+    abandoned = False
+    let_go = None
+
     def __init__(self, config: Config, on_lost: Callable[[str], None], reading: InboxReading) -> None:
         store = PostgresStore(
             config.store,

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from holdfast import server
+from holdfast import backends
 from holdfast.config import Config
 from holdfast.keeper.link import KeeperLink
 
@@ -20,7 +20,7 @@ class Keeper:
 
     def __init__(self, store: str, fronts: int) -> None:
         pairs = [socket.socketpair() for _ in range(fronts)]
-        self.process = server._start_keeper(Config(store=store), [theirs for _, theirs in pairs])
+        self.process = backends.start_keeper(Config(store=store), [theirs for _, theirs in pairs])
         for _, theirs in pairs:
             theirs.close()
         self.sockets = [ours for ours, _ in pairs]

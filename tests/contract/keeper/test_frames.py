@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from itertools import pairwise
 
 import msgspec
@@ -312,3 +314,13 @@ def page_of(size: int) -> JobPage:
     """A page with one job of so many bytes."""
     job = Job(1, "q", State.READY, 0, 0, 0, 0, 1, size, 0, 0)
     return JobPage([JobDetail(job, Content("", None, b"x" * size), 0)])
+
+
+def test_every_message_is_known_whoever_imports_the_frames_first():
+    program = (
+        "from holdfast.keeper.frames import AnyAnswer, AnyRequest\n"
+        "import holdfast.server\n"
+        "from holdfast.messages.frame import Answer, Request, kinds_of\n"
+        "assert set(kinds_of(Answer)) == set(AnyAnswer.__args__) and set(kinds_of(Request)) == set(AnyRequest.__args__)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

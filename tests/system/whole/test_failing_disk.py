@@ -1,6 +1,7 @@
 """A disk that fails: an answer leaves only after its flush, and a flush that fails makes no one believe that he was answered.
 
-The failures are made by strace, in the real keeper on a real file: it lets the N-th flush fail as a broken disk does.
+The failures are made by strace, in the real keeper on a real file, and where there is none in the server: it lets the N-th flush fail as a
+broken disk does.
 """
 
 import pytest
@@ -28,8 +29,9 @@ def answers_before_their_flush(calls: list[Syscall]) -> list[Syscall]:
     return early
 
 
-def test_an_answer_leaves_the_keeper_only_after_the_flush_of_what_it_answers(serve, tmp_path):
-    server = serve()
+@pytest.mark.parametrize("fronts", ["0", "1"])
+def test_an_answer_leaves_only_after_the_flush_of_what_it_answers(serve, tmp_path, fronts):
+    server = serve("--fronts", fronts)
     tracer = Tracer(server.keeper, tmp_path / "trace", "-e", WRITING)
     with server.client() as client:
         for n in range(20):
@@ -48,9 +50,9 @@ def test_an_answer_leaves_the_keeper_only_after_the_flush_of_what_it_answers(ser
     assert len(answers_before_their_flush(unflushed)) >= 20, "without its flushes the same trace would not pass"
 
 
-@pytest.mark.parametrize("flush", [1, 2, 7, 40])
-def test_when_a_flush_fails_its_callers_are_told_that_nobody_knows_and_the_rest_is_there(serve, tmp_path, flush):
-    server = serve()
+@pytest.mark.parametrize(("flush", "fronts"), [(1, "1"), (1, "0"), (2, "1"), (7, "0"), (40, "1")])
+def test_when_a_flush_fails_its_callers_are_told_that_nobody_knows_and_the_rest_is_there(serve, tmp_path, flush, fronts):
+    server = serve("--fronts", fronts)
     load = Load(server)
     load.wait_for(pushes=50)
     tracer = Tracer(server.keeper, tmp_path / "trace", "-e", WRITING, "-e", f"inject=fdatasync:error=EIO:when={flush}")
@@ -64,6 +66,7 @@ def test_when_a_flush_fails_its_callers_are_told_that_nobody_knows_and_the_rest_
         everything_is_there(client, acknowledged)
 
 
+@pytest.mark.parametrize("fronts", ["0", "1"])
 @pytest.mark.parametrize(
     ("file", "call"),
     [
@@ -74,9 +77,11 @@ def test_when_a_flush_fails_its_callers_are_told_that_nobody_knows_and_the_rest_
         ("jobs.db", "ftruncate"),
     ],
 )
-def test_after_a_failure_nothing_more_is_written_or_flushed_and_what_was_answered_is_there(serve, tmp_path, home, file, call):
-    """A later flush could succeed without having written what the failed one lost, so the keeper leaves its files as they are."""
-    server = serve()
+def test_after_a_failure_nothing_more_is_written_or_flushed_and_what_was_answered_is_there(
+    serve, tmp_path, home, file, call, fronts
+):
+    """A later flush could succeed without having written what the failed one lost, so the files are left as they are."""
+    server = serve("--fronts", fronts)
     store = home / "holdfast-data"
     options = ("-P", str(store / file), "-e", WRITING, "-e", f"inject={call}:error=EIO:when=1")
     tracer = Tracer(server.keeper, tmp_path / "trace", *options)

@@ -46,10 +46,10 @@ def postgres_server(tmp_path_factory):
         yield one
 
 
-@pytest.fixture(params=["sqlite", "two fronts", "postgres"])
+@pytest.fixture(params=["sqlite", "two fronts", "one process", "postgres"])
 def traced(request, serve, collector):  # noqa: F811
     """A server that records every trace, over a store without jobs."""
-    options = {"sqlite": [], "two fronts": ["--fronts", "2"], "postgres": []}[request.param]
+    options = {"sqlite": [], "two fronts": ["--fronts", "2"], "one process": ["--fronts", "0"], "postgres": []}[request.param]
     if request.param == "postgres":
         database = request.getfixturevalue("postgres_server")
         database.empty()
