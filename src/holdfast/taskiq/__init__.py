@@ -36,6 +36,10 @@ _WAIT_MS = 50_000
 _PAUSE_S = 1.0
 _USUAL_PRIORITY = 1_024
 _TYPE_CHARS = 128
+_NO_TASKS = (
+    "This worker has no tasks, so it would take no message. Name the modules that have them, as in "
+    "`taskiq worker my.broker:broker my.tasks`, or have them found by --fs-discover."
+)
 
 
 class HoldfastBroker(AsyncBroker):
@@ -107,7 +111,9 @@ class HoldfastBroker(AsyncBroker):
         await self.client.enqueue(queue, payload, content_type=kind, wait_ms=self._wait_ms, **options)
 
     async def listen(self) -> AsyncGenerator[bytes | AckableMessage, None]:
-        """The messages of the queues, as they come."""
+        """The messages of the queues, as they come. Raises `RuntimeError` where there are no tasks."""
+        if not self.get_all_tasks():
+            raise RuntimeError(_NO_TASKS)
         fetched: list[Job] = []
         try:
             while True:

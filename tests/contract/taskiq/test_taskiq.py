@@ -229,6 +229,11 @@ async def test_worker_processes_that_are_killed(broker, tmp_path):
     second.wait(30)
 
 
+async def test_a_worker_without_tasks_says_what_to_do(broker):
+    with pytest.raises(RuntimeError, match=r"no tasks.*Name the modules that have them"):
+        await anext(broker.listen())
+
+
 async def test_a_server_that_fails_inside_is_asked_again(broker, monkeypatch):
     @broker.task("known")
     async def known() -> None: ...
