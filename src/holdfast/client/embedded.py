@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from holdfast.client.sync.client import Client
 
 _START_S = 60.0
 _END_S = 60.0
+_ENDS_BY_ITSELF_S = 5.0  # whose output is at its end
 _URL = "HOLDFAST_URL"
 Setting = str | int | bool
 
@@ -58,19 +60,15 @@ class EmbeddedServer:
             )
         except OSError as error:
             raise RuntimeError(f"{shlex.join(self._command)} can't be started: {error.strerror or error}") from error
-        giving_up = threading.Timer(_START_S, process.kill)
+        giving_up = threading.Timer(_START_S, _kill, [process])
         giving_up.start()
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                _, found, rest = line.decode(errors="replace").partition(" on http")
-                if found:
-                    self.url = "http" + rest.split()[0]
-                    break
+            self.url = _address(process)
         finally:
             giving_up.cancel()
         if not self.url:
-            raise RuntimeError(f"the server did not start (exit code {process.wait()}); why is on standard error")
+            self._process, ended = None, _ended(process)
+            raise RuntimeError(f"the server did not start ({ended}); why is on standard error")
         if self._set_url:
             self._url_before, os.environ[_URL] = os.environ.get(_URL), self.url
         return self
@@ -94,7 +92,7 @@ class EmbeddedServer:
         try:
             process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _kill(process)
             process.wait()
         process.stdout.close()
 
@@ -138,6 +136,36 @@ def embedded(
     `Client()` or `Tasks()` uses it. Settings are those of `holdfast serve`; the port is a free one.
     """
     return EmbeddedServer(path, command, set_url, settings)
+
+
+def _address(process: "subprocess.Popen[bytes]") -> str:
+    """The URL, once it says it; empty if it says none until it ends, or closes its output."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        _, found, rest = line.decode(errors="replace").partition(" on http")
+        if found:
+            return "http" + rest.split()[0]
+    return ""
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> str:
+    """How one ended that has said no address; it is ended, if it does not by itself."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.stdout.close()
+    try:
+        return f"exit code {process.wait(_ENDS_BY_ITSELF_S)}"
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        process.wait()
+        return "it closed its standard output and said no address"
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """With whatever it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _flag(name: str, value: Setting) -> str:

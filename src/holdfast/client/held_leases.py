@@ -12,17 +12,19 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET, UnsetType
 
 from holdfast import errors
+from holdfast.client.outcomes import Entry, portion
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable
 from holdfast.client.sync.client import Client
-from holdfast.client.types import Conclude, Extend, Fail, Job, Release
+from holdfast.client.types import Conclude, Extend, Fail, Job, Raised, Release
 
 logger = logging.getLogger(__name__)
 
-Said = Conclude | Fail | Release
-
-_AT_ONCE = 500
+_AT_ONCE = 500  # leases that one call extends
 _PAUSE_S = 1.0
 _AT_EXIT_S = 2.0
 NO_ANSWER: tuple[type[errors.HoldfastError], ...] = (
@@ -33,7 +35,7 @@ NO_ANSWER: tuple[type[errors.HoldfastError], ...] = (
     errors.RateLimited,
     errors.InternalError,
 )
-
+_LATER: tuple[type[errors.HoldfastError], ...] = (errors.StorageFull, errors.QueueFull, *NO_ANSWER)
 
 _EVERY: "weakref.WeakSet[HeldLeases]" = weakref.WeakSet()
 
@@ -58,7 +60,7 @@ class HeldLeases:
         self._client = client
         self._process = os.getpid()
         self._held: dict[str, str] = {}
-        self._said: list[Said] = []
+        self._said: list[Entry] = []
         self._telling = False
         self._ended = False
         self._changed = threading.Condition()
@@ -77,20 +79,30 @@ class HeldLeases:
                 self._begin()
         return tag
 
-    def conclude(self, tag: str) -> None:
+    def conclude(self, tag: str, result: Any = UNSET) -> None:
         """It is done."""
         if (token := self._take(tag)) is not None:
-            self._say(Conclude(token=token))
+            self._say(Conclude(token=token, result=result))
 
     def release(self, tag: str) -> None:
         """It goes back to its queue, to its place in it."""
         if (token := self._take(tag)) is not None:
             self._say(Release(token=token))
 
-    def reject(self, tag: str, reason: str) -> None:
+    def give_back(self) -> None:
+        """All that is held."""
+        for tag in list(self._held):
+            self.release(tag)
+
+    def reject(self, tag: str, reason: str, error: Raised | UnsetType = UNSET) -> None:
         """It is dead: to be looked at, and to be retried by hand."""
         if (token := self._take(tag)) is not None:
-            self._say(Fail(token=token, reason=reason, retry=False))
+            self._say(Fail(token=token, reason=reason, retry=False, error=error))
+
+    def note(self, tag: str, progress: Any) -> None:
+        """How far it has come."""
+        if (token := self._held.get(tag)) is not None:
+            self._say(Extend(token=token, progress=progress))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the server knows all that was said."""
@@ -109,7 +121,7 @@ class HeldLeases:
     def _take(self, tag: str) -> str | None:
         return self._held.pop(tag, None) if self._process == os.getpid() else None  # a fork brings along what its parent holds
 
-    def _say(self, said: Said) -> None:
+    def _say(self, said: Entry) -> None:
         with self._changed:
             self._said.append(said)
             self._changed.notify_all()
@@ -129,28 +141,48 @@ class HeldLeases:
                 if self._ended and not self._said:
                     self._thread = None
                     return
-                said, self._said = self._said[:_AT_ONCE], self._said[_AT_ONCE:]
+                count = portion(self._said)
+                said, self._said = self._said[:count], self._said[count:]
                 self._telling = bool(said)
             if said:
                 self._tell(said)
             if time.monotonic() >= self._extend_at:
                 self._extend()
 
-    def _tell(self, said: Sequence[Said]) -> None:
+    def _tell(self, said: Sequence[Entry]) -> None:
         try:
             outcomes = self._client.batch(said)
-        except NO_ANSWER as error:
-            logger.warning("No server takes the outcomes of %d jobs, they will be sent again: %s", len(said), error)
-            with self._changed:
-                self._said[:0] = said
-                self._changed.wait_for(lambda: self._ended, _PAUSE_S)
+        except _LATER as error:
+            self._again(said, error)
             return
-        except errors.HoldfastError as error:
-            logger.error("Outcomes are refused: %s", error)  # noqa: TRY400  (it says all)
+        except errors.HoldfastError as error:  # one of them is to blame, and nothing was done
+            if len(said) == 1:
+                self._refused(said[0], error)
+            else:
+                for entry in said:
+                    self._tell([entry])
             return
         for entry, outcome in zip(said, outcomes, strict=True):
-            if isinstance(outcome, errors.LeaseLost) and not isinstance(entry, Release):
-                logger.warning("A job was ended after its lease was, and may run again: %s", outcome)
+            if isinstance(outcome, _LATER):
+                self._again([entry], outcome)
+            elif isinstance(outcome, errors.LeaseLost):
+                if not isinstance(entry, Release | Extend):
+                    logger.warning("A job was ended after its lease was, and may run again: %s", outcome)
+            elif isinstance(outcome, errors.HoldfastError):
+                self._refused(entry, outcome)
+
+    def _again(self, said: Sequence[Entry], error: errors.HoldfastError) -> None:
+        logger.warning("No server takes the outcomes of %d jobs, they will be sent again: %s", len(said), error)
+        with self._changed:
+            self._said[:0] = said
+            self._changed.wait_for(lambda: self._ended, _PAUSE_S)
+
+    def _refused(self, entry: Entry, error: errors.HoldfastError) -> None:
+        """What was done is not done again because its result can't be kept, such as one that is too large."""
+        logger.error("An outcome is refused: %s", error)
+        if isinstance(entry, Conclude):
+            reason = f"The work was done, but the job could not be concluded: {error}"
+            self._tell([Fail(token=entry.token, reason=reason, retry=False)])
 
     def _extend(self) -> None:
         self._extend_at = time.monotonic() + self.lease_ms / 3_000

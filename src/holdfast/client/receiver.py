@@ -33,7 +33,8 @@ _HANDING_S = 5.0
 
 class Receiver:
     """Begins with its first `set_queues`. `deliver` gets what comes, held by `held` already, or the error that ends it; `room` says how many more
-    it wants. `name` is that under which the worker is registered. `fair`: each of several queues has its turn.
+    it wants. `name` is that under which the worker is registered. `fair`: each of several queues has its turn. `types`: the only ones whose jobs
+    it takes; None for all.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Receiver:
         deliver: Callable[[list[Job] | Exception], None],
         name: Callable[[], str],
         fair: bool = True,
+        types: Callable[[], list[str] | None] = lambda: None,
     ) -> None:
         self._client = client
         self._held = held
@@ -52,6 +54,7 @@ class Receiver:
         self._deliver = deliver
         self._name = name
         self._fair = fair
+        self._types = types
         self._process = os.getpid()
         self._changed = threading.Condition()
         self._queues: tuple[str, ...] = ()
@@ -183,6 +186,7 @@ class Receiver:
                 lease_ms=self._held.lease_ms,
                 worker=self._worker or "",
                 request_id=asked[0],
+                types=self._types(),
             )
             self._open = None
             return jobs
@@ -193,7 +197,7 @@ class Receiver:
 
     def _register(self, queues: list[str]) -> None:
         with suppress(errors.Forbidden):
-            self._worker = self._client.register_worker(queues, self._name()).id
+            self._worker = self._client.register_worker(queues, self._name(), self._types()).id
 
     def _pause(self, seconds: float, asked: list[str]) -> None:
         """Wait, unless other queues than those that were asked for are wanted meanwhile."""

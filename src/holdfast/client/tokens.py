@@ -1,6 +1,9 @@
 """Headers of requests, and the client's authentication, which is one of them."""
 
 import os
+from typing import Any
+
+import msgspec
 
 
 class Hidden(str):
@@ -10,6 +13,16 @@ class Hidden(str):
 
     def __repr__(self) -> str:
         return "'(hidden)'"
+
+
+class HidesToken(msgspec.Struct):
+    """A struct whose `token` no representation shows, so that no log and no error report that has local variables gives a lease away."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, Hidden() if name == "token" else getattr(self, name)) for name in self.__struct_fields__]
 
 
 def bearer(token: str | None) -> dict[str, str]:

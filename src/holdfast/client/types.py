@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from holdfast.client.budgets import Block, Charge, Wait
 from holdfast.client.contents import NULL, read
+from holdfast.client.tokens import HidesToken
 
 T = TypeVar("T")
 
@@ -146,8 +147,8 @@ class Published(msgspec.Struct, kw_only=True):
     duplicate: bool = False
 
 
-class Lease(msgspec.Struct):
-    """The right to end this attempt. Keep the token secret."""
+class Lease(HidesToken):
+    """The right to end this attempt. Keep the token secret; `repr` does not show it."""
 
     token: str
     worker: str
@@ -291,15 +292,15 @@ class Extended(msgspec.Struct):
     draining: bool = False
 
 
-class Conclude(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Conclude(HidesToken, kw_only=True, omit_defaults=True):
     """An entry of a batch: the work is done."""
 
     token: str
     result: Any = UNSET
-    then: list[NewJob] = []
+    then: list[NewJob] = field(default_factory=list)
 
 
-class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Fail(HidesToken, kw_only=True, omit_defaults=True):
     """An entry of a batch: the attempt failed. `crashed`: it counts as a crash, so that `max_crashes` of the queue bounds it."""
 
     token: str
@@ -311,7 +312,7 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
     block: Block | UnsetType = UNSET
 
 
-class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Release(HidesToken, kw_only=True, omit_defaults=True):
     """An entry of a batch: release the job without a counted attempt."""
 
     token: str
@@ -320,7 +321,7 @@ class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
     block: Block | UnsetType = UNSET
 
 
-class Extend(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Extend(HidesToken, kw_only=True, omit_defaults=True):
     """An entry of a batch: prolong the lease, perhaps with progress."""
 
     token: str

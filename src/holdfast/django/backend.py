@@ -1,5 +1,6 @@
 """`HoldfastBackend`: enqueues tasks, and finds their results."""
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from holdfast.errors import JobNotFound
 from holdfast.limits import REQUEST_ID_CHARS
 
 C = TypeVar("C", Client, AsyncClient)
+log = logging.getLogger("holdfast.django")
 _KNOWN = 10_000  # results whose job's number is kept in mind
 
 _clients: dict[Any, Any] = {}  # of the process: Django makes a backend for each thread
@@ -69,7 +71,7 @@ class HoldfastBackend(BaseTaskBackend):
         elif self.given.enqueue == "on_commit":
             connection = transaction.get_connection(self.given.database)
             if connection.in_atomic_block:
-                connection.on_commit(partial(self._put, result, call))
+                connection.on_commit(partial(self._put_after_commit, result, call))
             else:
                 self._put(result, call)
         elif self.given.enqueue == "transaction":
@@ -125,6 +127,13 @@ class HoldfastBackend(BaseTaskBackend):
     def _put(self, result: Any, call: dict[str, Any]) -> None:
         self._stored(result, self.client(Client).enqueue(**call))
         task_enqueued.send(type(self), task_result=result)
+
+    def _put_after_commit(self, result: Any, call: dict[str, Any]) -> None:
+        """What fails here is logged: raised, it would cost all that is still to be done after the same commit, and the caller a commit that was made."""
+        try:
+            self._put(result, call)
+        except Exception:
+            log.exception("The task %s (%s) could not be enqueued after the commit.", result.task.module_path, result.id)
 
     def _put_by_sql(self, result: Any, call: dict[str, Any]) -> None:
         statement = sql.enqueue(**call)

@@ -15,10 +15,11 @@ from msgspec import UNSET, UnsetType
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.contents import UnreadableJson
 from holdfast.client.held_leases import NO_ANSWER
+from holdfast.client.raised import raised
 from holdfast.client.sync.client import Client
 from holdfast.client.types import Fail, Job
 from holdfast.client.worker import DoNotRetry, HeldJob, Worker
-from holdfast.client.worker.outcomes import GiveBack, raised, told
+from holdfast.client.worker.outcomes import GiveBack, told
 from holdfast.client.worker.processes import Said
 from holdfast.client.worker.runner import Handler
 from holdfast.django.compat import TaskContext, TaskError, TaskResultStatus, normalize_json, task_finished, task_started

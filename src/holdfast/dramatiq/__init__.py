@@ -10,6 +10,7 @@ queues; a message that has failed for good is a dead job, to be looked at and re
 """
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterable
@@ -17,27 +18,33 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import msgspec
 from dramatiq import Broker, Message, MessageProxy, Middleware
 from dramatiq.broker import Consumer
 from dramatiq.errors import BrokerConnectionError, DecodeError, QueueJoinTimeout, QueueNotFound
+from dramatiq.results import Results as ResultsMiddleware
+from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import errors
 from holdfast.client import Client, Job
 from holdfast.client.held_leases import NO_ANSWER, HeldLeases, tag_of
+from holdfast.client.kept_results import data_of, key_of, payload_of
+from holdfast.client.raised import raised
 from holdfast.client.receiver import Receiver
+from holdfast.dramatiq.results import Results
 
 __all__ = ["HoldfastBroker"]
 
 LEASE_S = 60.0
 _TYPE_CHARS = 128
+_USUAL_PRIORITY = 1_024
 _LOOK_S = 0.1
 _FLUSH_S = 5.0
 
 
 class HoldfastBroker(Broker):
     """`url`, `token` and so on are those of `holdfast.Client`. `prefix` stands before the names of all queues. A full queue raises `QueueFull`
-    at once, or after `wait_for_room_ms`. A worker that dies loses its messages after `lease_s`: they are run by another.
+    at once, or after `wait_for_room_ms`. A worker that dies loses its messages after `lease_s`: they are run by another. `results`: of actors with
+    `store_results`, kept with the jobs.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class HoldfastBroker(Broker):
         prefix: str = "",
         lease_s: float = LEASE_S,
         wait_for_room_ms: int | None = None,
+        results: bool = False,
         middleware: list[Middleware] | None = None,
     ) -> None:
         super().__init__(middleware=middleware)
@@ -58,6 +66,9 @@ class HoldfastBroker(Broker):
         self._wait_ms = wait_for_room_ms
         self.queues: dict[str, None] = {}
         self._held: dict[int, HeldLeases] = {}  # by process
+        self._has_results = results
+        if results:
+            self.add_middleware(ResultsMiddleware(backend=Results(self.client)))
 
     @property
     def held(self) -> HeldLeases:
@@ -85,26 +96,30 @@ class HoldfastBroker(Broker):
         if message.queue_name not in self.queues:
             raise QueueNotFound(message.queue_name)
         self.emit_before("enqueue", message, delay)
-        data = message.encode()
         options: dict[str, Any] = {"type": message.actor_name} if len(message.actor_name) <= _TYPE_CHARS else {}
         if delay:
             options["delay_ms"] = delay
         if isinstance(priority := message.options.get("broker_priority"), int):
-            options["priority"] = priority
+            options["priority"] = max(0, _USUAL_PRIORITY - priority)  # the highest first, as with RabbitMQ
         try:
-            payload, kind = _payload(data)
-            self.client.enqueue(
-                self.prefix + message.queue_name,
-                payload,
-                content_type=kind,
-                wait_ms=self._wait_ms,
-                meta={"message_id": message.message_id},
-                **options,
-            )
+            self._put(message, options)
         except NO_ANSWER as error:
             raise BrokerConnectionError(str(error)) from error
         self.emit_after("enqueue", message, delay)
         return message
+
+    def _put(self, message: "Message[Any]", options: dict[str, Any]) -> None:
+        queue, meta = self.prefix + message.queue_name, {"message_id": message.message_id}
+        payload, kind = payload_of(message.encode())
+        options |= {"content_type": kind, "wait_ms": self._wait_ms, "meta": meta}
+        key = None
+        if self._has_results:
+            key = key_of(message.message_id, message.options.get("retries") or 0)
+            meta["sent"] = secrets.token_hex(8)  # another message of the same id is another request
+        try:
+            self.client.enqueue(queue, payload, idempotency_key=key, **options)
+        except errors.IdempotencyMismatch:  # it is run all the same; found by its id is the first
+            self.client.enqueue(queue, payload, **options)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> Consumer:
         """What a worker reads from."""
@@ -142,21 +157,13 @@ class HoldfastBroker(Broker):
         return jobs.scheduled + jobs.ready + jobs.leased
 
 
-def _payload(data: bytes) -> tuple[Any, str | None]:
-    """As JSON where the encoder of Dramatiq makes JSON, to be read by people, and by programs in other languages."""
-    try:
-        msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return data, "application/octet-stream"
-    return msgspec.Raw(data), None
-
-
 class _Held(MessageProxy):
-    """A message under its lease."""
+    """A message under its lease, with its result once that is known."""
 
     def __init__(self, message: "Message[Any]", tag: str) -> None:
         super().__init__(message)
         self.tag = tag
+        self.result: Raw | UnsetType = UNSET
 
 
 class _Consumer(Consumer):
@@ -196,12 +203,16 @@ class _Consumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """Done."""
         self._end(message.tag)
-        self._held.conclude(message.tag)
+        self._held.conclude(message.tag, message.result)
 
     def nack(self, message: MessageProxy) -> None:
         """Failed for good: the job is dead."""
         self._end(message.tag)
-        self._held.reject(message.tag, f"Dramatiq: {message.options.get('traceback') or 'rejected'}")
+        error = message._exception  # noqa: SLF001  (as its own middleware of results does)
+        if error is None:
+            self._held.reject(message.tag, f"Dramatiq: {message.options.get('traceback') or 'rejected'}")
+        else:
+            self._held.reject(message.tag, "", raised(error))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Back to the queue, to their places."""
@@ -237,7 +248,7 @@ class _Consumer(Consumer):
 
 def _message(job: Job, queue: str) -> "Message[Any]":
     """Of the queue that it comes from: it may have been moved. Raises `DecodeError`."""
-    data = job.body if job.body is not None else bytes(job.payload_json)
+    data = data_of(job)
     message: Any = Message.decode(data)  # whose fields may have any value
     if not isinstance(message.options, dict) or not isinstance(message.actor_name, str):
         raise DecodeError("Failed to decode message: its actor_name is a text, and its options are an object.", data, None)

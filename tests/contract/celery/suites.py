@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 from types import ModuleType
 
-from tests.contract.doors.beanstalk.script import missing
+from tests.missing import missing
 from tests.once import once
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "holdfast-tests" / "celery-suites"

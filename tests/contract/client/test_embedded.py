@@ -95,6 +95,16 @@ def test_one_that_can_not_start_says_so(tmp_path, capfd):
         holdfast.embedded(command="/no/such/holdfast").start()
 
 
+def test_a_command_that_closes_its_output_and_goes_on_is_ended_with_what_it_has_started(tmp_path):
+    script = f"exec >&-; sleep 600 & echo $! > {tmp_path}/pid; wait"
+    server = holdfast.embedded(command=["sh", "-c", script])
+    with pytest.raises(RuntimeError, match="closed its standard output and said no address"):
+        server.start()
+    until(lambda: is_gone(int((tmp_path / "pid").read_text())), "what it has started is gone")
+    server.stop()
+    assert server.url == ""
+
+
 def test_the_server_may_be_of_another_environment():
     command = str(Path(sys.executable).with_name("holdfast"))
     done = without_the_server(

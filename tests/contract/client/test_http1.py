@@ -14,6 +14,7 @@ from holdfast.client.origin import origin_of
 from holdfast.client.refusals import Unreachable
 from holdfast.client.retry import Call, Lost
 from holdfast.client.tokens import header_line
+from holdfast.client.types import Conclude, Extend, Fail, Lease, Release
 from holdfast.errors import OutcomeUnknown
 from tests.contract.client.clients import LOOPS
 
@@ -131,6 +132,13 @@ def test_a_request_names_the_host_and_what_is_before_the_path(url, host, line):
     lines = request_bytes(origin_of(url), Call("GET", "/x"), "").split(b"\r\n")
     assert lines[0] == line
     assert lines[1] == b"Host: " + host
+
+
+def test_the_token_of_a_lease_is_in_no_representation():
+    lease = Lease(token="secret", worker="w", ms_left=7)
+    shown = [Conclude(token="secret"), Fail(token="secret"), Release(token="secret"), Extend(token="secret"), lease]
+    assert "secret" not in f"{shown} {lease} {[each.__rich_repr__() for each in shown]}"
+    assert repr(lease) == "Lease(token='(hidden)', worker='w', ms_left=7)"
 
 
 def test_a_token_is_in_no_repr():

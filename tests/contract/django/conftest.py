@@ -1,4 +1,4 @@
-"""Django with a database in a file, and a server for this folder's tests; each test has a queue of its own."""
+"""Django with a database in a file; each test has a queue of its own."""
 
 import itertools
 import os
@@ -6,28 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import django
 import pytest
+from django.conf import settings
 
-django = pytest.importorskip("django")
-
-from django.conf import settings  # noqa: E402
-
-from tests.contract.django import project_settings  # noqa: E402
+from tests.contract.django import project_settings
 
 if not settings.configured:
     os.environ["DJANGO_SETTINGS_MODULE"] = project_settings.__name__
     django.setup()
     del os.environ["DJANGO_SETTINGS_MODULE"]  # other tests' programs are none of Django
 
-from django.core.management import call_command  # noqa: E402
-from django.test.utils import override_settings  # noqa: E402
+from django.core.management import call_command
+from django.test.utils import override_settings
 
-from holdfast import Client  # noqa: E402
-from holdfast.django.compat import TASKS, task_enqueued, task_finished, task_started  # noqa: E402
-from holdfast.django.worker import DjangoWorker  # noqa: E402
-from tests.contract.client.clients import PATIENCE_S  # noqa: E402
-from tests.contract.client.worker.workers import running  # noqa: E402
-from tests.system.whole.servers import Server  # noqa: E402
+from holdfast.django.compat import TASKS, task_enqueued, task_finished, task_started
+from holdfast.django.worker import DjangoWorker
+from tests.contract.client.clients import PATIENCE_S
+from tests.contract.client.worker.workers import running
+from tests.system.whole.servers import Server
 
 _numbers = itertools.count(1)
 
@@ -38,21 +35,6 @@ def database() -> Iterator[None]:
     call_command("migrate", verbosity=0)
     yield
     project_settings.FOLDER.cleanup()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("django"), "--log-level", "warning").start()
-    yield server
-    text = server.err.text
-    server.destroy()
-    assert "Traceback" not in text, text
-
-
-@pytest.fixture
-def witness(server: Server) -> Iterator[Client]:
-    with Client(server.url, deadline_s=PATIENCE_S) as client:
-        yield client
 
 
 @pytest.fixture

@@ -166,6 +166,22 @@ def test_on_commit_nothing_is_enqueued_after_a_rollback(backend):
         backend.get_result(inner.id)
 
 
+def test_one_that_can_not_be_enqueued_after_the_commit_is_logged_and_costs_nothing_else(configured, caplog):
+    done = []
+    with configured(URL="http://127.0.0.1:9", DEADLINE=0.1), transaction.atomic():
+        transaction.on_commit(lambda: done.append("before"))
+        result = jobs.add.enqueue("a secret")
+        transaction.on_commit(lambda: done.append("after"))
+    assert done == ["before", "after"]
+    (record,) = [record for record in caplog.records if record.name == "holdfast.django"]
+    assert (
+        record.getMessage() == f"The task tests.contract.django.jobs.add ({result.id}) could not be enqueued after the commit."
+    )
+    assert record.levelname == "ERROR"
+    assert isinstance(record.exc_info[1], HoldfastError)
+    assert "a secret" not in caplog.text
+
+
 def test_now_is_now(configured):
     with configured(ENQUEUE="now") as backend, transaction.atomic():
         result = jobs.add.enqueue(1)

@@ -17,6 +17,7 @@ from taskiq.abc.result_backend import AsyncResultBackend
 from taskiq.exceptions import SendTaskError
 from taskiq.receiver import Receiver
 
+from holdfast import Client
 from holdfast.errors import InternalError, QueueFull
 from holdfast.taskiq import HoldfastBroker
 from tests.system.whole.servers import Output
@@ -150,7 +151,7 @@ async def test_what_was_not_begun_goes_back_at_the_end(broker, working):
         while (await broker.client.queue(broker.queue)).jobs.leased < 10:  # noqa: ASYNC110  (it can only be asked about)
             await asyncio.sleep(0.05)
         go_on.set()
-    await broker._give_back(list(broker._held))
+    await broker.shutdown()
     jobs = (await broker.client.queue(broker.queue)).jobs
     assert (jobs.leased, jobs.dead, jobs.ready + jobs.concluded) == (0, 0, 15)
 
@@ -229,34 +230,45 @@ async def test_worker_processes_that_are_killed(broker, tmp_path):
     second.wait(30)
 
 
-async def test_a_server_that_fails_inside_is_asked_again(broker, monkeypatch):
+async def test_a_worker_without_tasks_says_what_to_do(broker):
+    with pytest.raises(RuntimeError, match=r"no tasks.*Name the modules that have them"):
+        await anext(broker.listen())
+
+
+async def test_a_server_that_fails_inside_is_asked_again(broker, working, monkeypatch):
     @broker.task("known")
     async def known() -> None: ...
 
-    async def fail(*_, **__):
-        raise InternalError("It has failed.")
+    failed = []
+    lease = Client.lease
 
-    monkeypatch.setattr(broker.client, "lease", fail)
-    assert await broker._fetch() == []
+    def fail_once(self, *queues, **given):
+        if not failed:
+            failed.append(1)
+            raise InternalError("It has failed.")
+        return lease(self, *queues, **given)
+
+    monkeypatch.setattr(Client, "lease", fail_once)
+    async with working():
+        await known.kiq()
+        assert [job.state for job in await ended(broker)] == ["concluded"]
+    assert failed
 
 
-async def test_what_was_given_to_a_call_that_was_cut_off_goes_back(broker, monkeypatch):
+async def test_what_a_listener_has_and_did_not_hand_over_goes_back_when_it_is_closed(broker):
     @broker.task("known")
     async def known() -> None: ...
 
-    lease = broker.client.lease
-
-    async def cut_off(*queues, **given):
-        await lease(*queues, **given)
-        raise asyncio.CancelledError
-
-    await known.kiq()
-    monkeypatch.setattr(broker.client, "lease", cut_off)
-    with pytest.raises(asyncio.CancelledError):
-        await broker._fetch()
-    monkeypatch.undo()
+    for _ in range(3):
+        await known.kiq()
+    messages = broker.listen()
+    await anext(messages)
+    await messages.aclose()
+    broker._consumer.held.flush(PATIENCE_S)
+    jobs = (await broker.client.queue(broker.queue)).jobs
+    assert (jobs.leased, jobs.ready) == (1, 2)  # taskiq has the first still
     await broker.shutdown()
-    assert (await broker.client.queue(broker.queue)).jobs.ready == 1
+    assert (await broker.client.queue(broker.queue)).jobs.ready == 3
 
 
 async def test_a_worker_that_the_server_has_forgotten_gives_back_what_it_holds(broker):
@@ -264,7 +276,10 @@ async def test_a_worker_that_the_server_has_forgotten_gives_back_what_it_holds(b
     async def known() -> None: ...
 
     await known.kiq()
-    assert len(await broker._fetch()) == 1
-    await broker.client.remove_worker(broker._worker)
+    messages = broker.listen()
+    await anext(messages)
+    [worker] = [worker for worker in await broker.client.workers() if worker.queues == [broker.queue]]
+    await broker.client.remove_worker(worker.id)
     await broker.shutdown()
     assert (await broker.client.queue(broker.queue)).jobs.ready == 1
+    await messages.aclose()

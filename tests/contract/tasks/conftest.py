@@ -1,4 +1,4 @@
-"""A server for this folder's tests, tasks with a queue of their own, and workers that run beside a test."""
+"""Tasks with a queue of their own, and workers that run beside a test."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -7,28 +7,12 @@ from typing import Any
 
 import pytest
 
-from holdfast import Client
 from holdfast.tasks import Tasks
 from tests.contract.client.clients import LOOPS, PATIENCE_S, Loop
 from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import Server
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("tasks"), "--log-level", "warning").start()
-    yield server
-    text = server.err.text
-    server.destroy()
-    assert "Traceback" not in text, text
-
-
-@pytest.fixture
-def witness(server: Server) -> Iterator[Client]:
-    with Client(server.url, deadline_s=PATIENCE_S) as client:
-        yield client
 
 
 @pytest.fixture

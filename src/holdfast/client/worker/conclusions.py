@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 from msgspec import UNSET, UnsetType
 
-from holdfast.client.outcomes import Ended
+from holdfast.client.outcomes import Ended, portion
+from holdfast.client.raised import words
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Outcome, Release
 from holdfast.client.worker.connectivity import Reach, about, log
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.job_source import JobSource, size_of
+from holdfast.client.worker.job_source import JobSource
 from holdfast.client.worker.lease_extender import LeaseExtender
-from holdfast.client.worker.outcomes import as_reason, cut, words
+from holdfast.client.worker.outcomes import as_reason, cut
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
 from holdfast.limits import BATCH_VERBS
 
 _LATER = (QueueFull, StorageFull, Unavailable)
 _OPEN = frozenset({"outcome_unknown", "unreachable", "unexpected_answer"})
 _PAUSE_S = 0.5
-_BATCH_BYTES = 2 << 20  # of results and what follows: well below what one message of a channel may have
 Verdict = Conclude | Fail | Release
 _WORDS = {Conclude: "concluded", Fail: "failed", Release: "released"}
 
@@ -75,12 +75,7 @@ class Conclusions:
 
     def _next(self) -> list[Conclusion]:
         """As many outcomes as one body, and one message of a channel, can carry."""
-        size = count = 0
-        for ending in self._waiting[:BATCH_VERBS]:
-            size += size_of(ending.verdict)
-            if count and size > _BATCH_BYTES:
-                break
-            count += 1
+        count = portion([ending.verdict for ending in self._waiting[:BATCH_VERBS]])
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
@@ -113,10 +108,7 @@ class Conclusions:
         noted = [(ending.held.token, self._holder.unsent(ending.held)) for ending in batch]
         notes = [Extend(token=token, progress=progress) for token, progress in noted if progress is not UNSET]
         while notes:
-            size = count = 0
-            while count < len(notes) and size <= _BATCH_BYTES:
-                size += size_of(notes[count])
-                count += 1
+            count = portion(notes)
             try:
                 await self._channel.end(notes[:count])
             except HoldfastError as error:

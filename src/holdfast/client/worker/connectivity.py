@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 
+from holdfast.client.raised import trace, words
 from holdfast.client.types import Conclude, Fail, Release
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.outcomes import DoNotRetry, Failed, RetryIn, as_reason, cut, trace, words
+from holdfast.client.worker.outcomes import DoNotRetry, Failed, RetryIn, as_reason, cut
 from holdfast.errors import HoldfastError
 
 log = logging.getLogger("holdfast.worker")

@@ -6,26 +6,13 @@ The live channel (websocket_source.py) is another; the session knows only this i
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
-
-from msgspec import Raw, UnsetType
+from typing import Protocol
 
 from holdfast.client.aio.client import AsyncClient
-from holdfast.client.outcomes import Ended
-from holdfast.client.types import Conclude, Extend, Fail, Job, Release
+from holdfast.client.outcomes import Ended, Entry
+from holdfast.client.types import Job
 from holdfast.client.worker.known_types import KnownTypes
 from holdfast.errors import HoldfastError
-
-Entry = Conclude | Fail | Release | Extend
-
-
-def size_of(entry: Entry) -> int:
-    """About how many bytes an entry takes in a request; outcomes are JSON by now."""
-    if isinstance(entry, Fail):
-        error = entry.error
-        return len(entry.reason) + (0 if isinstance(error, UnsetType) else len(error.message) + len(error.traceback))
-    parts: list[Any] = [entry.result, *entry.then] if isinstance(entry, Conclude) else [getattr(entry, "progress", None)]
-    return sum(len(memoryview(part)) for part in parts if isinstance(part, Raw))
 
 
 class JobSource(Protocol):

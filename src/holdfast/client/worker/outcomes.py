@@ -1,8 +1,6 @@
 """Exceptions by which a handler says how its attempt ended, and how other exceptions are reported to the server."""
 
 import math
-import traceback
-from types import TracebackType
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -10,10 +8,10 @@ from msgspec.structs import replace
 
 from holdfast import error_text
 from holdfast.client.budgets import Block
-from holdfast.client.types import Fail, Raised, Release
+from holdfast.client.raised import raised, words, written
+from holdfast.client.types import Fail, Release
 from holdfast.limits import BUDGET_BLOCK_MS_MAX, DELAY_MS_MAX, REASON_CHARS
 
-_OURS = ("holdfast.client.worker", "holdfast.tasks", "holdfast.django")
 _CUT = "… the beginning is cut\n"
 
 
@@ -90,14 +88,6 @@ def _raised(entry: Fail, error: BaseException, reason: str) -> Fail:
     return entry
 
 
-def raised(error: BaseException) -> Raised:
-    """An exception as class, message and traceback, within their bounds."""
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    parts = error_text.bounded(*map(_written, (name, words(error), story(error))))
-    return Raised(kind=parts[0], message=parts[1], traceback=parts[2])
-
-
 def as_reason(entry: Fail) -> Fail:
     """The same failure for a server that takes no `error`: the traceback is its reason, as far as that reaches."""
     told = entry.error
@@ -117,35 +107,7 @@ def _delay(given: Any) -> int | UnsetType:
     return UNSET if math.isnan(number) else math.ceil(min(max(number, 0), DELAY_MS_MAX))
 
 
-def words(error: BaseException) -> str:
-    """The exception's text; its type if it can't be converted."""
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001  (an exception of somebody else's class may do anything)
-        return f"{type(error).__name__} (its text can't be read)"
-
-
-def story(error: BaseException) -> str:
-    """The error with its traceback, from the handler on."""
-    return "".join(traceback.format_exception(type(error), error, trace(error))).rstrip()
-
-
-def trace(error: BaseException) -> TracebackType | None:
-    """The traceback of an error, from the handler on."""
-    found = error.__traceback__
-    while found is not None and found.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
-        found = found.tb_next
-    return found
-
-
 def cut(reason: str) -> str:
-    r"""The reason within its bound, as valid UTF-8. Of a traceback that is too long, the end is kept.
-
-    A lone surrogate is in the text wherever a file name is not UTF-8; it becomes `\udcff`, as Python writes it.
-    """
-    reason = _written(reason)
+    """The reason within its bound, as valid UTF-8. Of a traceback that is too long, the end is kept."""
+    reason = written(reason)
     return reason if len(reason) <= REASON_CHARS else _CUT + reason[-(REASON_CHARS - len(_CUT)) :]
-
-
-def _written(text: str) -> str:
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -16,11 +16,12 @@ import msgspec
 from msgspec import Raw
 
 from holdfast.client.contents import encode
+from holdfast.client.raised import raised
 from holdfast.client.retry import decode
 from holdfast.client.types import Fail, Job, Release
 from holdfast.client.worker.connectivity import log
 from holdfast.client.worker.held_job import HeldJob, progress_json
-from holdfast.client.worker.outcomes import GiveBack, raised, told
+from holdfast.client.worker.outcomes import GiveBack, told
 from holdfast.client.worker.threads import Threads
 
 _LATER_MS = 5_000  # for a job whose process can't be started

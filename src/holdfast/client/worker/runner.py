@@ -12,10 +12,11 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.client.contents import UnreadableJson, encode
+from holdfast.client.raised import words
 from holdfast.client.types import Conclude, Fail, Release
 from holdfast.client.worker.connectivity import attempt_over, log
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.outcomes import cut, told, words
+from holdfast.client.worker.outcomes import cut, told
 from holdfast.client.worker.processes import ProcessDied, Processes, Said
 from holdfast.client.worker.threads import Threads
 

@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 
 from holdfast.client.aio.client import AsyncClient
-from holdfast.client.outcomes import Ended, ended
+from holdfast.client.outcomes import Ended, Entry, ended, size_of
 from holdfast.client.tls import distrust
 from holdfast.client.types import Extend, Extended, Job, Outcome
 from holdfast.client.worker.connectivity import log
-from holdfast.client.worker.job_source import Entry, LongPollSource, size_of
+from holdfast.client.worker.job_source import LongPollSource
 from holdfast.client.worker.known_types import KnownTypes
 from holdfast.client.worker.websocket_connection import ANSWER_S, Told, WebSocketConnection
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown

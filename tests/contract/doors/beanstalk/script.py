@@ -4,7 +4,6 @@ A script is a list of steps (who, what is sent, what comes back). `<a>` stands f
 then on it is that number. `<#>` is any number. `{t}` is a tube that nobody else uses: every client uses and watches it, and it alone.
 """
 
-import os
 import re
 import shutil
 import signal
@@ -15,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
+from tests.missing import missing
 from tests.system.whole.servers import Server
 
 WITHIN_S = 10.0
@@ -209,10 +207,3 @@ def debians(*options: str) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(WITHIN_S)
-
-
-def missing(what: str, remedy: str) -> None:
-    """What a test needs is not on this machine."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is not there: {remedy}")
-    pytest.skip(f"NOT TESTED: {what} is not there: {remedy}")

@@ -9,7 +9,7 @@ import greenstalk
 import pystalk
 import pytest
 
-from tests.contract.doors.beanstalk.script import missing
+from tests.missing import missing
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "holdfast-tests" / "jackd-2.2.2"
 JACKD = "jackd@2.2.2"

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from tests.contract.doors.beanstalk.script import Client, missing, serving, tube_port
+from tests.contract.doors.beanstalk.script import Client, serving, tube_port
+from tests.missing import missing
 from tests.system.whole.servers import until
 
 PIECE = st.one_of(

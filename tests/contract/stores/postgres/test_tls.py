@@ -11,7 +11,7 @@ from cluster.postgres import PostgresServer
 from cluster.processes import give
 from cluster.programs import Programs, installed
 from tests.certificates import Authority, Pair
-from tests.contract.doors.beanstalk.script import missing
+from tests.missing import missing
 from tests.system.whole.servers import Server, until
 
 HBA = """host all postgres 127.0.0.1/32 trust

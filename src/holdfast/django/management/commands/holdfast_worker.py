@@ -2,11 +2,9 @@
 
 import logging
 import os
-import subprocess
 import sys
-import time
 from argparse import ArgumentParser
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +13,7 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from holdfast.client.embedded import EmbeddedServer, embedded
 from holdfast.client.sync.client import Client
 from holdfast.django.backend import HoldfastBackend
 from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, TASKS
@@ -24,8 +23,6 @@ from holdfast.limits import QUEUES_PER_LEASE
 from holdfast.tasks.many import Workers
 
 _URL = "http://127.0.0.1:4653"
-_STARTS_WITHIN_S = 30.0
-_LOOK_S = 0.05
 _LEVELS = ("ERROR", "INFO", "DEBUG", "DEBUG")
 log = logging.getLogger("holdfast.worker")
 
@@ -65,7 +62,10 @@ class Command(BaseCommand):
         level = _LEVELS[given["verbosity"]]
         with ExitStack() as stack:
             if given["serve"]:
-                stack.enter_context(Served(backend))
+                try:
+                    stack.enter_context(server_of(backend))
+                except RuntimeError as error:
+                    raise CommandError(f"--serve: {error}") from error
             arguments = (level, backend.alias, queues, options, given["until_empty"])
             if given["processes"] == 1:
                 run(*arguments)
@@ -128,39 +128,13 @@ def _queues(backend: HoldfastBackend, wanted: str | None, excluded: str) -> list
     return queues
 
 
-class Served:
+def server_of(backend: HoldfastBackend) -> EmbeddedServer | nullcontext[None]:
     """A server for as long as the worker runs, unless one answers already: its data are in `.holdfast` beside `manage.py`."""
-
-    def __init__(self, backend: HoldfastBackend) -> None:
-        self._url = backend.given.url or os.environ.get("HOLDFAST_URL") or _URL
-        self._backend = backend
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> None:
-        client = self._backend.client(Client)
-        if client.ready():
-            return
-        parts = urlsplit(self._url) if isinstance(self._url, str) else None
-        if parts is None or parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost"):
-            raise CommandError(f"No server answers at {self._url}, and --serve starts one at an address of this machine only.")
-        store = Path(getattr(settings, "BASE_DIR", ".")).absolute() / ".holdfast" / "jobs.db"
-        command = [sys.executable, "-m", "holdfast", "serve", "--port", str(parts.port or 80), "--store", f"sqlite:///{store}"]
-        # A session of its own: Ctrl-C is for the worker, which ends first and tells the server of it. The pipe tells it, too, if this is killed.
-        self._process = subprocess.Popen(  # noqa: S603
-            [*command, "--log-level", "warning", "--until-eof"], stdin=subprocess.PIPE, start_new_session=True
-        )
-        until = time.monotonic() + _STARTS_WITHIN_S
-        while not client.ready():
-            if self._process.poll() is not None:
-                raise CommandError(f"The server did not start; it ended with exit code {self._process.returncode}.")
-            if time.monotonic() > until:
-                self.__exit__()
-                raise CommandError(f"The server did not start within {_STARTS_WITHIN_S:g} s.")
-            time.sleep(_LOOK_S)
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+    if backend.client(Client).ready():
+        return nullcontext()
+    url = backend.given.url or os.environ.get("HOLDFAST_URL") or _URL
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost"):
+        raise CommandError(f"No server answers at {url}, and --serve starts one at an address of this machine only.")
+    store = Path(getattr(settings, "BASE_DIR", ".")) / ".holdfast" / "jobs.db"
+    return embedded(store, port=parts.port or 80, set_url=False)

@@ -1,4 +1,4 @@
-"""A server for this folder's tests."""
+"""A server for the tests of a file, and a client that goes straight to it. A folder whose tests need another one has its own."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.system.whole.servers import Server
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("taskiq"), "--log-level", "warning").start()
+    server = Server(tmp_path_factory.mktemp("server"), "--log-level", "warning").start()
     yield server
     text = server.err.text
     server.destroy()
