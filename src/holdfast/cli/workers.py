@@ -39,12 +39,13 @@ def commands() -> None:
     """List workers, stop them gracefully, and run tasks, or a program for each job."""
 
 
-@commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
+@commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --silent", "holdfast worker ls --json"))
+@click.option("--silent", is_flag=True, help="Only those that send no heartbeats.")
 @chosen(RegisteredWorker, _COLUMNS, wide=("TYPES", "DRAINING", "REGISTERED_AT"))
 @talking
-def listed(client: Client, as_json: bool, columns: Columns) -> None:
+def listed(client: Client, silent: bool, as_json: bool, columns: Columns) -> None:
     """List registered workers with their running jobs and last heartbeat."""
-    table(client.workers(), as_json, columns)
+    table((worker for worker in client.workers() if worker.silent or not silent), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast worker quiet w-5f0c…"))

@@ -135,6 +135,15 @@ class WorkerInfo(Frame, frozen=True):
     waiting: int
 
 
+class SilentWorker(Frame, frozen=True):
+    """A registered worker without a heartbeat for too long, and how many jobs it still holds."""
+
+    id: str
+    name: str
+    silent_ms: int
+    jobs: int
+
+
 class WorkerList(Answer, frozen=True, tag=129):
     """Registered workers at `now`, and the one after which the next page starts."""
 
@@ -312,7 +321,8 @@ class Stats(Answer, frozen=True, tag=125):
 
     `queues` are in the order of their names or, if there are more than requested, in the order in which they were chosen. `all`
     is how many there are, `found` how many match by name; `tally`, `totals` and `rates` are the sums over all of them.
-    `oldest_left_out_ms`: the age of the oldest ready job outside `queues`, if the busiest were requested.
+    `oldest_left_out_ms`: the age of the oldest ready job outside `queues`, if the busiest were requested. `silent`: workers that hold jobs and
+    send no heartbeats, those with the most jobs first.
     """
 
     queues: list[QueueStats]
@@ -326,3 +336,4 @@ class Stats(Answer, frozen=True, tag=125):
     rates: dict[str, float] = {}
     oldest_left_out_ms: int | None = None
     budgets: list[BudgetInfo] = []
+    silent: list[SilentWorker] = []
