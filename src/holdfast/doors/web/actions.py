@@ -119,11 +119,11 @@ async def _delete_budget(engine: Engine, name: str, given: Given) -> Any:
 
 
 async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
-    return await engine.budgets.block(name, None, int(given["for_ms"]))
+    return await engine.budgets.block(name, given["key"], int(given["for_ms"]))
 
 
-async def _unblock_budget(engine: Engine, name: str, _: Given) -> Any:
-    return await engine.budgets.unblock(name)
+async def _unblock_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.unblock(name, given["key"])
 
 
 async def _create_key(engine: Engine, name: str, given: Given) -> Any:
@@ -219,8 +219,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
     "budget.set": Action(_set_budget, "Budget saved. It is in force, also for jobs that wait."),
     "budget.delete": Action(_delete_budget, "Budget deleted."),
-    "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
-    "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
+    "budget.block": Action(_block_budget, "Blocked: nothing that names it starts. What runs goes on."),
+    "budget.unblock": Action(_unblock_budget, "Unblocked."),
     "batch.close": Action(_close_batch, "Batch closed: it takes no more jobs."),
     "batch.cancel": Action(_cancel_batch, "Batch cancelled: what waited is cancelled, what runs is asked to stop."),
     "key.create": Action(_create_key, "Access key created."),

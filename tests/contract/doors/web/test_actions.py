@@ -431,9 +431,9 @@ def test_a_budget_is_made_changed_and_deleted(browser, queue):
 def test_a_budget_is_blocked_and_unblocked(browser):
     browser.http.put("/v1/budgets/page", json={"limit": 5, "per_ms": 60_000})
     assert "5 in 1" in browser.get("/budgets")
-    assert "Budget blocked" in browser.done("/budgets/page/block")
+    assert "Blocked: nothing" in browser.done("/budgets/page/block")
     assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is not None
-    assert "Budget unblocked" in browser.done("/budgets/page/unblock")
+    assert "Unblocked." in browser.done("/budgets/page/unblock")
     assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is None
     browser.send("/budgets/page/other", 404)
 
