@@ -128,9 +128,9 @@ class System(AsyncCaller):
             if cursor is None:
                 return
 
-    async def stats(self) -> dict[str, Any]:
-        """All numbers of the server, by queue and in all, as the protocol describes them."""
-        return await self._get(dict[str, Any], "/v1/stats", deadline_s=LONG_DEADLINE_S)
+    async def stats(self, *, named: str | None = None) -> dict[str, Any]:
+        """All numbers of the server, by queue and in all, as the protocol describes them; of the queues those with `named` in their names."""
+        return await self._get(dict[str, Any], path("/v1/stats", named=named), deadline_s=LONG_DEADLINE_S)
 
     async def ready(self) -> bool:
         """Whether a server can be reached that accepts jobs; asked once, without retries."""

@@ -125,9 +125,9 @@ class System(Caller):
             if cursor is None:
                 return
 
-    def stats(self) -> dict[str, Any]:
-        """All numbers of the server, by queue and in all, as the protocol describes them."""
-        return self._get(dict[str, Any], "/v1/stats", deadline_s=LONG_DEADLINE_S)
+    def stats(self, *, named: str | None = None) -> dict[str, Any]:
+        """All numbers of the server, by queue and in all, as the protocol describes them; of the queues those with `named` in their names."""
+        return self._get(dict[str, Any], path("/v1/stats", named=named), deadline_s=LONG_DEADLINE_S)
 
     def ready(self) -> bool:
         """Whether a server can be reached that accepts jobs; asked once, without retries."""

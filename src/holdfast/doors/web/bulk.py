@@ -269,7 +269,7 @@ async def start(view: View) -> Reply:
         states=run.states if run.all else run.way.states,
         counted=JobCounts({"": run.total}, ["" for _ in range(run.at_least)]),
     )
-    return view.back(f"/operations/{number}", "operation.start")
+    return view.back(f"/operations/{number}", "operation.start", queue="" if run.all else run.filter.queue)
 
 
 ROUTES: list[Route] = [preview, start]
