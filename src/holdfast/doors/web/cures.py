@@ -7,12 +7,13 @@ from holdfast.messages.views import JobFacts
 
 
 class Cure(NamedTuple):
-    """A link to what ends a reason; its path is that of a screen, perhaps with a fragment."""
+    """A link to what ends a reason; its path is that of a screen, perhaps with a fragment. With `action`: a button, which sends `query` as a form."""
 
     words: str
     path: str
     query: dict[str, str] = {}  # noqa: RUF012  (never changed)
     fragment: str = ""
+    action: str = ""
 
 
 def of(facts: JobFacts, code: str) -> Cure | None:
@@ -22,6 +23,10 @@ def of(facts: JobFacts, code: str) -> Cure | None:
 
 def _queue(facts: JobFacts) -> str:
     return f"/queues/{facts.queue.name}"
+
+
+def _resume(facts: JobFacts, words: str, verb: str, action: str, **fields: str) -> Cure:
+    return Cure(words, f"{_queue(facts)}/{verb}", {"paused": "no", "job": f"{facts.job.id}"} | fields, action=action)
 
 
 def _workers(facts: JobFacts) -> Cure:
@@ -43,8 +48,8 @@ def _silent(facts: JobFacts) -> Cure | None:
 
 
 _CURES: dict[str, Callable[[JobFacts], Cure | None]] = {
-    "queue_paused": lambda facts: Cure("Resume the queue", _queue(facts)),
-    "type_paused": lambda facts: Cure("Resume the type", _queue(facts), fragment="types-title"),
+    "queue_paused": lambda facts: _resume(facts, "Resume the queue", "pause", "queue.resume"),
+    "type_paused": lambda facts: _resume(facts, "Resume the type", "types", "type.resume", type=facts.type),
     "max_running": lambda facts: Cure("Raise the max concurrency", _queue(facts), fragment="settings-title"),
     "no_worker": _workers,
     "no_worker_for_type": _workers,

@@ -103,7 +103,7 @@ async def pause(view: View, name: str) -> Reply:
     paused = form.text("paused") == "yes"
     action = "queue.pause" if paused else "queue.resume"
     await view.actions.act(action, name, name, paused=paused)
-    return view.back(f"/queues/{name}", action)
+    return _back(view, form, name, action)
 
 
 @post("/web/queues/{name}/types")
@@ -113,9 +113,15 @@ async def pause_type(view: View, name: str) -> Reply:
     paused = form.text("paused") == "yes"
     action = "type.pause" if paused else "type.resume"
     await view.actions.act(action, name, name, type=form.text("type"), paused=paused)
-    if form.has("group"):  # of failures, which it was paused for
+    return _back(view, form, name, action)
+
+
+def _back(view: View, form: forms.Form, name: str, action: str) -> Reply:
+    """To where it was done: at a group of failures, or at a job that waited; else to the queue."""
+    if form.has("group"):
         return view.back("/failures", action, group=form.text("group"), queue=name)
-    return view.back(f"/queues/{name}", action)
+    job = form.int("job")
+    return view.back(f"/queues/{name}" if job is None else f"/jobs/{job}", action)
 
 
 @post("/web/queues/{name}/fair")
