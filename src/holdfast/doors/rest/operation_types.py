@@ -47,7 +47,7 @@ class OperationIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     do: Do
     filter: FilterIn | UnsetType = UNSET
-    jobs: Annotated[list[Id], bounds("Ids, in place of a filter.", minItems=1, maxItems=limits.OPERATION_JOBS)] | UnsetType = (
+    jobs: Annotated[list[Id], bounds("Ids, in place of a filter, which may have `before` alone beside them.", minItems=1, maxItems=limits.OPERATION_JOBS)] | UnsetType = (
         UNSET
     )
     to: Annotated[QueueName, bounds("The queue to move to.")] | None = None

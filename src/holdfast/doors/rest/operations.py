@@ -116,11 +116,12 @@ async def set_operation_rate(state: AppState, operation_id: OperationId, data: R
 def _wanted(data: OperationIn) -> JobFilter:
     given = data.filter
     if data.jobs is not UNSET:
-        if given is not UNSET:
-            raise breach("filter", "and jobs can't both be given")
+        before = None if given is UNSET else given.before
+        if given is not UNSET and (before is None or given != FilterIn(before=before)):
+            raise breach("filter", "can have nothing but before where jobs are named")
         if not data.jobs:
             raise breach("jobs", "must not be empty")
-        return JobFilter(jobs=tuple(data.jobs))
+        return JobFilter(before=bodies.millis(before), jobs=tuple(data.jobs))
     if given is UNSET:
         return JobFilter()
     meta = tuple(given.meta.items())
@@ -149,7 +150,7 @@ def shown(operation: Operation) -> OperationOut:
     return OperationOut(
         id=operation.id,
         do=operation.do,
-        filter=UNSET if operation.filter.jobs else _filter_out(operation.filter),
+        filter=UNSET if operation.filter.jobs and operation.filter.before is None else _filter_out(operation.filter),
         jobs=operation.filter.jobs or UNSET,
         states=operation.states,
         to=operation.to or UNSET,

@@ -21,7 +21,7 @@ from holdfast.engine.failure_groups import line_of
 from holdfast.errors import JobNotFound, WorkerNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
-from holdfast.job.job import State
+from holdfast.job.job import Job, State
 from holdfast.job.operation import JobFilter
 from holdfast.limits import FAILURES_SCANNED, ID_MAX, LIST_LIMIT
 from holdfast.messages.queries import ListJobs
@@ -34,19 +34,26 @@ _PAGES = 20  # of leases that are looked through for those of one worker
 
 @dataclass(frozen=True)
 class Way:
-    """Something that can be done to many: `states` are those that it applies to; what destroys wants to be typed."""
+    """Something that can be done to many: `states` are those that it applies to, `usual` those that are meant where no state is chosen; what
+    destroys wants to be typed.
+    """
 
     name: str
     action: str
     label: str
     states: tuple[State, ...]
     destroys: bool = False
+    usual: tuple[State, ...] = ()
+
+    def fits(self, job: Job) -> bool:
+        """Whether it applies to a job. Of the cancelled ones only those that expired run again."""
+        return job.state in self.states and (self.name != "retry" or job.state is not State.CANCELLED or job.has_expired)
 
 
 WAYS = {
     way.name: way
     for way in (
-        Way("retry", "job.retry", "Retry", (State.DEAD,)),
+        Way("retry", "job.retry", "Retry", (State.DEAD, State.CANCELLED), usual=(State.DEAD,)),
         Way("promote", "job.promote", "Run now", (State.SCHEDULED,)),
         Way("move", "job.move", "Move…", (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED)),
         Way("release", "job.release_lease", "Take leases back", (State.LEASED,)),
@@ -85,7 +92,7 @@ class Run:
     def states(self) -> tuple[State, ...]:
         """The states that are walked, one after the other."""
         if self.filter.state is None:
-            return self.way.states
+            return self.way.usual or self.way.states
         return tuple(state for state in self.way.states if state is self.filter.state)
 
     @property
@@ -213,7 +220,7 @@ def _command(view: View, run: Run) -> str:
 
 async def _preview_ids(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
     found = [detail for detail in await _look(view, run.ids) if detail is not None]
-    fit = [detail for detail in found if detail.job.state in run.way.states and _is_of(run.worker, detail)]
+    fit = [detail for detail in found if run.way.fits(detail.job) and _is_of(run.worker, detail)]
     return replace(run, ids=tuple(detail.job.id for detail in fit), total=len(fit)), fit[:SAMPLE]
 
 
