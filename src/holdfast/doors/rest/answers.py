@@ -82,6 +82,9 @@ class WorkerOut(msgspec.Struct, kw_only=True):
     state: str
     registered_at: Instant
     types: Annotated[tuple[str, ...], Meta(description="The only types that it takes.")] | UnsetType = UNSET
+    host: Annotated[str, Meta(description="The machine that it runs on, where it told that.")] | UnsetType = UNSET
+    pid: int | UnsetType = UNSET
+    version: Annotated[str, Meta(description="That of its program.")] | UnsetType = UNSET
     draining: bool | UnsetType = UNSET
     beat_at: Instant | UnsetType = UNSET
     silent: Annotated[bool, Meta(description="No heartbeat for more than 60 s: the worker may be gone.")] | UnsetType = UNSET

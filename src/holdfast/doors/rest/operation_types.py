@@ -47,9 +47,17 @@ class OperationIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     do: Do
     filter: FilterIn | UnsetType = UNSET
-    jobs: Annotated[list[Id], bounds("Ids, in place of a filter, which may have `before` alone beside them.", minItems=1, maxItems=limits.OPERATION_JOBS)] | UnsetType = (
-        UNSET
-    )
+    jobs: (
+        Annotated[
+            list[Id],
+            bounds(
+                "Ids, in place of a filter, which may have `before` alone beside them.",
+                minItems=1,
+                maxItems=limits.OPERATION_JOBS,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     to: Annotated[QueueName, bounds("The queue to move to.")] | None = None
     per_s: PerS | None = None
     limit: Annotated[int, bounds("After so many are done it ends.", minimum=1, maximum=limits.OPERATION_LIMIT_MAX)] | None = (
