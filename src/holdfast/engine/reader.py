@@ -412,6 +412,8 @@ class Reader:
             checks.name_of_queue(f"{at}queue", query.queue)
         checks.text(f"{at}error", query.error, limits.REASON_CHARS)
         checks.number(f"{at}before", query.before, 0, limits.ID_MAX)
+        checks.number(f"{at}since", query.since, 0, limits.ID_MAX)
+        checks.text(f"{at}worker", query.worker, limits.WORKER_CHARS)
         if (query.text is not None or query.error is not None) and self._hides_payloads():
             field = f"{at}error" if query.text is None else f"{at}text"
             raise Forbidden("This key sees no payloads, and can't search in them.", field=field)

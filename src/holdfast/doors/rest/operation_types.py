@@ -28,6 +28,19 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         Annotated[datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, by then.")]
         | None
     ) = None
+    since: (
+        Annotated[
+            datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, at or after it.")
+        ]
+        | None
+    ) = None
+    worker: (
+        Annotated[
+            str,
+            bounds("Only those that this worker holds, concluded, or failed to do.", maxLength=limits.WORKER_CHARS),
+        ]
+        | None
+    ) = None
     error: Annotated[str, bounds("Only with this text in the last error.", maxLength=limits.LIST_TEXT_CHARS)] | None = None
     batch: Annotated[int, bounds("Only members of this batch.", minimum=1, maximum=limits.ID_MAX)] | None = None
 

@@ -126,12 +126,21 @@ def _wanted(data: OperationIn) -> JobFilter:
         return JobFilter()
     meta = tuple(given.meta.items())
     return JobFilter(
-        given.queue, given.state, given.type, given.tag, given.text, meta, bodies.millis(given.before), given.error, given.batch
+        given.queue,
+        given.state,
+        given.type,
+        given.tag,
+        given.text,
+        meta,
+        bodies.millis(given.before),
+        given.error,
+        given.batch,
+        worker=given.worker,
+        since=bodies.millis(given.since),
     )
 
 
 def _filter_out(wanted: JobFilter) -> FilterIn:
-    before = None if wanted.before is None else datetime.fromtimestamp(wanted.before / 1_000, UTC)
     return FilterIn(
         queue=wanted.queue,
         state=wanted.state,
@@ -139,10 +148,16 @@ def _filter_out(wanted: JobFilter) -> FilterIn:
         tag=wanted.tag,
         text=wanted.text,
         meta=dict(wanted.meta),
-        before=before,
+        before=_moment(wanted.before),
+        since=_moment(wanted.since),
+        worker=wanted.worker,
         error=wanted.error,
         batch=wanted.batch,
     )
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1_000, UTC)
 
 
 def shown(operation: Operation) -> OperationOut:

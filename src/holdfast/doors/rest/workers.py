@@ -5,10 +5,10 @@ from typing import Annotated
 from msgspec import UNSET, Meta
 
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.doors.rest.parameters import Cursor, Limit
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import WorkerIn
+from holdfast.doors.rest.worker_answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, post
 from holdfast.job import registry
