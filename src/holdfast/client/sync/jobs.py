@@ -99,7 +99,8 @@ class Jobs(Caller):
     ) -> JobPage:
         """One page, see `jobs`."""
         filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error, "batch": batch}
-        filters |= {"worker": worker, "before": before and before.isoformat(), "since": since and since.isoformat()}
+        filters |= {"worker": worker, "before": None if before is None else before.isoformat()}
+        filters |= {"since": None if since is None else since.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         where = path(
             "/v1/jobs", **filters, payload=None if payload else False, reverse=reverse or None, limit=limit, cursor=cursor

@@ -217,7 +217,7 @@ def test_the_leases_of_one_worker_are_taken_back_and_of_no_other(browser, queue,
     held, others = browser.lease(queue, 2, worker=name), browser.lease(queue, 1, worker=f"other-{queue}")
     screen = browser.get("/workers")
     links = [unescape(one) for one in re.findall(r'href="([^"]*way=release[^"]*)"', screen)]
-    (link,) = [one for one in links if unquote(one).endswith(f"worker={name}")]
+    (link,) = [one for one in links if unquote(one).endswith(f"holder={name}")]
     html = browser.http.get(link).text
     assert "Take leases back 2 jobs?" in markup(html).text
     fields = browser.hidden(html)
@@ -234,7 +234,7 @@ def test_leases_are_taken_back_from_the_worker_that_is_named_only(browser, queue
     first, second = browser.put(queue, count=2)
     browser.lease(queue, worker="mine")
     browser.lease(queue, worker="theirs")
-    html = browser.get(f"/bulk?way=release&worker=mine&ids={first}&ids={second}")
+    html = browser.get(f"/bulk?way=release&holder=mine&ids={first}&ids={second}")
     assert browser.hidden(html)["ids"] == str(first)
 
 
