@@ -84,10 +84,14 @@ class JobDetail(Answer, frozen=True, tag=121):
 
 
 class JobPage(Answer, frozen=True, tag=122):
-    """Some jobs, and where the next page starts (None: there is none)."""
+    """Some jobs, and where the next page starts (None: there is none); `first` is where the one before ends, read in reverse. `scanned`: at least
+    so many jobs were looked at.
+    """
 
     jobs: list[JobDetail]
     cursor: tuple[int, tuple[int | str, ...]] | None = None
+    first: tuple[int, tuple[int | str, ...]] | None = None
+    scanned: int = 0
 
 
 class QueuePage(Answer, frozen=True, tag=123):

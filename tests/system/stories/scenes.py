@@ -201,5 +201,4 @@ def many_jobs(api: Browser, queue: str) -> dict[str, Any]:
     api.end("conclude", held, result={"shipped": True})
     for _ in range(MANY // BULK // 2):
         api.http.post("/v1/jobs", json={"jobs": jobs}).raise_for_status()
-    options = {"Text in payload or error": "--text", "Meta": "--meta"}
-    return {"id": found, "options": options, "Text in payload or error": "A-4711", "Meta": "customer=c-ada"}
+    return {"id": found, "text": "A-4711", "meta": "customer=c-ada", "worker": "shipper-3", "time": "1h"}

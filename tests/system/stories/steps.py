@@ -28,7 +28,7 @@ WITHIN_S = 30.0
 def published() -> dict[str, tuple[int, int]]:
     """Each story of the table, with its presses and its commands."""
     page = (ROOT / "docs" / "page.md").read_text()
-    rows = re.findall(r"^\| (\d+) ([^|]+?) \| (\d+) in [\d.]+ s \| (\d+) in [\d.]+ s \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+[a-c]?) ([^|]+?) \| (\d+) in [\d.]+ s \| (\d+) in [\d.]+ s \|", page, re.MULTILINE)
     return {number: (int(presses), int(commands)) for number, _, presses, commands in rows}
 
 

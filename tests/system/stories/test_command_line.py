@@ -106,12 +106,13 @@ def test_a_job_that_does_not_run_says_why(story, api, programs, queue):
     run.end_of("7")
 
 
-@pytest.mark.parametrize("field", ["Text in payload or error", "Meta"])
-def test_one_job_of_one_customer_is_found_among_100000(story, api, haystack, field):
-    queue, known = haystack
+@pytest.mark.parametrize(("by", "story_of"), [("text", "8"), ("meta", "8b"), ("worker", "8b"), ("time", "8c")])
+def test_one_job_of_one_customer_is_found_among_100000(story, api, haystack, by, story_of):
     run = story()
-    assert row(run("job", "ls", known["options"][field], known[field]), str(known["id"]))["QUEUE"] == queue
-    run.end_of("8")
+    option = "--newer" if by == "time" else f"--{by}"
+    state = ("--state", "concluded") if by == "time" else ()
+    assert row(run("job", "ls", option, haystack[by], *state), str(haystack["id"]))["TYPE"] == "order"
+    run.end_of(story_of)
 
 
 def test_100000_dead_jobs_are_retried_at_a_pace(story, api, programs, queue):

@@ -278,7 +278,7 @@ def test_a_worker_is_silent(serve, clock):
         assert "holdfast_silent_workers 1.0" in client.get("/metrics").text
         problems = client.get("/web").text
         assert "The worker mailer-1" in problems
-        assert f"/web/bulk?way=release&amp;worker={worker}" in problems
+        assert f"/web/bulk?way=release&amp;holder={worker}" in problems
         listed, taken = follow("A worker is silent", server, SILENT=worker)
         assert "running, silent" in listed
         assert "1 taken back" in taken

@@ -101,6 +101,10 @@ async def _quiet(engine: Engine, name: str, _: Given) -> Any:
     return await engine.workers.quiet(name)
 
 
+async def _stop(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.workers.stop(name)
+
+
 async def _remove_worker(engine: Engine, name: str, _: Given) -> Any:
     return await engine.workers.remove(name)
 
@@ -211,7 +215,8 @@ ACTIONS: dict[str, Action] = {
     "operation.resume": Action(_pause_operation, "Resumed."),
     "operation.cancel": Action(_cancel_operation, "Cancelled. What it has done stays done."),
     "operation.set": Action(_set_operation, "Pace changed."),
-    "worker.quiet": Action(_quiet, "Worker is quiet: it gets no new jobs and finishes those it has."),
+    "worker.quiet": Action(_quiet, "Quiet: no new jobs, and the running ones are finished."),
+    "worker.stop": Action(_stop, "Stopping: no new jobs, and the end once the running ones are finished."),
     "worker.remove": Action(_remove_worker, "Worker removed. Its running jobs stay leased until their leases expire."),
     "schedule.set": Action(_set_schedule, "Schedule saved."),
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),

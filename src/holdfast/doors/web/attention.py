@@ -119,7 +119,7 @@ def of_workers(silent: Sequence[SilentWorker]) -> list[Problem]:
     for worker in silent[:alone]:
         name = f"The worker {worker.name or worker.id}"
         text = f"has sent no heartbeat for {formats.duration(worker.silent_ms)}, and holds {counted(worker.jobs, 'job')}."
-        back = {"way": "release", "worker": worker.id}
+        back = {"way": "release", "holder": worker.id}
         found.append(Problem("bad", name, text, "Take them back…", "/bulk", back, harm=_harm(worker)))
     if rest := silent[alone:]:
         text = f"send no heartbeats, and hold {counted(sum(worker.jobs for worker in rest), 'job')}."

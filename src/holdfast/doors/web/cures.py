@@ -30,7 +30,7 @@ def _resume(facts: JobFacts, words: str, verb: str, action: str, **fields: str) 
 
 
 def _workers(facts: JobFacts) -> Cure:
-    return Cure("Show the workers of the queue", "/workers", {"q": facts.queue.name})
+    return Cure("Show the workers of the queue", "/workers", {"queue": facts.queue.name})
 
 
 def _budget(facts: JobFacts) -> Cure:
@@ -44,7 +44,7 @@ def _holder(facts: JobFacts) -> Cure | None:
 
 def _silent(facts: JobFacts) -> Cure | None:
     lease = facts.job.lease
-    return Cure("Take back all that it holds…", "/bulk", {"way": "release", "worker": lease.worker}) if lease else None
+    return Cure("Take back all that it holds…", "/bulk", {"way": "release", "holder": lease.worker}) if lease else None
 
 
 _CURES: dict[str, Callable[[JobFacts], Cure | None]] = {

@@ -25,11 +25,12 @@ _VERBS: dict[str, tuple[str, Callable[[forms.Form], dict[str, Any]]]] = {
 def told(wanted: JobFilter) -> list[tuple[str, str]]:
     """The filter as names and values."""
     given = {"queue": wanted.queue, "state": wanted.state, "type": wanted.type, "tag": wanted.tag, "text": wanted.text}
-    before = None if wanted.before is None else formats.iso(wanted.before)
     given |= {
         "error": wanted.error,
         "meta": shown_meta(wanted.meta),
-        "before": before,
+        "worker": wanted.worker,
+        "before": formats.iso(wanted.before),
+        "since": formats.iso(wanted.since),
         "batch": None if wanted.batch is None else str(wanted.batch),
     }
     return [(name, str(value)) for name, value in given.items() if value]

@@ -16,6 +16,7 @@ from holdfast.engine import checks
 from holdfast.errors import QueueNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
+from holdfast.job import registry
 from holdfast.job.job import PURGEABLE, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -64,13 +65,15 @@ async def show_queue(view: View, name: str) -> Reply:
     waits = Counter(detail.content.type for detail in ready.jobs)
     running = [detail.job for detail in leased.jobs]
     taking = [info for info in workers.workers if name in info.worker.queues]
+    silent = {info.worker.id for info in taking if registry.is_silent(info.beat_at, workers.now)}
     values = {
         "line": line(stats),
         "info": stats.info,
         "totals": stats.totals,
         "problems": attention.of_queue(stats),
         "workers": taking[:50],
-        "worker_count": len(taking),
+        "worker_count": len(taking) - len(silent),
+        "silent": silent,
         "names": {info.worker.id: info.worker.name or info.worker.id for info in workers.workers},
         "holders": by_worker(running)[:_HOLDERS],
         "groups": by_group(running)[:_GROUPS],
