@@ -30,6 +30,8 @@ META_BYTES = 4_096  # of one job, names and values together
 META_NAME_CHARS = 128
 KEY_CHARS = 256  # unique_key and group_key
 WORKER_CHARS = 256
+HOST_CHARS = 256  # of a worker's machine
+VERSION_CHARS = 128  # of a worker's program
 REQUEST_ID_CHARS = 128  # the same bound for Idempotency-Key, request_id and X-Request-Id
 CONTENT_TYPE_CHARS = 256
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from holdfast.messages.inbox import InboxState
-from holdfast.messages.views import BackupState, QueueStats, StoreStats
+from holdfast.messages.views import BackupState, QueueStats, SilentWorker, StoreStats
 
 
 def seldom_families(store: StoreStats) -> Iterator[Metric]:
@@ -47,6 +47,15 @@ def _batch_families(counts: Mapping[str, int], oldest_ms: int) -> Iterator[Metri
     yield GaugeMetricFamily(
         "holdfast_oldest_batch_seconds", "How old the oldest unfinished batch is; 0 without one.", value=oldest_ms / 1000
     )
+
+
+def silent_families(workers: Iterable[SilentWorker]) -> Iterator[Metric]:
+    """Workers that hold jobs and send no heartbeats; never one by worker."""
+    workers = list(workers)
+    yield GaugeMetricFamily(
+        "holdfast_silent_workers", "Registered workers that hold jobs and send no heartbeats.", value=len(workers)
+    )
+    yield GaugeMetricFamily("holdfast_silent_worker_jobs", "Jobs that they hold.", value=sum(worker.jobs for worker in workers))
 
 
 def fair_families(queues: Iterable[QueueStats]) -> Iterator[Metric]:

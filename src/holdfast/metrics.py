@@ -20,7 +20,7 @@ from holdfast.engine.engine import Engine
 from holdfast.limits import METRIC_QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.views import QueueStats, Replication, Stats, StoreStats
-from holdfast.metric_families import fair_families, seldom_families
+from holdfast.metric_families import fair_families, seldom_families, silent_families
 from holdfast.tls import Certificate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -189,7 +189,8 @@ class _Once:
 def exposition(stats: Stats, own_front: int, own: bytes) -> bytes:
     """The whole page: the store's metrics, this front's, and what the other fronts last reported."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(chain(_families(stats), budget_families(stats.budgets), fair_families(stats.queues))))
+    parts = (_families(stats), budget_families(stats.budgets), fair_families(stats.queues), silent_families(stats.silent))
+    registry.register(_Once(chain(*parts)))
     others = [text for front, text in sorted(stats.reports.items()) if front != own_front]
     return _queue_text(stats) + generate_latest(registry) + _merged([own, *others])
 

@@ -1,5 +1,6 @@
 """`holdfast budget …`: how many jobs may start in a time, or run at once. Each command is one call of the client."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ from holdfast.cli.completion import budget_names
 from holdfast.cli.context import Duration, confirmed, destroying, examples, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
-from holdfast.client.budgets import Budget
+from holdfast.client.budgets import Budget, BudgetAccount
 from holdfast.units import counted, duration
 
 
@@ -50,6 +51,33 @@ def listed(client: Client, as_json: bool, columns: Columns) -> None:
 def info(client: Client, budget: str, key: str | None, as_json: bool) -> None:
     """Show a budget with its accounts, as JSON."""
     whole(client.budget(budget, key=key, limit=1_000), as_json)
+
+
+_ACCOUNT = {
+    "KEY": lambda each: each.key or "(none)",
+    "LEFT": lambda each: each.left,
+    "RUNNING": lambda each: each.running,
+    "WAITING": lambda each: each.waiting,
+    "FIRST STARTS": lambda each: instant(each.earliest) if each.earliest else "-",
+    "BLOCKED UNTIL": lambda each: instant(each.blocked_until) if each.blocked_until else "",
+}
+
+
+@commands.command(epilog=examples("holdfast budget accounts openai"))
+@click.argument("budget", shell_complete=budget_names)
+@chosen(BudgetAccount, _ACCOUNT, wide=("JOBS",))
+@talking
+def accounts(client: Client, budget: str, as_json: bool, columns: Columns) -> None:
+    """List the accounts of a budget, by their keys: how many jobs of each run and wait."""
+    table(_accounts(client, budget), as_json, columns)
+
+
+def _accounts(client: Client, budget: str) -> Iterator[BudgetAccount]:
+    after: str | None = ""
+    while after is not None:
+        page = client.budget(budget, after=after, limit=1_000)
+        yield from page.some
+        after = page.next_after
 
 
 @commands.command(

@@ -46,7 +46,21 @@ _UNTOLD = ("text", "last_error", "meta")
 """Filters whose value is not for the audit log: it may be a part of a payload or of an error, or name a customer."""
 
 
-_FILTERS = ("every", "queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "batch", "limit")
+_FILTERS = (
+    "every",
+    "queue",
+    "states",
+    "kind",
+    "tag",
+    "meta",
+    "text",
+    "last_error",
+    "older_ms",
+    "newer_ms",
+    "worker",
+    "batch",
+    "limit",
+)
 _OF_GROUPS = ("retry", "delete", "move")
 """What can be done to the dead jobs of a group of failures."""
 _PASSED = ("changed", "job_not_found", "wrong_state")
@@ -90,6 +104,10 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
             type=Duration(),
             help="Only jobs that ended or were enqueued longer ago than this, such as 2h.",
         ),
+        click.option(
+            "--newer", "newer_ms", type=Duration(), help="Only jobs that ended or were enqueued less long ago than this."
+        ),
+        click.option("--worker", type=Words(), help="Only those that this worker runs, concluded, or failed to do."),
         click.option("--batch", type=click.IntRange(1), help="Only members of this batch."),
         click.option("--limit", type=click.IntRange(1), help="Max number of jobs."),
         *(
@@ -178,7 +196,7 @@ def _act_on_all(
     if not states:
         raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
     words = _words(filters)
-    limit, wanted = filters.pop("limit"), _wanted(**filters)
+    limit, wanted = filters.pop("limit"), filters_of(**filters)
     if dry_run or verb.name == "settle":
         found = list(islice((job.id for state in states for job in _listed(client, state, wanted)), limit))
         count, at_least = len(found), False
@@ -197,12 +215,22 @@ def _act_on_all(
         _operate(verb, client, named, wanted, given, limit, as_json)
 
 
-def _wanted(
-    *, older_ms: int | None, meta: tuple[tuple[str, str], ...], kind: str | None, last_error: str | None, **given: Any
+def filters_of(
+    *,
+    older_ms: int | None,
+    newer_ms: int | None,
+    meta: tuple[tuple[str, str], ...],
+    kind: str | None,
+    last_error: str | None,
+    **given: Any,
 ) -> dict[str, Any]:
     """The filters as the server has them."""
-    before = None if older_ms is None else datetime.now(UTC) - timedelta(milliseconds=older_ms)
-    return given | {"type": kind, "error": last_error, "meta": dict(meta), "before": before}
+    moments = {"before": _ago(older_ms), "since": _ago(newer_ms)}
+    return given | moments | {"type": kind, "error": last_error, "meta": dict(meta)}
+
+
+def _ago(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.now(UTC) - timedelta(milliseconds=ms)
 
 
 def _words(filters: dict[str, Any]) -> str:

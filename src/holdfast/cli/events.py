@@ -59,16 +59,19 @@ def _line(event: Event) -> str:
     )
 
 
-@click.command(epilog=examples("holdfast stats", "holdfast stats --json", "holdfast stats --watch --every 10s"))
+@click.command(epilog=examples("holdfast stats", "holdfast stats --json", "holdfast stats --queue mail --watch --every 10s"))
+@click.option("--queue", help="Of the queues only this one.", shell_complete=queue_names)
 @click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
 @click.option("--every", "every_ms", type=Duration(), default="2s", help="Refresh interval with --watch.  [default: 2s]")
 @click.option("--count", type=click.IntRange(1), help="With --watch: stop after this many refreshes.")
 @talking
-def stats(client: Client, watch: bool, every_ms: int, count: int | None, as_json: bool) -> None:
+def stats(client: Client, queue: str | None, watch: bool, every_ms: int, count: int | None, as_json: bool) -> None:
     """Show the statistics of a server, in total and per queue."""
     left = count if watch else 1
     while True:
-        said = client.stats()
+        said = client.stats(named=queue)
+        if queue is not None:
+            said["queues"] = [one for one in said["queues"] if one["name"] == queue]
         show(said, as_json, "\n".join(page(said)))
         left = None if left is None else left - 1
         if left == 0:

@@ -19,6 +19,7 @@ _COLUMNS: dict[str, Any] = {
     "RETRYING": lambda group: group.waiting,
     "LAST": lambda group: instant(group.last_at),
     "EXAMPLE": lambda group: group.example,
+    "KEY": lambda group: group.key,
 }
 
 
@@ -34,15 +35,15 @@ _JOBS: dict[str, Any] = {
 @click.command(
     epilog=examples(
         "holdfast failures",
-        "holdfast failures --queue mail -o error,dead,key",
+        "holdfast failures --queue mail -o error,dead,workers",
         "holdfast failures --group 1f0c9a",
         "holdfast job retry --group 1f0c9a",
     )
 )
 @click.option("--queue", type=Words(), help="Only of this queue.", shell_complete=queue_names)
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Max number of groups.")
-@click.option("--group", "key", help="The dead jobs of the group with this key (-o key), each with its error.")
-@chosen(FailureGroup, _COLUMNS, wide=("KIND", "RECOVERED", "WORKERS", "FIRST_AT", "KEY"))
+@click.option("--group", "key", help="The dead jobs of the group with this key, each with its error.")
+@chosen(FailureGroup, _COLUMNS, wide=("KIND", "RECOVERED", "WORKERS", "FIRST_AT"))
 @talking
 def failures(client: Client, queue: str | None, limit: int, key: str | None, columns: Columns, as_json: bool) -> None:
     """List the newest failures, those with the same error together: those with the most dead jobs first."""

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import click
 
-from holdfast.cli.bulk import BULK
+from holdfast.cli.bulk import BULK, filters_of
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
     ENDED_OTHERWISE,
@@ -152,7 +152,14 @@ def _whole(job: Job, as_json: bool) -> None:
 @click.option("--tag", type=Words(), help="Only with this tag.")
 @click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
 @meta_option("Only with this name and value")
+@click.option("--error", "last_error", type=Words(), help="Only with this text in the last error.")
+@click.option("--worker", type=Words(), help="Only those that this worker runs, concluded, or failed to do.")
+@click.option(
+    "--older", "older_ms", type=Duration(), help="Only jobs that ended or were enqueued longer ago than this, such as 2h."
+)
+@click.option("--newer", "newer_ms", type=Duration(), help="Only jobs that ended or were enqueued less long ago than this.")
 @click.option("--batch", type=int, help="Only members of this batch, by their ids.")
+@click.option("--reverse", is_flag=True, help="The last ones first.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking
@@ -161,12 +168,11 @@ def listed(
     as_json: bool,
     columns: Columns,
     limit: int,
-    kind: str | None,
-    meta: tuple[tuple[str, str], ...],
+    reverse: bool,
     **filters: Any,
 ) -> None:
     """List jobs: running ones first, then waiting ones in the order in which they will run."""
-    jobs = client.jobs(type=kind, meta=dict(meta), page=min(limit, 1_000), **filters)
+    jobs = client.jobs(page=min(limit, 1_000), reverse=reverse, **filters_of(**filters))
     table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, columns)
 
 

@@ -29,6 +29,8 @@ _COLUMNS = {
     "NAME": lambda worker: worker.name or "-",
     "STATE": lambda worker: f"{worker.state}, silent" if worker.silent else worker.state,
     "JOBS": lambda worker: len(worker.jobs),
+    "HOST": lambda worker: f"{worker.host or '-'}{f':{worker.pid}' if worker.pid is not None else ''}",
+    "VERSION": lambda worker: worker.version or "-",
     "QUEUES": lambda worker: ",".join(worker.queues),
     "HEARTBEAT": lambda worker: instant(worker.beat_at) if worker.beat_at else "-",
 }
@@ -39,21 +41,32 @@ def commands() -> None:
     """List workers, stop them gracefully, and run tasks, or a program for each job."""
 
 
-@commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
+@commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --silent", "holdfast worker ls --json"))
+@click.option("--silent", is_flag=True, help="Only those that send no heartbeats.")
 @chosen(RegisteredWorker, _COLUMNS, wide=("TYPES", "DRAINING", "REGISTERED_AT"))
 @talking
-def listed(client: Client, as_json: bool, columns: Columns) -> None:
+def listed(client: Client, silent: bool, as_json: bool, columns: Columns) -> None:
     """List registered workers with their running jobs and last heartbeat."""
-    table(client.workers(), as_json, columns)
+    table((worker for worker in client.workers() if worker.silent or not silent), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast worker quiet w-5f0c…"))
 @click.argument("worker_ids", nargs=-1, required=True, metavar="WORKER...", shell_complete=worker_ids)
 @talking
 def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
-    """Stop workers gracefully: they get no new jobs and finish those they have. To undo, restart the worker."""
+    """Give workers no new jobs; they finish those they have and wait. To undo, restart the worker."""
     for worker_id in worker_ids:
         worker = client.quiet(worker_id)
+        show(worker, as_json, f"{worker.id} is {worker.state}")
+
+
+@commands.command(epilog=examples("holdfast worker stop w-5f0c…"))
+@click.argument("worker_ids", nargs=-1, required=True, metavar="WORKER...", shell_complete=worker_ids)
+@talking
+def stop(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
+    """End workers gracefully: they get no new jobs, finish those they have, and exit. What started one may start it again."""
+    for worker_id in worker_ids:
+        worker = client.stop_worker(worker_id)
         show(worker, as_json, f"{worker.id} is {worker.state}")
 
 

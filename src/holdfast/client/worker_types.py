@@ -16,7 +16,9 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state`: `running` or `quiet`; `silent`: no heartbeat for a minute; `types`: all that it takes, or None."""
+    """A registered worker. `state`: `running`, `quiet` or `stopping`; `silent`: no heartbeat for a minute; `types`: all that it takes, or None. `host`,
+    `pid` and `version` are those of its process, as it told them.
+    """
 
     id: str
     name: str
@@ -24,6 +26,9 @@ class RegisteredWorker(msgspec.Struct, kw_only=True):
     state: str
     registered_at: datetime
     types: list[str] | None = None
+    host: str = ""
+    pid: int | None = None
+    version: str = ""
     draining: bool = False
     beat_at: datetime | None = None
     silent: bool = False

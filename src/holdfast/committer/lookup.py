@@ -11,8 +11,8 @@ from holdfast.committer.history import Recorder
 from holdfast.committer.totals import Totals
 from holdfast.job import registry
 from holdfast.messages.frame import Answer, Query
-from holdfast.messages.queries import GetHealth, GetHistory, GetStats, GetTube
-from holdfast.messages.views import JobFacts, WorkerList
+from holdfast.messages.queries import GetHealth, GetHistory, GetStats, GetTube, ListWorkers
+from holdfast.messages.views import JobFacts, SilentWorker, WorkerList
 from holdfast.stores.store import Store
 
 
@@ -43,7 +43,8 @@ class Lookup:
         now = self._clock.now()
         match query:
             case GetStats():
-                return await stats.gather(self._store, self._totals, query, now, self._reports)
+                found = await stats.gather(self._store, self._totals, query, now, self._reports)
+                return found if query.only is not None else replace(found, silent=await self._silent(query, now))
             case GetHealth():
                 await self._tend()  # an answer shows that the store was read now
                 return stats.of_store(self._store, self._totals)
@@ -52,6 +53,22 @@ class Lookup:
             case GetTube():
                 return await stats.of_tube(self._store, self._totals, query.name, now)
         return self._with_memory(await self._store.read(query, now))
+
+    async def _silent(self, query: GetStats, now: int) -> list[SilentWorker]:
+        """Workers that hold jobs and send no heartbeats. Mostly nobody is silent, and then the store is not read."""
+        if not any(registry.is_silent(at, now) for at in self._committer.beats.values()):
+            return []
+        found: list[SilentWorker] = []
+        after: tuple[int, str] | None = (-1, "")
+        while after is not None:
+            page = self._with_beats(await self._store.read(ListWorkers(after=after, scope=query.scope), now))
+            found += [
+                SilentWorker(info.worker.id, info.worker.name, now - info.beat_at, len(info.jobs))
+                for info in page.workers
+                if info.jobs and registry.is_silent(info.beat_at, now)
+            ]
+            after = page.after
+        return sorted(found, key=lambda one: -one.jobs)
 
     def _with_memory(self, read: Answer) -> Answer:
         """What is in memory only, added to what the store has."""

@@ -24,7 +24,7 @@ async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
     """Take a worker in; its queues need not exist yet."""
     if command.types is not None:
         await batch.demand_newest_only("types")
-    worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now, command.types)
+    worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now, command.types, command.process)
     workers = await batch.tx.workers()
     if len(workers) >= WORKERS:
         raise InvalidRequest(f"There are {WORKERS} workers already; that is the limit.", field="workers")
@@ -46,9 +46,9 @@ async def beat(batch: Batch, command: BeatWorker) -> WorkerAnswer:
 
 
 async def quiet(batch: Batch, command: QuietWorker) -> WorkerAnswer:
-    """Give a worker nothing more."""
+    """Give a worker nothing more, and perhaps ask it to end."""
     worker = await _worker(batch, command.id)
-    after = registry.quieten(worker)
+    after = registry.stop(worker) if command.stop else registry.quieten(worker)
     if after is not worker:
         await batch.tx.save_worker(after)
     return WorkerAnswer(after)
@@ -94,7 +94,7 @@ def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> Le
     if worker is None or not registry.is_seen(worker, command.scope):
         raise WorkerNotFound(f"There is no worker {command.worker}.", worker_id=command.worker)
     batch.beats[worker.id] = batch.now
-    if worker.state is WorkerState.QUIET:
+    if worker.state is not WorkerState.RUNNING:
         return None
     if worker.types is not None:
         command = replace(command, types=in_both(command.types, worker.types))

@@ -10,6 +10,7 @@ from holdfast.job.budget import Charge
 from holdfast.job.job import NO_EXTRAS, PURGEABLE, Extras, NewJob, OnConflict, UniqueWhile
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
+from holdfast.job.registry import UNTOLD, Process
 from holdfast.job.retry import RetryPolicy
 
 _REFUSE = OnConflict.REFUSE
@@ -300,13 +301,16 @@ def types(field: str, names: tuple[str, ...]) -> None:
         raise breach(field, "must name each type once")
 
 
-def worker(queues: tuple[str, ...], name: str, only: tuple[str, ...] | None = None) -> None:
+def worker(queues: tuple[str, ...], name: str, only: tuple[str, ...] | None = None, process: Process = UNTOLD) -> None:
     """A worker that registers."""
     _queues(queues, 1)
     if only is not None:
         types("types", only)
     if name:
         text("name", name, limits.WORKER_CHARS)
+    text("host", process.host, limits.HOST_CHARS)
+    number("pid", process.pid, 0, limits.ID_MAX)
+    text("version", process.version, limits.VERSION_CHARS)
 
 
 def _queues(names: tuple[str, ...], least: int) -> None:

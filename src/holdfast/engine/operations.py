@@ -116,6 +116,8 @@ class Operations:
                 wanted.before,
                 wanted.error,
                 wanted.batch,
+                wanted.worker,
+                wanted.since,
             )
             counts = await self._reading.counts_within(query, permitted.scope)
             found[state.value] = counts.counts.get(state.value, 0)
@@ -162,6 +164,7 @@ def _check_filter(wanted: JobFilter) -> None:
     checks.text("filter.text", wanted.text, limits.LIST_TEXT_CHARS)
     checks.text("filter.error", wanted.error, limits.LIST_TEXT_CHARS)
     checks.meta("filter.meta", wanted.meta)
+    checks.text("filter.worker", wanted.worker, limits.WORKER_CHARS)
     checks.number("filter.batch", wanted.batch, 1, limits.ID_MAX)
 
 

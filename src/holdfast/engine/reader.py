@@ -187,8 +187,8 @@ class Reader:
         return await self._ask(query)
 
     async def counts_within(self, query: CountJobs, scope: Scope | None) -> JobCounts:
-        """The same for who may manage these jobs, within this scope."""
-        self._check_filter(query)
+        """The same for who may manage these jobs, within this scope: for an operation, which has them in its `filter`."""
+        self._check_filter(query, "filter.")
         return await self._read(replace(query, scope=scope))
 
     async def operations(self, limit: int, before: int | None) -> OperationPage:
@@ -402,18 +402,20 @@ class Reader:
         caller = caller_here(self._keyring)
         return caller is not None and not caller.key.sees_payloads
 
-    def _check_filter(self, query: ListJobs | CountJobs) -> None:
-        checks.text("text", query.text, limits.REASON_CHARS)
-        checks.text("type", query.type, limits.TYPE_CHARS)
-        checks.text("tag", query.tag, limits.TAG_CHARS)
-        checks.meta("meta", query.meta)
-        checks.number("batch", query.batch, 1, limits.ID_MAX)
+    def _check_filter(self, query: ListJobs | CountJobs, at: str = "") -> None:
+        checks.text(f"{at}text", query.text, limits.REASON_CHARS)
+        checks.text(f"{at}type", query.type, limits.TYPE_CHARS)
+        checks.text(f"{at}tag", query.tag, limits.TAG_CHARS)
+        checks.meta(f"{at}meta", query.meta)
+        checks.number(f"{at}batch", query.batch, 1, limits.ID_MAX)
         if query.queue is not None:
-            checks.name_of_queue("queue", query.queue)
-        checks.text("error", query.error, limits.REASON_CHARS)
-        checks.number("before", query.before, 0, limits.ID_MAX)
+            checks.name_of_queue(f"{at}queue", query.queue)
+        checks.text(f"{at}error", query.error, limits.REASON_CHARS)
+        checks.number(f"{at}before", query.before, 0, limits.ID_MAX)
+        checks.number(f"{at}since", query.since, 0, limits.ID_MAX)
+        checks.text(f"{at}worker", query.worker, limits.WORKER_CHARS)
         if (query.text is not None or query.error is not None) and self._hides_payloads():
-            field = "error" if query.text is None else "text"
+            field = f"{at}error" if query.text is None else f"{at}text"
             raise Forbidden("This key sees no payloads, and can't search in them.", field=field)
 
     def _permitted(self, query: Q) -> Q:

@@ -78,7 +78,8 @@ class Doing(enum.StrEnum):
 
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The jobs that a listing with these filters shows; or those with the ids `jobs`, where there are any. `before`: ended, or enqueued where they have
-    not, at or before this time. `error` is in the last error. A payload larger than `text_up_to` is not searched.
+    not, at or before this time; `since`: at or after. `error` is in the last error. `worker`: it holds, concluded or failed to do them. A payload
+    larger than `text_up_to` is not searched.
     """
 
     queue: str | None = None
@@ -92,6 +93,8 @@ class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     batch: int | None = None
     text_up_to: int | None = None
     jobs: tuple[int, ...] = ()
+    worker: str | None = None
+    since: int | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -155,9 +158,8 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 def is_searched(wanted: JobFilter) -> bool:
     """Whether each job has to be looked at beyond its queue and its state."""
-    return any(value is not None for value in (wanted.type, wanted.tag, wanted.text, wanted.before, wanted.error)) or bool(
-        wanted.meta
-    )
+    given = (wanted.type, wanted.tag, wanted.text, wanted.before, wanted.error, wanted.worker, wanted.since)
+    return any(value is not None for value in given) or bool(wanted.meta)
 
 
 def is_meant(operation: Operation, job: Job) -> bool:
@@ -165,7 +167,8 @@ def is_meant(operation: Operation, job: Job) -> bool:
     wanted = operation.filter
     if job.id >= operation.id or not sees(operation.scope, job.queue):
         return False
-    if wanted.before is not None and (job.ended_at or job.created_at) > wanted.before:
+    moment = job.ended_at or job.created_at
+    if (wanted.before is not None and moment > wanted.before) or (wanted.since is not None and moment < wanted.since):
         return False
     if wanted.jobs:  # whether it can be done is for the rule to say, but a lease that began later is not one that was shown
         is_later = job.lease is not None and wanted.before is not None and job.lease.leased_at > wanted.before

@@ -1,10 +1,11 @@
 """Registered workers: their queues, whether they want more jobs, and when they count as gone.
 
-    register ─▶ running ── quiet ──▶ quiet ──┐
-                   │                         ├── deleted, or silent for too long while it holds nothing ──▶ gone
-                   └─────────────────────────┘
+    register ─▶ running ── quiet ──▶ quiet ── stop ──▶ stopping ──┐
+                   │                                              ├── deleted, or silent for too long while it holds nothing ──▶ gone
+                   └──────────────────────────────────────────────┘
 
-Never backwards: a quiet worker does not run again, and a removed one has to register anew. Registering is optional: a worker
+Never backwards: a quiet worker does not run again, and a removed one has to register anew. One that is stopping is asked to end once it has
+finished its jobs. Registering is optional: a worker
 can lease jobs under any free name. A heartbeat writes no row; it is held in memory on the store's side, and a restart counts as
 a heartbeat of every worker.
 """
@@ -23,6 +24,18 @@ class WorkerState(enum.StrEnum):
 
     RUNNING = "running"
     QUIET = "quiet"
+    STOPPING = "stopping"
+
+
+class Process(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker says of its process: its machine, its process id and the version of its program; "" and None: not told."""
+
+    host: str = ""
+    pid: int | None = None
+    version: str = ""
+
+
+UNTOLD = Process()
 
 
 class Worker(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +49,7 @@ class Worker(msgspec.Struct, frozen=True, array_like=True):
     state: WorkerState
     registered_at: int
     types: tuple[str, ...] | None = None
+    process: Process = UNTOLD
 
 
 def is_seen(worker: Worker, scope: Scope | None) -> bool:
@@ -69,12 +83,18 @@ class Roster(dict[str, Worker]):
 
 def weight(worker: Worker) -> int:
     """About how many bytes a worker takes in memory."""
-    return 500 + len(worker.name) + sum([60 + len(name) for name in (*worker.queues, *(worker.types or ()))])
+    texts = len(worker.name) + len(worker.process.host) + len(worker.process.version)
+    return 500 + texts + sum([60 + len(name) for name in (*worker.queues, *(worker.types or ()))])
 
 
 def quieten(worker: Worker) -> Worker:
     """It finishes its jobs and gets no more; a quiet worker stays as it is."""
-    return worker if worker.state is WorkerState.QUIET else msgspec.structs.replace(worker, state=WorkerState.QUIET)
+    return msgspec.structs.replace(worker, state=WorkerState.QUIET) if worker.state is WorkerState.RUNNING else worker
+
+
+def stop(worker: Worker) -> Worker:
+    """It finishes its jobs, gets no more, and ends."""
+    return worker if worker.state is WorkerState.STOPPING else msgspec.structs.replace(worker, state=WorkerState.STOPPING)
 
 
 def takes_from(worker: Worker, queue: str, job_type: str | None = None) -> bool:

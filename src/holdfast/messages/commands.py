@@ -8,6 +8,7 @@ from holdfast.job.budget import Block
 from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, Raised, State
 from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
+from holdfast.job.registry import UNTOLD, Process
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import GRANT_BYTES
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, ScheduleAnswer, WorkerAnswer
@@ -323,12 +324,13 @@ class SetInterest(Managed[Counted], frozen=True, tag=19):
 
 
 class RegisterWorker(Command[WorkerAnswer], frozen=True, tag=30):
-    """Register a worker, with its queues, and the only types that it takes if it does not take all."""
+    """Register a worker, with its queues, the only types that it takes if it does not take all, and its process."""
 
     id: str
     name: str
     queues: tuple[str, ...]
     types: tuple[str, ...] | None = None
+    process: Process = UNTOLD
 
 
 class BeatWorker(Command[WorkerAnswer], frozen=True, tag=31):
@@ -338,13 +340,14 @@ class BeatWorker(Command[WorkerAnswer], frozen=True, tag=31):
 
 
 class QuietWorker(Managed[WorkerAnswer], frozen=True, tag=32):
-    """Give a worker nothing more."""
+    """Give a worker nothing more; with `stop` it is asked to end."""
 
     id: str
+    stop: bool = False
 
     def deed(self) -> Deed:
         """What it does."""
-        return Deed("worker.quiet", target=self.id)
+        return Deed("worker.stop" if self.stop else "worker.quiet", target=self.id)
 
 
 class RemoveWorkers(Managed[Counted], frozen=True, tag=33):

@@ -45,8 +45,12 @@ def words_of(wanted: JobFilter) -> str:
     """A filter in a few words, for the audit log: without what may be a part of a payload or of an error, or name a customer."""
     if wanted.jobs:
         return f"{len(wanted.jobs)} selected jobs" if len(wanted.jobs) > 1 else f"job {wanted.jobs[0]}"
-    told = [f"{name} {value}" for name in ("state", "type", "tag", "batch") if (value := getattr(wanted, name)) is not None]
-    told += [f"by {name}" for name in ("text", "error", "meta", "before") if getattr(wanted, name)]
+    told = [
+        f"{name} {value}"
+        for name in ("state", "type", "tag", "batch", "worker")
+        if (value := getattr(wanted, name)) is not None
+    ]
+    told += [f"by {name}" for name in ("text", "error", "meta", "before", "since") if getattr(wanted, name)]
     return f"jobs with {', '.join(told)}" if told else "all jobs"
 
 

@@ -37,7 +37,8 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     """A page of jobs that match all filters. See `stores/reader.py` for the order.
 
     `batch`: only its members, by their ids. `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound. `before`: only those that ended, or
-    were enqueued where they have not, at or before this time. `error`: with this in the last error.
+    were enqueued where they have not, at or before this time; `since`: at or after it. `error`: with this in the last error. `worker`: that it
+    holds, concluded or failed to do. `reverse`: the last one first.
     """
 
     limit: int
@@ -53,6 +54,9 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     before: int | None = None
     error: str | None = None
     batch: int | None = None
+    worker: str | None = None
+    since: int | None = None
+    reverse: bool = False
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):
@@ -161,13 +165,14 @@ class CountJobs(Query[JobCounts], frozen=True, tag=61):
     before: int | None = None
     error: str | None = None
     batch: int | None = None
+    worker: str | None = None
+    since: int | None = None
 
 
 def is_narrowed(query: ListJobs | CountJobs) -> bool:
     """Whether it has a filter for which each row is looked at."""
-    return any(value is not None for value in (query.type, query.tag, query.text, query.before, query.error)) or bool(
-        query.meta
-    )
+    given = (query.type, query.tag, query.text, query.before, query.error, query.worker, query.since)
+    return any(value is not None for value in given) or bool(query.meta)
 
 
 class RecentFailures(Query[Failures], frozen=True, tag=62):

@@ -84,10 +84,14 @@ class JobDetail(Answer, frozen=True, tag=121):
 
 
 class JobPage(Answer, frozen=True, tag=122):
-    """Some jobs, and where the next page starts (None: there is none)."""
+    """Some jobs, and where the next page starts (None: there is none); `first` is where the one before ends, read in reverse. `scanned`: at least
+    so many jobs were looked at.
+    """
 
     jobs: list[JobDetail]
     cursor: tuple[int, tuple[int | str, ...]] | None = None
+    first: tuple[int, tuple[int | str, ...]] | None = None
+    scanned: int = 0
 
 
 class QueuePage(Answer, frozen=True, tag=123):
@@ -133,6 +137,15 @@ class WorkerInfo(Frame, frozen=True):
     beat_at: int
     jobs: list[Job]
     waiting: int
+
+
+class SilentWorker(Frame, frozen=True):
+    """A registered worker without a heartbeat for too long, and how many jobs it still holds."""
+
+    id: str
+    name: str
+    silent_ms: int
+    jobs: int
 
 
 class WorkerList(Answer, frozen=True, tag=129):
@@ -312,7 +325,8 @@ class Stats(Answer, frozen=True, tag=125):
 
     `queues` are in the order of their names or, if there are more than requested, in the order in which they were chosen. `all`
     is how many there are, `found` how many match by name; `tally`, `totals` and `rates` are the sums over all of them.
-    `oldest_left_out_ms`: the age of the oldest ready job outside `queues`, if the busiest were requested.
+    `oldest_left_out_ms`: the age of the oldest ready job outside `queues`, if the busiest were requested. `silent`: workers that hold jobs and
+    send no heartbeats, those with the most jobs first.
     """
 
     queues: list[QueueStats]
@@ -326,3 +340,4 @@ class Stats(Answer, frozen=True, tag=125):
     rates: dict[str, float] = {}
     oldest_left_out_ms: int | None = None
     budgets: list[BudgetInfo] = []
+    silent: list[SilentWorker] = []

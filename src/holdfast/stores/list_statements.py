@@ -4,7 +4,7 @@ The only place that composes SQL, because five optional filters over seven order
 fixed names below; values are always bound, as parameters that begin with a colon.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from holdfast.job.job import State
@@ -44,7 +44,7 @@ class Section:
     key: tuple[str, ...]
     key_over_all: tuple[str, ...]
     where: str = "true"
-    newest_first: bool = False
+    descending: bool = False
 
     def key_of(self, one_queue: bool) -> tuple[str, ...]:
         """The columns that order the rows."""
@@ -79,6 +79,9 @@ SECTIONS = (
     ),  # over all queues by id: nearly every row of the table is one of these, so that its own order will do
 )
 
+REVERSED = tuple(replace(section, descending=not section.descending) for section in SECTIONS)
+"""The same, each the other way round, which every index serves as well."""
+
 _JOB = ", ".join(f"v.{name}" for name in JOB_NAMES)
 _SAME = {
     "leased": " AND v.fence = s.fence",
@@ -93,7 +96,7 @@ _SAME = {
 def _where(section: Section, one_queue: bool, after: bool, up_to: bool) -> str:
     key = section.key_of(one_queue)
     columns = ", ".join(key)
-    beyond, within = ("<", ">=") if section.newest_first else (">", "<=")
+    beyond, within = ("<", ">=") if section.descending else (">", "<=")
     terms = [section.where]
     if one_queue:
         terms.append("s.queue = :queue")
@@ -113,8 +116,8 @@ def named(letter: str, key: Key) -> dict[str, int | str]:
     return {f"{letter}{n}{'t' if isinstance(part, str) else ''}": part for n, part in enumerate(key)}
 
 
-def _filters(dialect: Dialect, scoped: bool, since: str = "j.created_at") -> tuple[str, ...]:
-    """`since`: when the job ended, or was enqueued where it has not."""
+def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[str, ...]:
+    """`moment`: when the job ended, or was enqueued where it has not; `holder`: whether :worker holds it, or concluded it."""
     text = (
         f"((CASE WHEN :searched IS NULL OR j.size <= :searched THEN {dialect.payload_has_text} ELSE false END)"
         f" OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_text}))"
@@ -127,7 +130,9 @@ def _filters(dialect: Dialect, scoped: bool, since: str = "j.created_at") -> tup
         "(:type IS NULL OR j.type = :type)",
         f"(coalesce(:tag, :meta) IS NULL OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
         f"(:text IS NULL OR {text})",
-        f"(:before IS NULL OR {since} <= :before)",
+        f"(:before IS NULL OR {moment} <= :before)",
+        f"(:since IS NULL OR {moment} >= :since)",
+        f"(:worker IS NULL OR {holder} OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND e.worker = :worker))",
         f"(:error IS NULL OR {error})",
         *(
             (f"({dialect.is_seen}) IS TRUE",) if scoped else ()
@@ -135,12 +140,14 @@ def _filters(dialect: Dialect, scoped: bool, since: str = "j.created_at") -> tup
     )
 
 
-def _since(section: Section) -> str:
-    return "s.ended_at" if section.table == "ended" else "j.created_at"
+def _filters_of(dialect: Dialect, section: Section, scoped: bool) -> tuple[str, ...]:
+    moment = "s.ended_at" if section.table == "ended" else "j.created_at"
+    holder = "s.worker = :worker" if section.table in ("ended", "leased") else "false"
+    return _filters(dialect, scoped, moment, holder)
 
 
 def _order(section: Section, one_queue: bool) -> str:
-    way = " DESC" if section.newest_first else ""
+    way = " DESC" if section.descending else ""
     return ", ".join(column + way for column in section.key_of(one_queue))
 
 
@@ -160,7 +167,7 @@ def page_sql(
     columns = ", ".join(section.key_of(one_queue))
     where = _where(section, one_queue, after, up_to)
     if filtered:
-        where = " AND ".join((where, *_filters(dialect, scoped, _since(section))))
+        where = " AND ".join((where, *_filters_of(dialect, section, scoped)))
     same = _SAME.get(section.table, "")
     payload = f"CASE WHEN :shown IS NULL OR j.size <= :shown THEN j.payload ELSE {dialect.no_bytes} END"
     return (
@@ -173,7 +180,7 @@ def page_sql(
 @cache
 def count_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool, scoped: bool) -> str:
     """Count the rows that match, among those up to the bound."""
-    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters(dialect, scoped, _since(section))))
+    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters_of(dialect, section, scoped)))
     return f"SELECT count(*) FROM {section.table} s {dialect.join} job j ON j.id = s.job WHERE {where}"
 
 
@@ -188,7 +195,8 @@ def ids_sql(dialect: Dialect, section: Section, one_queue: bool, scoped: bool) -
 @cache
 def matching_sql(dialect: Dialect) -> str:
     """Of the jobs with the :ids, those that match."""
-    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)"))
+    holder = "s.worker = :worker OR EXISTS (SELECT 1 FROM leased l WHERE l.job = j.id AND l.worker = :worker)"
+    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)", holder))
     return (
         f"SELECT j.id FROM {dialect.ids} {dialect.join} job j ON j.id = i.value LEFT JOIN ended s ON s.job = j.id WHERE {where}"
     )

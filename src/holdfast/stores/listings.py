@@ -33,7 +33,7 @@ from holdfast.messages.views import (
     QueueInfo,
 )
 from holdfast.stores import formats, read_batches, rows
-from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
+from holdfast.stores.list_statements import REVERSED, SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import (
     is_scoped,
@@ -42,6 +42,15 @@ from holdfast.stores.visible import (
 )
 
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
+
+
+class _Found(list[JobDetail]):
+    """What a page has so far; `first`: the cursor of its first row; `scanned`: how many rows were looked at, at least."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: tuple[int, Key] | None = None
+        self.scanned = 0
 
 
 class Listings:
@@ -163,43 +172,49 @@ class Listings:
             and all(isinstance(part, str) or abs(part) <= ID_MAX for part in key)
         ):
             raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
-        found: list[JobDetail] = []
-        for number, section in enumerate(SECTIONS):
-            if number < start or (query.state is not None and section.state is not query.state):
+        found = _Found()
+        numbers = range(len(SECTIONS))
+        for number in (
+            reversed(numbers[: start + 1 if query.cursor is not None else None]) if query.reverse else numbers[start:]
+        ):
+            section = (REVERSED if query.reverse else SECTIONS)[number]
+            if query.state is not None and section.state is not query.state:
                 continue
-            last = await self._section(section, query, queue_id, key if number == start else (), found, now)
+            last = await self._section(number, section, query, queue_id, key if number == start else (), found, now)
             key = ()
             if last is not None:
-                return JobPage(found, (number, last))
-        return JobPage(found)
+                return JobPage(found, (number, last), found.first, found.scanned)
+        return JobPage(found, None, found.first, found.scanned)
 
     async def _section(
         self,
+        number: int,
         section: Section,
         query: ListJobs,
         queue_id: int | None,
         key: Key,
-        found: list[JobDetail],
+        found: _Found,
         now: int,
     ) -> Key | None:
         """Add what one state has to the page; the key to go on from when there may be more of it."""
         if not _filtered(query):
-            return await self._part(section, query, queue_id, key, found, now, LIST_SCANNED)
+            return await self._part(number, section, query, queue_id, key, found, now, LIST_SCANNED)
 
         async def part(key: Key, rows: int) -> Key | None:
             if len(found) >= query.limit:
                 return key
-            return await self._part(section, query, queue_id, key, found, now, rows)
+            return await self._part(number, section, query, queue_id, key, found, now, rows)
 
         return await self._in_stretches(part, key, LIST_SCANNED)
 
     async def _part(
         self,
+        number: int,
         section: Section,
         query: ListJobs,
         queue_id: int | None,
         key: Key,
-        found: list[JobDetail],
+        found: _Found,
         now: int,
         scanned: int,
     ) -> Key | None:
@@ -219,6 +234,8 @@ class Listings:
         jobs = await self._jobs(page[:limit])
         if query.scope is not None:
             jobs = list(map(without_parent, jobs))
+        if page[:limit] and found.first is None:
+            found.first = number, tuple(page[0][-width:])
         for row, job in zip(page[:limit], jobs, strict=True):
             content = rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3])
             if query.payload_up_to is None:
@@ -226,6 +243,7 @@ class Listings:
             found.append(JobDetail(job, content, now))
         if cut or len(page) > limit:
             return tuple(page[limit - 1][-width:]) if limit > 0 else key  # (): from its beginning
+        found.scanned += scanned if bound else 0
         return bound or None
 
     async def _bound(self, section: Section, one_queue: bool, after: bool, values: Mapping[str, Any]) -> Key:
@@ -247,5 +265,7 @@ def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
         "meta": meta,
         "before": query.before,
         "error": query.error,
+        "worker": query.worker,
+        "since": query.since,
     }
     return values | scope_values(query)

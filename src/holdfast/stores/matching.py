@@ -60,6 +60,8 @@ def values_of(wanted: JobFilter | ListJobs | CountJobs, ids: Sequence[int]) -> d
         "meta": rows.json_text(dict(wanted.meta)) if wanted.meta else None,
         "before": wanted.before,
         "error": wanted.error,
+        "worker": wanted.worker,
+        "since": wanted.since,
     }
 
 

@@ -90,24 +90,29 @@ async def unfinished(snapshot: Snapshot, query: ListMembers, jobs: Jobs) -> Memb
 async def members(snapshot: Snapshot, query: ListJobs, queue: str | None, jobs: Jobs, now: int) -> JobPage:
     """A page of a batch's jobs by their ids, of those that match the other filters."""
     assert query.batch is not None, "it is about a batch"
-    after: int | None = 0
+    after: int | None = ID_MAX if query.reverse else 0
     if query.cursor is not None:
         after = _after(query.cursor)
     found: list[JobDetail] = []
     scanned = size = 0
+
+    def page(last: int | None) -> JobPage:
+        first = (0, (found[0].job.id,)) if found else None
+        return JobPage(found, None if last is None else (0, (last,)), first, scanned)
+
     while after is not None:
-        stretch, go_on = await _stretch(snapshot, query.batch, after, query.payload_up_to, jobs, now)
+        stretch, go_on = await _stretch(snapshot, query.batch, after, query.payload_up_to, jobs, now, reverse=query.reverse)
         for detail in await _matching(snapshot, stretch, query, queue, query.scope):
             if len(found) == query.limit or size > PAGE_BYTES:
-                return JobPage(found, (0, (found[-1].job.id,)))
+                return page(found[-1].job.id)
             found.append(detail)
             size += len(detail.content.payload)
         after = go_on
         scanned += _AT_ONCE
         if after is not None and (scanned >= LIST_SCANNED or len(found) == query.limit):
-            return JobPage(found, (0, (after,)))
+            return page(after)
         await snapshot.pause()
-    return JobPage(found)
+    return page(None)
 
 
 async def counts(snapshot: Snapshot, query: CountJobs, queue: str | None, jobs: Jobs) -> JobCounts:
@@ -155,10 +160,11 @@ def _after(cursor: tuple[int, tuple[int | str, ...]]) -> int:
 
 
 async def _stretch(
-    snapshot: Snapshot, batch: int, after: int, shown: int | None, jobs: Jobs, now: int
+    snapshot: Snapshot, batch: int, after: int, shown: int | None, jobs: Jobs, now: int, *, reverse: bool = False
 ) -> tuple[list[JobDetail], int | None]:
     """The next members, by id, and the id to go on after."""
-    ids = [row[0] for row in await snapshot.fetch("members_after", batch, after, _AT_ONCE)]
+    statement = "members_before" if reverse else "members_after"
+    ids = [row[0] for row in await snapshot.fetch(statement, batch, after, _AT_ONCE)]
     found = {row[0]: row for row in await snapshot.fetch("jobs_shown", ids, shown)}
     at = rows.JOB_COLUMNS
     details = []
@@ -179,7 +185,7 @@ async def _matching(
 ) -> list[JobDetail]:
     """Those of some members that match all filters but the batch."""
     found = [detail for detail in stretch if _matches(detail, query, queue, scope)]
-    if not found or (query.text is None and query.error is None):
+    if not found or query.text is query.error is query.worker is None:
         return found
     asked = values_of(query, [detail.job.id for detail in found])
     ids = {row[0] for row in await snapshot.listed(matching_sql(snapshot.dialect), asked)}
@@ -194,6 +200,7 @@ def _matches(detail: JobDetail, query: Wanted, queue: str | None, scope: Scope |
         and (query.state is None or job.state is query.state)
         and (query.type is None or detail.content.type == query.type)
         and (query.before is None or (job.ended_at or job.created_at) <= query.before)
+        and (query.since is None or (job.ended_at or job.created_at) >= query.since)
         and (query.tag is None or query.tag in job.extras.tags)
         and all(pair in job.extras.meta for pair in query.meta)
     )

@@ -19,7 +19,7 @@ from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, Job
 from holdfast.job.job_batch import ANY_QUEUE, ClosingJob, JobBatch
 from holdfast.job.operation import Operation
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
-from holdfast.job.registry import Worker, WorkerState
+from holdfast.job.registry import Process, Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
 from holdfast.job.schedule import fault as schedule_fault
 from holdfast.limits import ID_MAX
@@ -197,7 +197,8 @@ def worker_of(row: Row) -> Worker:
     """A registered worker. An unreadable one has no queues and gets no jobs, until it registers again or is removed."""
     try:
         types = None if row[5] is None else formats.types_of(row[5])
-        return Worker(row[0], row[1], tuple(formats.queues_of(row[2])), WorkerState(row[3]), row[4], types)
+        process = Process(row[6] or "", row[7], row[8] or "")
+        return Worker(row[0], row[1], tuple(formats.queues_of(row[2])), WorkerState(row[3]), row[4], types, process)
     except UNREADABLE as error:
         FOUND.note("worker", row[0], f"{shown(row[2])}, {shown(row[3])}: {error}")
         return Worker(row[0], row[1], (), WorkerState.QUIET, row[4])

@@ -84,7 +84,7 @@ TABLES = (
     Table("job_expiry", ("job", "queue", "at")),
     Table("kept_answer", ("scope", "key", "digest", "receipts", "first_job", "last_job", "at"), key=2),
     Table("interest", ("queue", "match")),
-    Table("worker", ("id", "name", "queues", "state", "registered_at", "types")),
+    Table("worker", ("id", "name", "queues", "state", "registered_at", "types", "host", "pid", "version")),
     Table("access_key", ("id", "name", "value", "used_at")),
     Table("operation", ("id", "state", "ended_at", "value")),
     Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),

@@ -32,6 +32,7 @@ class WorkerOptions(TypedDict, total=False):
     grace: Duration
     name: str
     register: bool
+    version: str
 
 
 class TaskWorker(Worker):

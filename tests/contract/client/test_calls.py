@@ -2,10 +2,12 @@
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from os import getpid
+from socket import gethostname
 
 import pytest
 
-from holdfast import NewJob
+from holdfast import NewJob, __version__
 from holdfast.client import Conclude, Extend, Fail, NotConcluded, Release, Retry
 from holdfast.errors import (
     BatchClosed,
@@ -241,10 +243,16 @@ def test_schedules_are_managed(client, queue):
 
 def test_workers_are_registered_and_sent_home(client, queue):
     worker = client.register_worker([queue], "me")
+    assert (worker.host, worker.pid, worker.version) == (gethostname(), getpid(), f"holdfast {__version__}")
+    assert client.register_worker([queue], version="shop 7").version == "shop 7"
+    with pytest.raises(InvalidRequest, match="128 characters"):
+        client.register_worker([queue], version="v" * 129)
     client.enqueue(queue)
     (job,) = client.lease(queue, worker=worker.id)
     assert [work.id for work in client.worker(worker.id).jobs] == [job.id]
     assert client.quiet(worker.id).state == client.beat(worker.id).state == "quiet"
+    assert client.stop_worker(worker.id).state == client.beat(worker.id).state == "stopping"
+    assert client.quiet(worker.id).state == "stopping", "never backwards"
     assert worker.id in [each.id for each in client.workers()]
     client.remove_worker(worker.id)
 

@@ -18,9 +18,9 @@ ALL = ["scheduled", "ready", "concluded", "dead", "cancelled"]
 
 
 @contextmanager
-def serving(home: Path, *options: str, store: str = "memory") -> Iterator[Server]:
+def serving(home: Path, *options: str, store: str = "memory", wrapper: tuple[str, ...] = ()) -> Iterator[Server]:
     """A server that ends in good order with the block, and has raised nothing."""
-    server = Server(home, "--store", store, "--log-level", "warning", *options)
+    server = Server(home, "--store", store, "--log-level", "warning", *options, wrapper=wrapper)
     try:
         server.start()
         yield server

@@ -82,6 +82,7 @@ def test_every_alert_has_a_section_and_links_to_it():
     for name, rule in alerts.items():
         assert rule["annotations"]["runbook_url"] == f"docs/runbook.md{table[name]}", name
         assert table[name][1:] in anchors(read(PAGE))
+        assert re.match(r"/web(/|\?|$)", rule["annotations"]["page"]), name
 
 
 def test_every_refusal_for_now_has_a_section():
@@ -262,6 +263,26 @@ def test_a_poison_job(serve):
         assert states(client, "mail")["ready"] == 1
         assert states(client, "mail.poison")["ready"] == 1
         assert lease(client, "mail.poison") == []
+
+
+def test_a_worker_is_silent(serve, clock):
+    server = serve(env=clock.env)
+    with server.client() as client:
+        push(client, "mail", 1)
+        worker = client.post("/v1/workers", json={"queues": ["mail"], "name": "mailer-1"}).json()["id"]
+        held = {"queues": ["mail"], "worker": worker, "lease_ms": 3_600_000}
+        assert len(client.post("/v1/leases", json=held).json()["jobs"]) == 1
+        assert "holdfast_silent_worker_jobs 0.0" in client.get("/metrics").text
+        clock(120)
+        until(lambda: "holdfast_silent_worker_jobs 1.0" in client.get("/metrics").text, "it is missed")
+        assert "holdfast_silent_workers 1.0" in client.get("/metrics").text
+        problems = client.get("/web").text
+        assert "The worker mailer-1" in problems
+        assert f"/web/bulk?way=release&amp;holder={worker}" in problems
+        listed, taken = follow("A worker is silent", server, SILENT=worker)
+        assert "running, silent" in listed
+        assert "1 taken back" in taken
+        assert states(client, "mail")["ready"] == 1
 
 
 def test_a_worker_that_never_ends(serve):

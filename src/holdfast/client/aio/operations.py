@@ -30,18 +30,19 @@ class Operations(AsyncCaller):
         limit: int | None = None,
         dry_run: bool = False,
         before: datetime | None = None,
+        since: datetime | None = None,
         idempotency_key: str | None = None,
         **filters: Any,
     ) -> Operation:
         """Have the server `retry`, `cancel`, `delete`, `promote`, `move` (`to` a queue) or `release` the `jobs` named, or all that match the filters: those of
-        `jobs()`, such as `queue`, `state`, `type`, `meta`, and `before`, `error`. `per_s`: so many a second. With `dry_run` they are only counted.
+        `jobs()`, such as `queue`, `state`, `type`, `meta`, `worker`, and `before`, `since`, `error`. `per_s`: so many a second. With `dry_run` they are only counted.
         """
         given: dict[str, Any] = {"do": do, "dry_run": dry_run, "to": to, "per_s": per_s, "limit": limit}
         body = {name: value for name, value in given.items() if value is not None}
         if jobs is not None:
             body["jobs"] = list(jobs)
-        if jobs is None or filters or before is not None:
-            wanted = filters | {"before": None if before is None else before.isoformat()}
+        if jobs is None or filters or before is not None or since is not None:
+            wanted = filters | {"before": before and before.isoformat(), "since": since and since.isoformat()}
             body["filter"] = {name: value for name, value in wanted.items() if value not in (None, {})}
         if dry_run:
             return await self._post(Operation, "/v1/operations", body, repeatable=True, deadline_s=LONG_DEADLINE_S)

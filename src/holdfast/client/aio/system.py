@@ -3,8 +3,11 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from os import getpid
+from socket import gethostname
 from typing import Any
 
+from holdfast import __version__
 from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.aio.pause import pause
 from holdfast.client.key_types import AuditEntry, AuditPage
@@ -13,12 +16,13 @@ from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.types import Event, Published
 from holdfast.client.worker_types import RegisteredWorker, RegisteredWorkers
-from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
+from holdfast.errors import InvalidRequest, ScheduleNotFound, Unavailable, WorkerNotFound
+from holdfast.limits import VERSION_CHARS
 
 
 class System(AsyncCaller):
     """Schedules: `schedules`, `schedule`, `set_schedule`, `delete_schedule`, `pause_schedule`, `resume_schedule`, `run_schedule`.
-    Workers: `workers`, `worker`, `register_worker`, `beat`, `quiet`, `remove_worker`. And `audit`, `stats`, `ready`, `events`.
+    Workers: `workers`, `worker`, `register_worker`, `beat`, `quiet`, `stop_worker`, `remove_worker`. And `audit`, `stats`, `ready`, `events`.
     """
 
     async def schedules(self, *, page: int = 200) -> AsyncIterator[Schedule]:
@@ -74,15 +78,22 @@ class System(AsyncCaller):
         return await self._get(RegisteredWorker, path("/v1/workers/{}", worker_id))
 
     async def register_worker(
-        self, queues: Sequence[str], name: str = "", types: Sequence[str] | None = None
+        self, queues: Sequence[str], name: str = "", types: Sequence[str] | None = None, version: str | None = None
     ) -> RegisteredWorker:
-        """Register a worker; its `id` is the `worker` of its lease calls. `types`: the only ones whose jobs it gets. After a lost answer
-        a second one may stay until it is removed as silent.
+        """Register a worker; its `id` is the `worker` of its lease calls. `types`: the only ones whose jobs it gets. `version`: of your program, for
+        operators to see; without it that of Holdfast. The host and the process id are told, too. After a lost answer a second one may stay
+        until it is removed as silent.
         """
         wanted: dict[str, Any] = {"queues": list(queues), "name": name}
         if types is not None:
             wanted["types"] = list(types)
-        return await self._post(RegisteredWorker, "/v1/workers", wanted)
+        process = {"host": gethostname(), "pid": getpid(), "version": version or f"holdfast {__version__}"}
+        try:
+            return await self._post(RegisteredWorker, "/v1/workers", wanted | process)
+        except InvalidRequest as error:
+            if error.fields.get("field") not in process or len(version or "") > VERSION_CHARS:
+                raise
+            return await self._post(RegisteredWorker, "/v1/workers", wanted)  # to a server that is older than these fields
 
     async def beat(self, worker_id: str) -> RegisteredWorker:
         """Send a worker's heartbeat; `state` says whether it is quiet, `draining` whether this server shuts down."""
@@ -91,6 +102,10 @@ class System(AsyncCaller):
     async def quiet(self, worker_id: str) -> RegisteredWorker:
         """Give the worker no more jobs; it finishes its current ones."""
         return await self._post(RegisteredWorker, path("/v1/workers/{}/quiet", worker_id))
+
+    async def stop_worker(self, worker_id: str) -> RegisteredWorker:
+        """Ask the worker to end once it has finished its current jobs; until then it gets no more."""
+        return await self._post(RegisteredWorker, path("/v1/workers/{}/stop", worker_id))
 
     async def remove_worker(self, worker_id: str) -> None:
         """Forget the worker."""
@@ -128,9 +143,9 @@ class System(AsyncCaller):
             if cursor is None:
                 return
 
-    async def stats(self) -> dict[str, Any]:
-        """All numbers of the server, by queue and in all, as the protocol describes them."""
-        return await self._get(dict[str, Any], "/v1/stats", deadline_s=LONG_DEADLINE_S)
+    async def stats(self, *, named: str | None = None) -> dict[str, Any]:
+        """All numbers of the server, by queue and in all, as the protocol describes them; of the queues those with `named` in their names."""
+        return await self._get(dict[str, Any], path("/v1/stats", named=named), deadline_s=LONG_DEADLINE_S)
 
     async def ready(self) -> bool:
         """Whether a server can be reached that accepts jobs; asked once, without retries."""

@@ -43,13 +43,16 @@ class Jobs(Caller):
         text: str | None = None,
         meta: dict[str, str] | None = None,
         before: datetime | None = None,
+        since: datetime | None = None,
+        worker: str | None = None,
         error: str | None = None,
         batch: int | None = None,
+        reverse: bool = False,
         payload: bool = True,
         page: int = 200,
     ) -> Iterator[Job]:
-        """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then; `error`: with
-        this in the last error. A job that changes meanwhile may come twice or not at all.
+        """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then, `since`: from then on;
+        `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `reverse`: the last one first. A job that changes meanwhile may come twice or not at all.
         """
         cursor: str | None = None
         while True:
@@ -61,8 +64,11 @@ class Jobs(Caller):
                 text=text,
                 meta=meta,
                 before=before,
+                since=since,
+                worker=worker,
                 error=error,
                 batch=batch,
+                reverse=reverse,
                 payload=payload,
                 limit=page,
                 cursor=cursor,
@@ -82,17 +88,23 @@ class Jobs(Caller):
         text: str | None = None,
         meta: dict[str, str] | None = None,
         before: datetime | None = None,
+        since: datetime | None = None,
+        worker: str | None = None,
         error: str | None = None,
         batch: int | None = None,
+        reverse: bool = False,
         payload: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
         filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error, "batch": batch}
-        filters |= {"before": None if before is None else before.isoformat()}
+        filters |= {"worker": worker, "before": None if before is None else before.isoformat()}
+        filters |= {"since": None if since is None else since.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
-        where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
+        where = path(
+            "/v1/jobs", **filters, payload=None if payload else False, reverse=reverse or None, limit=limit, cursor=cursor
+        )
         return self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)
 
     def wait(self, job_id: int, timeout_s: float | None = None) -> Job:

@@ -4,8 +4,11 @@
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from os import getpid
+from socket import gethostname
 from typing import Any
 
+from holdfast import __version__
 from holdfast.client.key_types import AuditEntry, AuditPage
 from holdfast.client.retry import LONG_DEADLINE_S, Call, Lost, NotSent, RetryState, path
 from holdfast.client.schedules import Schedule, SchedulePage
@@ -14,12 +17,13 @@ from holdfast.client.sync.caller import Caller
 from holdfast.client.sync.pause import pause
 from holdfast.client.types import Event, Published
 from holdfast.client.worker_types import RegisteredWorker, RegisteredWorkers
-from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
+from holdfast.errors import InvalidRequest, ScheduleNotFound, Unavailable, WorkerNotFound
+from holdfast.limits import VERSION_CHARS
 
 
 class System(Caller):
     """Schedules: `schedules`, `schedule`, `set_schedule`, `delete_schedule`, `pause_schedule`, `resume_schedule`, `run_schedule`.
-    Workers: `workers`, `worker`, `register_worker`, `beat`, `quiet`, `remove_worker`. And `audit`, `stats`, `ready`, `events`.
+    Workers: `workers`, `worker`, `register_worker`, `beat`, `quiet`, `stop_worker`, `remove_worker`. And `audit`, `stats`, `ready`, `events`.
     """
 
     def schedules(self, *, page: int = 200) -> Iterator[Schedule]:
@@ -73,14 +77,23 @@ class System(Caller):
         """One registered worker."""
         return self._get(RegisteredWorker, path("/v1/workers/{}", worker_id))
 
-    def register_worker(self, queues: Sequence[str], name: str = "", types: Sequence[str] | None = None) -> RegisteredWorker:
-        """Register a worker; its `id` is the `worker` of its lease calls. `types`: the only ones whose jobs it gets. After a lost answer
-        a second one may stay until it is removed as silent.
+    def register_worker(
+        self, queues: Sequence[str], name: str = "", types: Sequence[str] | None = None, version: str | None = None
+    ) -> RegisteredWorker:
+        """Register a worker; its `id` is the `worker` of its lease calls. `types`: the only ones whose jobs it gets. `version`: of your program, for
+        operators to see; without it that of Holdfast. The host and the process id are told, too. After a lost answer a second one may stay
+        until it is removed as silent.
         """
         wanted: dict[str, Any] = {"queues": list(queues), "name": name}
         if types is not None:
             wanted["types"] = list(types)
-        return self._post(RegisteredWorker, "/v1/workers", wanted)
+        process = {"host": gethostname(), "pid": getpid(), "version": version or f"holdfast {__version__}"}
+        try:
+            return self._post(RegisteredWorker, "/v1/workers", wanted | process)
+        except InvalidRequest as error:
+            if error.fields.get("field") not in process or len(version or "") > VERSION_CHARS:
+                raise
+            return self._post(RegisteredWorker, "/v1/workers", wanted)  # to a server that is older than these fields
 
     def beat(self, worker_id: str) -> RegisteredWorker:
         """Send a worker's heartbeat; `state` says whether it is quiet, `draining` whether this server shuts down."""
@@ -89,6 +102,10 @@ class System(Caller):
     def quiet(self, worker_id: str) -> RegisteredWorker:
         """Give the worker no more jobs; it finishes its current ones."""
         return self._post(RegisteredWorker, path("/v1/workers/{}/quiet", worker_id))
+
+    def stop_worker(self, worker_id: str) -> RegisteredWorker:
+        """Ask the worker to end once it has finished its current jobs; until then it gets no more."""
+        return self._post(RegisteredWorker, path("/v1/workers/{}/stop", worker_id))
 
     def remove_worker(self, worker_id: str) -> None:
         """Forget the worker."""
@@ -125,9 +142,9 @@ class System(Caller):
             if cursor is None:
                 return
 
-    def stats(self) -> dict[str, Any]:
-        """All numbers of the server, by queue and in all, as the protocol describes them."""
-        return self._get(dict[str, Any], "/v1/stats", deadline_s=LONG_DEADLINE_S)
+    def stats(self, *, named: str | None = None) -> dict[str, Any]:
+        """All numbers of the server, by queue and in all, as the protocol describes them; of the queues those with `named` in their names."""
+        return self._get(dict[str, Any], path("/v1/stats", named=named), deadline_s=LONG_DEADLINE_S)
 
     def ready(self) -> bool:
         """Whether a server can be reached that accepts jobs; asked once, without retries."""

@@ -18,11 +18,12 @@ _FOR_GOOD = frozenset({400, 401, 403, 404, 405})
 class Registration:
     """`worker` is what the worker calls itself: its name, or the id that it got by registering."""
 
-    def __init__(self, queues: Sequence[str], name: str, types: KnownTypes | None = None) -> None:
+    def __init__(self, queues: Sequence[str], name: str, types: KnownTypes | None = None, version: str | None = None) -> None:
         self.worker = name
         self._types = types or KnownTypes(lambda: (None,))
         self._queues = queues
         self._name = name
+        self._version = version
         self._id: str | None = None
 
     async def begin(self, client: AsyncClient, stopped: asyncio.Event, reach: Reach) -> None:
@@ -45,11 +46,11 @@ class Registration:
     async def _try(self, client: AsyncClient, reach: Reach) -> RegisteredWorker | None:
         try:
             try:
-                return await client.register_worker(self._queues, self._name, self._types.names())
+                return await client.register_worker(self._queues, self._name, self._types.names(), self._version)
             except HoldfastError as error:
                 if not is_about_types(error):
                     raise
-                return await client.register_worker(self._queues, self._name)
+                return await client.register_worker(self._queues, self._name, version=self._version)
         except HoldfastError as error:
             if error.status in _FOR_GOOD:
                 raise
@@ -57,21 +58,21 @@ class Registration:
         await asyncio.sleep(_PAUSE_S)
         return None
 
-    def beat(self, client: Client, quiet: Callable[[bool], None]) -> None:
-        """Send a heartbeat; the answer says whether to stop gracefully. A worker that the server has removed registers again."""
+    def beat(self, client: Client, heed: Callable[[str], None]) -> None:
+        """Send a heartbeat; the answer says whether to take no more jobs, or to end. A worker that the server has removed registers again."""
         assert self._id is not None, "only who is registered beats"
         try:
-            quiet(client.beat(self._id).state == "quiet")
+            heed(client.beat(self._id).state)
         except WorkerNotFound:
             self._id = self.worker = self._again(client)
 
     def _again(self, client: Client) -> str:
         try:
-            return client.register_worker(self._queues, self._name, self._types.names()).id
+            return client.register_worker(self._queues, self._name, self._types.names(), self._version).id
         except HoldfastError as error:
             if not is_about_types(error):
                 raise
-            return client.register_worker(self._queues, self._name).id
+            return client.register_worker(self._queues, self._name, version=self._version).id
 
     def end(self, client: Client) -> None:
         """Unregister, and close the connections of the lease extender's thread."""

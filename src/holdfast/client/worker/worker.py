@@ -32,7 +32,7 @@ from holdfast.client.worker.registration import Registration
 from holdfast.client.worker.runner import Handler
 from holdfast.client.worker.session import Bounds, Session
 from holdfast.client.worker.websocket_source import WebSocketSource
-from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE
+from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE, VERSION_CHARS
 
 F = TypeVar("F", bound=Callable[[HeldJob], Any])
 _POLL_MS = 50_000
@@ -46,7 +46,8 @@ class Worker:
     `concurrency`: how many handlers run at once. `prefetch`: how many more jobs to lease in advance, at most `concurrency`; this saves
     round trips, but other workers can't get these jobs. `lease_ms`: the length of a lease, 60 s unless told otherwise,
     None: the job's or its queue's; the worker extends it while the handler runs, so it only says how soon the jobs of a worker that has
-    vanished are ready again. `register`: appear in the server's list of workers, where an operator can stop it gracefully.
+    vanished are ready again. `register`: appear in the server's list of workers, where an operator can stop it gracefully;
+    `version` is what they see as that of your program.
     `live`: get jobs over a live channel, and poll only if none can be opened. `poll_ms`: the length of a long poll. `order`: `"queue"`, take
     from the first queue that has a job, or `"priority"`, over all of them. `grace_s`: how long handlers may run on after SIGTERM.
     `url`, `token`, `ca_file`, `client_cert`, `client_key`, `context`: see `AsyncClient`. Raises `ValueError` for a value out of bounds.
@@ -71,6 +72,7 @@ class Worker:
         client_key: Path | None = None,
         context: ssl.SSLContext | None = None,
         live: bool = True,
+        version: str | None = None,
     ) -> None:
         if concurrency < 1 or not 0 <= prefetch <= concurrency:
             raise ValueError("concurrency is at least 1, and prefetch between 0 and concurrency")
@@ -83,6 +85,8 @@ class Worker:
             raise ValueError(f"a worker takes from 1 to {QUEUES_PER_LEASE} queues")
         if order not in ("queue", "priority"):
             raise ValueError(f'order is "queue" or "priority", not {order!r}')
+        if version is not None and len(version) > VERSION_CHARS:
+            raise ValueError(f"a version has at most {VERSION_CHARS} characters")
         self._name = name
         self.tally: Counter[str] = Counter()
         self._url = url
@@ -95,6 +99,7 @@ class Worker:
         self._poll_ms = poll_ms
         self._order = order
         self._register = register
+        self._version = version
         self._handlers: dict[str | None, Handler] = {}
         self._sessions: list[Session] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -199,7 +204,7 @@ class Worker:
         client = AsyncClient(url, token=self._token, context=context, deadline_s=LONG_DEADLINE_S)
         keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
-        registration = Registration(self.queues, self.name, KnownTypes(lambda: self._handlers))
+        registration = Registration(self.queues, self.name, KnownTypes(lambda: self._handlers), self._version)
         holder = LeaseExtender(
             keeper,
             self._lease_of,
@@ -214,7 +219,7 @@ class Worker:
             with self._signals_heard() if signals else contextlib.nullcontext():
                 if self._register and not until_empty:
                     await registration.begin(client, self._sessions[0].stopped, reach)
-                    holder.beat_with(lambda: registration.beat(keeper, lambda quiet: _tell(loop, self._sent_home, quiet)))
+                    holder.beat_with(lambda: registration.beat(keeper, lambda state: _tell(loop, self._sent_home, state)))
                 log.info("taking jobs from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
                 await all_of(self._sessions)
                 while (
@@ -276,7 +281,12 @@ class Worker:
     def _find(self, type: str) -> Handler | None:
         return self._handlers.get(type) or self._handlers.get(None)
 
-    def _sent_home(self, quiet: bool) -> None:
+    def _sent_home(self, state: str) -> None:
+        if state == "stopping":
+            log.info("stopped by an operator: this worker finishes its jobs and ends")
+            self.stop()
+            return
+        quiet = state == "quiet"
         if any(session.quiet != quiet for session in self._sessions):
             log.info("quiet: this worker finishes its jobs and takes no new ones")
             for session in self._sessions:

@@ -28,6 +28,19 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         Annotated[datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, by then.")]
         | None
     ) = None
+    since: (
+        Annotated[
+            datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, at or after it.")
+        ]
+        | None
+    ) = None
+    worker: (
+        Annotated[
+            str,
+            bounds("Only those that this worker holds, concluded, or failed to do.", maxLength=limits.WORKER_CHARS),
+        ]
+        | None
+    ) = None
     error: Annotated[str, bounds("Only with this text in the last error.", maxLength=limits.LIST_TEXT_CHARS)] | None = None
     batch: Annotated[int, bounds("Only members of this batch.", minimum=1, maximum=limits.ID_MAX)] | None = None
 
@@ -47,9 +60,17 @@ class OperationIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     do: Do
     filter: FilterIn | UnsetType = UNSET
-    jobs: Annotated[list[Id], bounds("Ids, in place of a filter.", minItems=1, maxItems=limits.OPERATION_JOBS)] | UnsetType = (
-        UNSET
-    )
+    jobs: (
+        Annotated[
+            list[Id],
+            bounds(
+                "Ids, in place of a filter, which may have `before` alone beside them.",
+                minItems=1,
+                maxItems=limits.OPERATION_JOBS,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     to: Annotated[QueueName, bounds("The queue to move to.")] | None = None
     per_s: PerS | None = None
     limit: Annotated[int, bounds("After so many are done it ends.", minimum=1, maximum=limits.OPERATION_LIMIT_MAX)] | None = (

@@ -116,21 +116,31 @@ async def set_operation_rate(state: AppState, operation_id: OperationId, data: R
 def _wanted(data: OperationIn) -> JobFilter:
     given = data.filter
     if data.jobs is not UNSET:
-        if given is not UNSET:
-            raise breach("filter", "and jobs can't both be given")
+        before = None if given is UNSET else given.before
+        if given is not UNSET and (before is None or given != FilterIn(before=before)):
+            raise breach("filter", "can have nothing but before where jobs are named")
         if not data.jobs:
             raise breach("jobs", "must not be empty")
-        return JobFilter(jobs=tuple(data.jobs))
+        return JobFilter(before=bodies.millis(before), jobs=tuple(data.jobs))
     if given is UNSET:
         return JobFilter()
     meta = tuple(given.meta.items())
     return JobFilter(
-        given.queue, given.state, given.type, given.tag, given.text, meta, bodies.millis(given.before), given.error, given.batch
+        given.queue,
+        given.state,
+        given.type,
+        given.tag,
+        given.text,
+        meta,
+        bodies.millis(given.before),
+        given.error,
+        given.batch,
+        worker=given.worker,
+        since=bodies.millis(given.since),
     )
 
 
 def _filter_out(wanted: JobFilter) -> FilterIn:
-    before = None if wanted.before is None else datetime.fromtimestamp(wanted.before / 1_000, UTC)
     return FilterIn(
         queue=wanted.queue,
         state=wanted.state,
@@ -138,10 +148,16 @@ def _filter_out(wanted: JobFilter) -> FilterIn:
         tag=wanted.tag,
         text=wanted.text,
         meta=dict(wanted.meta),
-        before=before,
+        before=_moment(wanted.before),
+        since=_moment(wanted.since),
+        worker=wanted.worker,
         error=wanted.error,
         batch=wanted.batch,
     )
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1_000, UTC)
 
 
 def shown(operation: Operation) -> OperationOut:
@@ -149,7 +165,7 @@ def shown(operation: Operation) -> OperationOut:
     return OperationOut(
         id=operation.id,
         do=operation.do,
-        filter=UNSET if operation.filter.jobs else _filter_out(operation.filter),
+        filter=UNSET if operation.filter.jobs and operation.filter.before is None else _filter_out(operation.filter),
         jobs=operation.filter.jobs or UNSET,
         states=operation.states,
         to=operation.to or UNSET,

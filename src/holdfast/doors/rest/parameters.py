@@ -1,6 +1,6 @@
 """What paths, queries and headers of native HTTP have, as types."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -13,6 +13,17 @@ JobId = Annotated[int, Meta(description="The job's number.", ge=1, le=limits.ID_
 Limit = Annotated[int, Meta(description="How many at most.", ge=1, le=limits.LIST_LIMIT)]
 WaitMs = Annotated[int, Meta(description="How long to wait, in milliseconds.", ge=0, le=limits.WAIT_MS_MAX)]
 Cursor = Annotated[str, Meta(description="`next_cursor` of the page before.", max_length=200)]
+
+_MOMENT: dict[str, Any] = {"max_length": 40, "extra_json_schema": {"format": "date-time"}}
+Before = Annotated[
+    str, Meta(description="Only those that ended, or were enqueued where they have not, by this moment (RFC 3339).", **_MOMENT)
+]
+Since = Annotated[
+    str, Meta(description="Only those that ended, or were enqueued where they have not, at or after this moment.", **_MOMENT)
+]
+OfWorker = Annotated[
+    str, Meta(description="Only those that this worker holds, concluded, or failed to do.", max_length=limits.WORKER_CHARS)
+]
 
 _Key = Annotated[
     str, Meta(description="The same key and body again: the first answer again.", max_length=limits.REQUEST_ID_CHARS)

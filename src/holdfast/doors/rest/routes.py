@@ -21,7 +21,7 @@ from holdfast.doors.rest.answers import (
     ScaleOut,
     WhyOut,
 )
-from holdfast.doors.rest.parameters import JobId, JobType, Limit, Queue, WaitMs
+from holdfast.doors.rest.parameters import Before, JobId, JobType, Limit, OfWorker, Queue, Since, WaitMs
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
 from holdfast.engine.engine import JobVerb
@@ -62,19 +62,15 @@ async def list_jobs(
     meta: Annotated[
         dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
     ] = None,
-    before: Annotated[
-        str | None,
-        Meta(
-            description="Only those that ended, or were enqueued where they have not, by this moment (RFC 3339).",
-            max_length=40,
-            extra_json_schema={"format": "date-time"},
-        ),
-    ] = None,
+    before: Before | None = None,
+    since: Since | None = None,
+    worker: OfWorker | None = None,
     error: Annotated[
         str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
     batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
+    reverse: Annotated[bool, Meta(description="Whether the last one comes first.")] = False,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
 ) -> JobsOut:
@@ -94,6 +90,9 @@ async def list_jobs(
             before=None if before is None else bodies.moment("before", before),
             error=error,
             batch=batch,
+            worker=worker,
+            since=None if since is None else bodies.moment("since", since),
+            reverse=reverse,
         )
     )
     jobs = []

@@ -188,8 +188,11 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True):
     queues: Annotated[
         tuple[QueueName, ...], bounds("What it takes from, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
     ]
-    name: Annotated[str, bounds("For people to read, such as host and process.", maxLength=limits.WORKER_CHARS)] = ""
+    name: Annotated[str, bounds("For people to read.", maxLength=limits.WORKER_CHARS)] = ""
     types: TypeNames | None = None
+    host: Annotated[str, bounds("The machine that it runs on.", maxLength=limits.HOST_CHARS)] = ""
+    pid: Annotated[int, bounds("Its process id there.", minimum=0, maximum=limits.ID_MAX)] | None = None
+    version: Annotated[str, bounds("The version of its program.", maxLength=limits.VERSION_CHARS)] = ""
 
 
 class TypeIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,15 +5,15 @@ from typing import Annotated
 from msgspec import UNSET, Meta
 
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.doors.rest.parameters import Cursor, Limit
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import WorkerIn
+from holdfast.doors.rest.worker_answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.errors import breach
 from holdfast.http.route import Route, delete, get, post
 from holdfast.job import registry
 from holdfast.job.job import Job
-from holdfast.job.registry import Worker
+from holdfast.job.registry import Process, Worker
 from holdfast.limits import ID_MAX, LIST_LIMIT
 from holdfast.messages.views import WorkerInfo
 
@@ -23,7 +23,8 @@ WorkerId = Annotated[str, Meta(description="The worker's id.", max_length=100)]
 @post("/v1/workers", tags=["workers"], summary="Register a worker")
 async def register_worker(state: AppState, data: WorkerIn) -> WorkerOut:
     """Then lease with this id as `worker`. Registering is optional: any name may lease."""
-    return _shown(await state.engine.workers.register(data.queues, data.name, data.types))
+    process = Process(data.host, data.pid, data.version)
+    return _shown(await state.engine.workers.register(data.queues, data.name, data.types, process))
 
 
 @post("/v1/workers/{worker_id}/beat", tags=["workers"], status=200, summary="A worker is still there")
@@ -38,6 +39,12 @@ async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
 async def quiet_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """It finishes its jobs; only registering anew makes it running again."""
     return _shown(await state.engine.workers.quiet(worker_id))
+
+
+@post("/v1/workers/{worker_id}/stop", tags=["workers"], status=200, summary="Ask a worker to end")
+async def stop_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
+    """It gets nothing more, finishes its jobs, and learns at its next heartbeat that it should end: a worker of the Python library does."""
+    return _shown(await state.engine.workers.stop(worker_id))
 
 
 @get("/v1/workers", tags=["workers"], summary="A page of registered workers")
@@ -78,6 +85,9 @@ def _shown(worker: Worker) -> WorkerOut:
         state=worker.state.value,
         registered_at=replies.instant(worker.registered_at),
         types=UNSET if worker.types is None else worker.types,
+        host=worker.process.host or UNSET,
+        pid=UNSET if worker.process.pid is None else worker.process.pid,
+        version=worker.process.version or UNSET,
     )
 
 
@@ -94,4 +104,4 @@ def _work(job: Job, now: int) -> WorkOut:
     return WorkOut(job.id, job.queue, job.attempt, replies.instant(job.lease.leased_at), max(0, job.lease.until - now))
 
 
-ROUTES: list[Route] = [register_worker, beat_worker, quiet_worker, list_workers, get_worker, delete_worker]
+ROUTES: list[Route] = [register_worker, beat_worker, quiet_worker, stop_worker, list_workers, get_worker, delete_worker]

@@ -101,6 +101,10 @@ async def _quiet(engine: Engine, name: str, _: Given) -> Any:
     return await engine.workers.quiet(name)
 
 
+async def _stop(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.workers.stop(name)
+
+
 async def _remove_worker(engine: Engine, name: str, _: Given) -> Any:
     return await engine.workers.remove(name)
 
@@ -119,11 +123,11 @@ async def _delete_budget(engine: Engine, name: str, given: Given) -> Any:
 
 
 async def _block_budget(engine: Engine, name: str, given: Given) -> Any:
-    return await engine.budgets.block(name, None, int(given["for_ms"]))
+    return await engine.budgets.block(name, given["key"], int(given["for_ms"]))
 
 
-async def _unblock_budget(engine: Engine, name: str, _: Given) -> Any:
-    return await engine.budgets.unblock(name)
+async def _unblock_budget(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.budgets.unblock(name, given["key"])
 
 
 async def _create_key(engine: Engine, name: str, given: Given) -> Any:
@@ -211,7 +215,8 @@ ACTIONS: dict[str, Action] = {
     "operation.resume": Action(_pause_operation, "Resumed."),
     "operation.cancel": Action(_cancel_operation, "Cancelled. What it has done stays done."),
     "operation.set": Action(_set_operation, "Pace changed."),
-    "worker.quiet": Action(_quiet, "Worker is quiet: it gets no new jobs and finishes those it has."),
+    "worker.quiet": Action(_quiet, "Quiet: no new jobs, and the running ones are finished."),
+    "worker.stop": Action(_stop, "Stopping: no new jobs, and the end once the running ones are finished."),
     "worker.remove": Action(_remove_worker, "Worker removed. Its running jobs stay leased until their leases expire."),
     "schedule.set": Action(_set_schedule, "Schedule saved."),
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
@@ -219,8 +224,8 @@ ACTIONS: dict[str, Action] = {
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
     "budget.set": Action(_set_budget, "Budget saved. It is in force, also for jobs that wait."),
     "budget.delete": Action(_delete_budget, "Budget deleted."),
-    "budget.block": Action(_block_budget, "Budget blocked: nothing that names it starts. What runs goes on."),
-    "budget.unblock": Action(_unblock_budget, "Budget unblocked."),
+    "budget.block": Action(_block_budget, "Blocked: nothing that names it starts. What runs goes on."),
+    "budget.unblock": Action(_unblock_budget, "Unblocked."),
     "batch.close": Action(_close_batch, "Batch closed: it takes no more jobs."),
     "batch.cancel": Action(_cancel_batch, "Batch cancelled: what waited is cancelled, what runs is asked to stop."),
     "key.create": Action(_create_key, "Access key created."),

@@ -2,12 +2,12 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from holdfast.doors.web import formats
 from holdfast.messages.inbox import InboxState
-from holdfast.messages.views import HeldQueue, QueueStats, StoreStats
+from holdfast.messages.views import HeldQueue, QueueStats, SilentWorker, StoreStats
 from holdfast.units import counted, is_or_are
 
 NEARLY_FULL = 80.0  # per cent of a bound
@@ -45,13 +45,15 @@ class Problem:
     oldest_ms: int = 0
 
 
-def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int) -> list[Problem]:
+def problems(
+    store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int, silent: Sequence[SilentWorker] = ()
+) -> list[Problem]:
     """All problems, the most harmful first: the store, then by jobs and how long they wait."""
     found = of_store(store) + of_time(store)
     queues = list(queues)
     for queue in queues:
         found += of_queue(queue)
-    found = folded(found)
+    found = folded(found) + of_workers(silent)
     if dead:
         lately = f"; {formats.number(died_lately)} died in the last hour" if died_lately else ""
         found.append(
@@ -108,6 +110,26 @@ def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
         return []
     text = f"are kept in memory only, in an environment named {environment}: all are lost when the server stops."
     return [Problem("bad", "Jobs", text, "Start the server with a store on disk", "/store", harm=math.inf)]
+
+
+def of_workers(silent: Sequence[SilentWorker]) -> list[Problem]:
+    """Workers that hold jobs and send no heartbeats: what they hold waits until its leases end, or are taken back."""
+    alone = _WORST if len(silent) > _ALONE else len(silent)
+    found = []
+    for worker in silent[:alone]:
+        name = f"The worker {worker.name or worker.id}"
+        text = f"has sent no heartbeat for {formats.duration(worker.silent_ms)}, and holds {counted(worker.jobs, 'job')}."
+        back = {"way": "release", "holder": worker.id}
+        found.append(Problem("bad", name, text, "Take them back…", "/bulk", back, harm=_harm(worker)))
+    if rest := silent[alone:]:
+        text = f"send no heartbeats, and hold {counted(sum(worker.jobs for worker in rest), 'job')}."
+        harm = sum(map(_harm, rest))
+        found.append(Problem("bad", f"{formats.number(len(rest))} other workers", text, "Show them", "/workers", harm=harm))
+    return found
+
+
+def _harm(worker: SilentWorker) -> float:
+    return worker.jobs * worker.silent_ms / 1_000
 
 
 def of_certificate(warning: str | None, expires: str) -> list[Problem]:

@@ -1,15 +1,18 @@
 """Budgets: what is left of each, who waits, a block by hand, and the form by which they are made and changed."""
 
+from contextlib import suppress
+
 from holdfast import limits
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.layout import View, get, post
-from holdfast.errors import NotFound, breach
+from holdfast.errors import BudgetNotFound, NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.budget import Budget
 
 _EVERY = "*"  # a budget is of all queues
 _BLOCK_MS = 3_600_000
+_ACCOUNTS = 200  # that are shown of a budget
 
 
 def worded(budget: Budget) -> str:
@@ -22,12 +25,24 @@ def worded(budget: Budget) -> str:
 
 @get("/web/budgets")
 async def show_budgets(view: View) -> Reply:
-    """All budgets, with what is left, and how many jobs wait."""
+    """All budgets, with what is left, and how many jobs wait; the accounts of the chosen one."""
     found = await view.engine.budgets.all()
     name = view.query.get("name")
     chosen = next((info.budget for info in found.budgets if info.budget.name == name), None)  # None: it was removed meanwhile
-    values = {"budgets": [(info, worded(info.budget)) for info in found.budgets], "now": found.now, "chosen": chosen}
-    return view.page("budgets.html", "Budgets", "budgets", values, view.curl("GET", "/v1/budgets"))
+    one, key = None, view.query.get("key") or None
+    if chosen is not None:
+        with suppress(BudgetNotFound):
+            one = await view.engine.budgets.one(chosen.name, _ACCOUNTS, view.query.get("after", ""), key)
+    values = {
+        "budgets": [(info, worded(info.budget)) for info in found.budgets],
+        "now": found.now,
+        "chosen": chosen,
+        "one": one,
+        "key": key,
+        "accounts": [] if one is None else sorted(one.some, key=lambda account: -account.waiting),
+    }
+    curl = view.curl("GET", "/v1/budgets" if one is None else f"/v1/budgets/{one.budget.name}", key=key)
+    return view.page("budgets.html", "Budgets", "budgets", values, curl)
 
 
 @post("/web/budgets")
@@ -53,8 +68,9 @@ async def act(view: View, name: str, verb: str) -> Reply:
     if verb not in ("block", "unblock"):
         raise NotFound(f"There is no action {verb[:40]} for budgets.")
     for_ms = form.duration("for_ms", 1, limits.BUDGET_BLOCK_MS_MAX) or _BLOCK_MS
-    await view.actions.act(f"budget.{verb}", name, _EVERY, for_ms=for_ms)
-    return view.back("/budgets", f"budget.{verb}")
+    key = form.text("key") if form.has("key") else None  # "": the account of jobs without a key
+    await view.actions.act(f"budget.{verb}", name, _EVERY, for_ms=for_ms, key=key)
+    return view.back("/budgets", f"budget.{verb}", name=None if key is None else name)
 
 
 ROUTES: list[Route] = [show_budgets, keep, act]

@@ -6,22 +6,21 @@ Jobs that came, or ended anew, after the preview are left alone: they are not wh
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from holdfast.doors.web import forms
 from holdfast.doors.web.failures import group_of
-from holdfast.doors.web.filters import Filter
+from holdfast.doors.web.filters import NAMES, Filter
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.engine.failure_groups import line_of
-from holdfast.errors import JobNotFound, WorkerNotFound, breach
+from holdfast.errors import JobNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
-from holdfast.job.job import State
+from holdfast.job.job import Job, State
 from holdfast.job.operation import JobFilter
 from holdfast.limits import FAILURES_SCANNED, ID_MAX, LIST_LIMIT
 from holdfast.messages.queries import ListJobs
@@ -34,19 +33,26 @@ _PAGES = 20  # of leases that are looked through for those of one worker
 
 @dataclass(frozen=True)
 class Way:
-    """Something that can be done to many: `states` are those that it applies to; what destroys wants to be typed."""
+    """Something that can be done to many: `states` are those that it applies to, `usual` those that are meant where no state is chosen; what
+    destroys wants to be typed.
+    """
 
     name: str
     action: str
     label: str
     states: tuple[State, ...]
     destroys: bool = False
+    usual: tuple[State, ...] = ()
+
+    def fits(self, job: Job) -> bool:
+        """Whether it applies to a job. Of the cancelled ones only those that expired run again."""
+        return job.state in self.states and (self.name != "retry" or job.state is not State.CANCELLED or job.has_expired)
 
 
 WAYS = {
     way.name: way
     for way in (
-        Way("retry", "job.retry", "Retry", (State.DEAD,)),
+        Way("retry", "job.retry", "Retry", (State.DEAD, State.CANCELLED), usual=(State.DEAD,)),
         Way("promote", "job.promote", "Run now", (State.SCHEDULED,)),
         Way("move", "job.move", "Move…", (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED)),
         Way("release", "job.release_lease", "Take leases back", (State.LEASED,)),
@@ -75,7 +81,7 @@ class Run:
     all: bool = False
     ids: tuple[int, ...] = ()
     group: str = ""
-    worker: str | None = None
+    holder: str | None = None
     target: str = ""
     total: int = 0
     at_least: bool = False
@@ -85,7 +91,7 @@ class Run:
     def states(self) -> tuple[State, ...]:
         """The states that are walked, one after the other."""
         if self.filter.state is None:
-            return self.way.states
+            return self.way.usual or self.way.states
         return tuple(state for state in self.way.states if state is self.filter.state)
 
     @property
@@ -99,7 +105,7 @@ class Run:
             "way": self.way.name,
             "all": "1" if self.all else "",
             "group": self.group,
-            "worker": self.worker or "",
+            "holder": self.holder or "",
             "target": self.target,
             "ids": ",".join(map(str, self.ids)),
         }
@@ -121,16 +127,14 @@ def run_of(form: forms.Form) -> Run:
     target = form.text("target").strip()
     if target:
         checks.queue_name("target", target)
-    wanted = Filter.of(
-        {name: form.text(name) for name in ("queue", "state", "type", "tag", "text", "meta", "error", "before", "batch")}
-    )
+    wanted = Filter.of({name: form.text(name) for name in NAMES})
     return Run(
         way,
         wanted,
         form.has("all"),
         () if form.has("all") else ids,
         form.text("group"),
-        form.text("worker") if form.has("worker") else None,
+        form.text("holder") if form.has("holder") else None,
         target,
         form.int("total") or 0,
         form.has("at_least"),
@@ -146,8 +150,8 @@ async def preview(view: View) -> Reply:
         group, asked_at = await group_of(view, run.group, run.filter.queue)
         ids = tuple(job.id for job in group.dead)
         run = replace(run, filter=Filter(group.queue), all=False, ids=ids, asked_at=asked_at)
-    elif run.worker is not None and not run.ids:
-        run = replace(run, filter=Filter(), all=False, ids=await _held_by(view, run.worker))
+    elif run.holder is not None and not run.ids:
+        run = replace(run, filter=Filter(), all=False, ids=await _held_by(view, run.holder))
     elif not run.all and not run.ids:
         raise breach("ids", "is empty: select some jobs first, or all that match")
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
@@ -166,21 +170,19 @@ async def preview(view: View) -> Reply:
 
 def _list(view: View, run: Run) -> str:
     """The screen that it was started from."""
-    if run.worker is not None:
+    if run.holder is not None:
         return view.at("/workers")
     return view.at("/failures" if run.group else "/jobs", **run.filter.query())
 
 
 async def _held_by(view: View, worker: str) -> tuple[int, ...]:
     """The jobs that a worker runs: a registered one by its id, another by the name that its leases have."""
-    with contextlib.suppress(WorkerNotFound):
-        info, _ = await view.engine.reading.worker(worker)
-        return tuple(job.id for job in info.jobs)[:FAILURES_SCANNED]
     found: list[int] = []
     cursor = None
     for _ in range(_PAGES):
-        page = await view.engine.reading.jobs(ListJobs(LIST_LIMIT, state=State.LEASED, cursor=cursor, payload_up_to=0))
-        found += [one.job.id for one in page.jobs if one.job.lease is not None and one.job.lease.worker == worker]
+        asked = ListJobs(LIST_LIMIT, state=State.LEASED, worker=worker, cursor=cursor, payload_up_to=0)
+        page = await view.engine.reading.jobs(asked)
+        found += [one.job.id for one in page.jobs if _is_of(worker, one)]  # others have it of a failed attempt
         cursor = page.cursor
         if cursor is None or len(found) >= FAILURES_SCANNED:
             break
@@ -213,7 +215,7 @@ def _command(view: View, run: Run) -> str:
 
 async def _preview_ids(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
     found = [detail for detail in await _look(view, run.ids) if detail is not None]
-    fit = [detail for detail in found if detail.job.state in run.way.states and _is_of(run.worker, detail)]
+    fit = [detail for detail in found if run.way.fits(detail.job) and _is_of(run.holder, detail)]
     return replace(run, ids=tuple(detail.job.id for detail in fit), total=len(fit)), fit[:SAMPLE]
 
 
@@ -269,7 +271,7 @@ async def start(view: View) -> Reply:
         states=run.states if run.all else run.way.states,
         counted=JobCounts({"": run.total}, ["" for _ in range(run.at_least)]),
     )
-    return view.back(f"/operations/{number}", "operation.start")
+    return view.back(f"/operations/{number}", "operation.start", queue="" if run.all else run.filter.queue)
 
 
 ROUTES: list[Route] = [preview, start]

@@ -1,8 +1,10 @@
 """Failures, grouped by error, with the actions for each group."""
 
+from contextlib import suppress
+
 from holdfast.doors.web.layout import View, get
 from holdfast.engine.failure_groups import Group, groups_in_turns, line_of
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, QueueNotFound
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.limits import FAILURES_SCANNED
@@ -34,6 +36,7 @@ async def show_failures(view: View) -> Reply:
         "more": max(0, len(found) - _SHOWN),
         "jobs": len(failures.jobs),
         "whole": failures.whole,
+        "dead": any(group.dead for group in found),
         "looked_at": FAILURES_SCANNED,
         "now": failures.now,
     }
@@ -43,7 +46,12 @@ async def show_failures(view: View) -> Reply:
 
 async def _show_group(view: View, key: str, queue: str | None) -> Reply:
     group, now = await group_of(view, key, queue)
+    paused = None
+    with suppress(QueueNotFound):
+        info = await view.engine.reading.queue(group.queue)
+        paused = None if info.paused else group.type in info.paused_types
     values = {
+        "paused": paused,
         "group": group,
         "members": [(job, line_of(job.reason)) for job in group.dead[:_MEMBERS_SHOWN]],
         "more": max(0, len(group.dead) - _MEMBERS_SHOWN),

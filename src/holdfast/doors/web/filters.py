@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from holdfast import limits, units
@@ -39,7 +39,7 @@ def shown_meta(meta: Meta) -> str:
     return "\n".join(f"{name}={value}" for name, value in meta)
 
 
-def before_of(text: str) -> int | None:
+def moment_of(name: str, text: str) -> int | None:
     """A moment in milliseconds, as it is typed: RFC 3339, or how long ago, such as `1h`. In an address it stands as the moment, so that a list that
     is shared, and an action on it, are about the same jobs later on.
     """
@@ -48,7 +48,7 @@ def before_of(text: str) -> int | None:
     try:
         return max(0, round(time.time() * 1_000) - units.duration_ms(text))
     except ValueError:
-        return bodies.moment("before", text)
+        return bodies.moment(name, text)
 
 
 def _number(text: str) -> int:
@@ -71,6 +71,8 @@ class Filter:
     error: str | None = None
     before: int | None = None
     batch: int | None = None
+    worker: str | None = None
+    since: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Filter":
@@ -86,6 +88,8 @@ class Filter:
         error = given.get("error") or None
         checks.text("error", error, 1_000)
         batch = given.get("batch") or None
+        worker = given.get("worker") or None
+        checks.text("worker", worker, limits.WORKER_CHARS)
         return cls(
             queue,
             State(state) if state else None,
@@ -94,8 +98,10 @@ class Filter:
             text,
             meta_of(given.get("meta", "")),
             error,
-            before_of(given.get("before", "").strip()),
+            moment_of("before", given.get("before", "").strip()),
             None if batch is None else _number(batch),
+            worker,
+            moment_of("since", given.get("since", "").strip()),
         )
 
     def query(self) -> dict[str, str]:
@@ -111,6 +117,8 @@ class Filter:
             "error": self.error,
             "before": None if self.before is None else formats.iso(self.before),
             "batch": None if self.batch is None else str(self.batch),
+            "worker": self.worker,
+            "since": None if self.since is None else formats.iso(self.since),
         }
         return {name: value for name, value in given.items() if value}
 
@@ -120,7 +128,9 @@ class Filter:
             f"meta.{name}": value for name, value in self.meta
         }
 
-    def listing(self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0) -> ListJobs:
+    def listing(
+        self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0, *, reverse: bool = False
+    ) -> ListJobs:
         """The question for a page of them."""
         return ListJobs(
             limit,
@@ -136,30 +146,50 @@ class Filter:
             self.before,
             self.error,
             self.batch,
+            self.worker,
+            self.since,
+            reverse,
         )
 
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
         return CountJobs(
-            self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO, self.meta, self.before, self.error, self.batch
+            self.queue,
+            state,
+            self.type,
+            self.tag,
+            self.text,
+            TEXT_UP_TO,
+            self.meta,
+            self.before,
+            self.error,
+            self.batch,
+            self.worker,
+            self.since,
         )
 
     def jobs(self) -> JobFilter:
         """The same for an operation."""
         return JobFilter(
-            self.queue, self.state, self.type, self.tag, self.text, self.meta, self.before, self.error, self.batch, TEXT_UP_TO
+            self.queue,
+            self.state,
+            self.type,
+            self.tag,
+            self.text,
+            self.meta,
+            self.before,
+            self.error,
+            self.batch,
+            TEXT_UP_TO,
+            worker=self.worker,
+            since=self.since,
         )
-
-    @property
-    def searches(self) -> bool:
-        """Whether rows have to be checked one by one."""
-        narrows = (self.type, self.tag, self.text, self.error, self.before, self.batch)
-        return any(value is not None for value in narrows) or bool(self.meta)
 
     def words(self) -> list[tuple[str, str]]:
         """A description for people."""
         return list(self.query().items())
 
 
+NAMES = tuple(field.name for field in fields(Filter))
 LIMITS = (25, 50, 100, 200)
 assert LIMITS[-1] <= limits.LIST_LIMIT

@@ -4,8 +4,10 @@ import asyncio
 import time
 from typing import Any
 
+from msgspec.structs import replace
+
 from holdfast.doors.rest.routes import cursor_of, cursor_text
-from holdfast.doors.web import formats
+from holdfast.doors.web import columns, formats
 from holdfast.doors.web.bulk import WAYS, latest_errors
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
@@ -16,9 +18,21 @@ from holdfast.http.reply import Reply, redirect
 from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
+from holdfast.messages.queries import CountJobs
 from holdfast.messages.views import JobCounts, JobDetail, JobPage
 
 _SEARCH_S = 1.5  # that a page may take to look for more
+_ENDED = ("newest first", "oldest first")
+ORDERS: dict[State | None, tuple[str, str]] = {
+    None: ("running, waiting, ended", "ended, waiting, running"),
+    State.LEASED: ("oldest lease first", "newest lease first"),
+    State.READY: ("next to run first", "last to run first"),
+    State.SCHEDULED: ("soonest first", "latest first"),
+    State.DEAD: _ENDED,
+    State.CANCELLED: _ENDED,
+    State.CONCLUDED: _ENDED,
+}
+"""The orders of a list: that of its index, and the same the other way round. There are no others, as each would read all jobs."""
 
 
 @get("/web/jobs")
@@ -27,13 +41,20 @@ async def list_jobs(view: View) -> Reply:
     wanted = Filter.of(view.query)
     limit = min(max(1, whole("limit", view.query.get("limit") or "50")), LIMITS[-1])
     cursor = view.query.get("cursor") or None
+    reverse, back = bool(view.query.get("reverse")), bool(view.query.get("back"))
     page, counts = await asyncio.gather(
-        _page(view, wanted, limit, cursor),
+        _page(view, wanted, limit, cursor, reverse != back),
         view.engine.reading.counts(wanted.counting()),
     )
+    if back:  # read from its end
+        page = replace(page, jobs=page.jobs[::-1], cursor=page.first, first=page.cursor)
+    elif cursor is None:
+        page = replace(page, first=None)
     errors = await latest_errors(view, page.jobs)
     following = cursor_text(page.cursor)
-    query = wanted.query() | ({"limit": str(limit)} if limit != 50 else {})
+    query = wanted.query() | ({"limit": str(limit)} if limit != 50 else {}) | ({"reverse": "1"} if reverse else {})
+    searched = page.scanned + _number(view.query.get("searched", ""))
+    short = following is not None and len(page.jobs) < limit and not back
     values = {
         "filter": wanted,
         "query": query,
@@ -41,11 +62,20 @@ async def list_jobs(view: View) -> Reply:
         "tabs": _tabs(wanted, counts),
         "rows": [_row(detail, errors) for detail in page.jobs],
         "now": page.jobs[0].now if page.jobs else 0,
-        "next": view.at("/jobs", **query, cursor=following) if following else "",
+        "next": view.at("/jobs", **query, cursor=following, searched=searched if short else None) if following else "",
+        "previous": view.at("/jobs", **query, cursor=cursor_text(page.first), back="1") if page.first is not None else "",
         "first": view.at("/jobs", **query) if cursor else "",
-        "short": following is not None and len(page.jobs) < limit,
+        "short": short,
+        "searched": searched,
+        "among": await _how_many(view, wanted) if short else None,
         "limit": limit,
         "limits": LIMITS,
+        "columns": [name for name in columns.chosen(view) if name != "queue" or not wanted.queue],
+        "all_columns": columns.COLUMNS,
+        "chosen_columns": columns.chosen(view),
+        "reverse": reverse,
+        "orders": ORDERS[wanted.state],
+        "turned": view.at("/jobs", **(query | {"reverse": "" if reverse else "1"})),
         "states": [one.value for one in State],
         "ways": [
             way
@@ -53,19 +83,33 @@ async def list_jobs(view: View) -> Reply:
             if view.actions.may(way.action, wanted.queue or "") and (wanted.state is None or wanted.state in way.states)
         ],
     }
-    curl = view.curl("GET", "/v1/jobs", **wanted.asked(), limit=query.get("limit"), payload="false", cursor=cursor)
+    asked = {"limit": query.get("limit"), "payload": "false", "reverse": "true" if reverse else None}
+    curl = view.curl("GET", "/v1/jobs", **wanted.asked(), **asked, cursor=None if back else cursor)
     return view.page("jobs.html", _title(wanted), "jobs", values, curl)
 
 
-async def _page(view: View, wanted: Filter, limit: int, cursor: str | None) -> JobPage:
+def _number(text: str) -> int:
+    return checks.whole(text) or 0
+
+
+async def _page(view: View, wanted: Filter, limit: int, cursor: str | None, reverse: bool) -> JobPage:
     """A page that is full, or as far as is found in `_SEARCH_S`: a search looks at a bounded number of rows at a time, and goes on by itself."""
     began = time.monotonic()
-    page = await view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO))
-    jobs = page.jobs
-    while page.cursor is not None and len(jobs) < limit and time.monotonic() - began < _SEARCH_S:
-        page = await view.engine.reading.jobs(wanted.listing(limit - len(jobs), page.cursor, payload_up_to=PAYLOAD_UP_TO))
-        jobs += page.jobs
-    return JobPage(jobs, page.cursor)
+    found = JobPage([], cursor_of(cursor))
+    while True:
+        asked = wanted.listing(limit - len(found.jobs), found.cursor, payload_up_to=PAYLOAD_UP_TO, reverse=reverse)
+        page = await view.engine.reading.jobs(asked)
+        found = JobPage(found.jobs + page.jobs, page.cursor, found.first or page.first, found.scanned + page.scanned)
+        if page.cursor is None or len(found.jobs) >= limit or time.monotonic() - began >= _SEARCH_S:
+            return found
+
+
+async def _how_many(view: View, wanted: Filter) -> int | None:
+    """Among how many jobs it is searched; None where that is not counted."""
+    if wanted.batch is not None:
+        return None
+    counts = await view.engine.reading.counts(CountJobs(wanted.queue, wanted.state))
+    return None if counts.at_least else sum(counts.counts.values())
 
 
 def _title(wanted: Filter) -> str:

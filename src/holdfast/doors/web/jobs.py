@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.parameters import JobId
-from holdfast.doors.web import formats, forms, related_jobs, timeline
+from holdfast.doors.web import cures, formats, forms, related_jobs, timeline
 from holdfast.doors.web.filters import meta_of, shown_meta
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
@@ -44,7 +44,7 @@ async def show_job(view: View, job_id: JobId) -> Reply:
         "type": detail.content.type,
         "content_type": detail.content.content_type,
         "now": detail.now,
-        "reasons": reasons,
+        "reasons": [(code, sentence, cures.of(facts, code)) for code, sentence in reasons],
         "attempts": list(reversed(tries)),
         "spans": timeline.spans(detail, tries),
         "line_end": timeline.end_of(job, detail.now),

@@ -307,7 +307,10 @@ async def _again(view: View, error: HoldfastError) -> Reply | None:
     except (ValueError, UnicodeDecodeError):
         return None
     came_from = dict(pairs).get(refill.CAME_FROM) or request.header("referer")
-    place = urlsplit(came_from)
+    try:
+        place = urlsplit(came_from)
+    except ValueError:  # such as "http://[", which is no address
+        return None
     path = unquote(place.path.removeprefix(view.root))
     found = _screens().find("GET", path)
     if found is None:

@@ -10,7 +10,7 @@ from holdfast.errors import NotFound
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.operation import JobFilter, Operation
-from holdfast.limits import ID_MAX
+from holdfast.limits import ID_MAX, QUEUE_NAME
 from holdfast.messages.operations import words_of
 
 _SHOWN = 100
@@ -25,11 +25,12 @@ _VERBS: dict[str, tuple[str, Callable[[forms.Form], dict[str, Any]]]] = {
 def told(wanted: JobFilter) -> list[tuple[str, str]]:
     """The filter as names and values."""
     given = {"queue": wanted.queue, "state": wanted.state, "type": wanted.type, "tag": wanted.tag, "text": wanted.text}
-    before = None if wanted.before is None else formats.iso(wanted.before)
     given |= {
         "error": wanted.error,
         "meta": shown_meta(wanted.meta),
-        "before": before,
+        "worker": wanted.worker,
+        "before": formats.iso(wanted.before),
+        "since": formats.iso(wanted.since),
         "batch": None if wanted.batch is None else str(wanted.batch),
     }
     return [(name, str(value)) for name, value in given.items() if value]
@@ -58,6 +59,7 @@ async def show_operation(view: View, number: str) -> Reply:
         "now": found.now,
         "told": told(operation.filter),
         "list": view.at("/jobs", **dict(told(operation.filter))),
+        "queues": _queues(operation, view.query.get("queue", "")),
     }
     command = view.curl("GET", f"/v1/operations/{operation.id}")
     return view.page("operation.html", f"Operation {operation.id}", "operations", values, command)
@@ -73,6 +75,13 @@ async def steer(view: View, number: str, verb: str) -> Reply:
     action, given = _VERBS[verb]
     await view.actions.act(action, str(operation.id), operation.filter.queue or "", **given(form))
     return view.back(f"/operations/{operation.id}", action)
+
+
+def _queues(operation: Operation, of_the_jobs: str) -> list[str]:
+    """The queues in which its work is seen: that of its filter, or that which its jobs were selected from, and the target."""
+    if QUEUE_NAME.match(of_the_jobs) is None:
+        of_the_jobs = ""
+    return list(dict.fromkeys(filter(None, (operation.filter.queue or of_the_jobs, operation.to))))
 
 
 def _number(text: str) -> int:

@@ -126,7 +126,7 @@ async def overview(view: View) -> Reply:
     certificate = view.state.certificate
     if certificate is not None:
         wrong += attention.of_certificate(certificate.warning, certificate.expires)
-    wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
+    wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps), stats.silent)
     totals = {
         "unfinished": tally.unfinished,
         "came": rates.get("enqueued", 0.0),

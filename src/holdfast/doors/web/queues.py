@@ -1,6 +1,7 @@
 """One queue: its contents and why it stands still, its plots, its settings, and actions on it as a whole."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from holdfast.engine import checks
 from holdfast.errors import QueueNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
+from holdfast.job import registry
 from holdfast.job.job import PURGEABLE, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -40,6 +42,8 @@ SETTINGS = (
 _WITHOUT_BOUND = frozenset(("max_running", "retention_ms", "retention_jobs", "retention_bytes", "expires_in_ms"))
 _RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest delay"), ("jitter", "Jitter, 0 to 1"))
 _LEASES = 200  # that are read, for who runs what
+_NEXT = 200  # ready jobs that are read, for what waits
+_TYPES = 10
 _HOLDERS = 20
 _GROUPS = 50
 _KEYS = 20  # of a fair queue: those with most jobs waiting
@@ -49,26 +53,33 @@ _KEYS = 20  # of a fair queue: those with most jobs waiting
 async def show_queue(view: View, name: str) -> Reply:
     """The queue's own screen."""
     checks.name_of_queue("queue", name)
-    (stats, now), workers, interests, history, leased = await asyncio.gather(
+    (stats, now), workers, interests, history, leased, ready = await asyncio.gather(
         view.engine.reading.stats_of(name),
         view.engine.reading.workers(),
         view.engine.reading.interests(),
         view.engine.reading.history(name),
         view.engine.reading.jobs(ListJobs(_LEASES, name, State.LEASED, payload_up_to=0)),
+        view.engine.reading.jobs(ListJobs(_NEXT, name, State.READY, payload_up_to=0)),
     )
     shares = await view.engine.fair.some(name, _KEYS) if stats.info.policy.fair else None
+    waits = Counter(detail.content.type for detail in ready.jobs)
     running = [detail.job for detail in leased.jobs]
     taking = [info for info in workers.workers if name in info.worker.queues]
+    silent = {info.worker.id for info in taking if registry.is_silent(info.beat_at, workers.now)}
     values = {
         "line": line(stats),
         "info": stats.info,
         "totals": stats.totals,
         "problems": attention.of_queue(stats),
         "workers": taking[:50],
-        "worker_count": len(taking),
+        "worker_count": len(taking) - len(silent),
+        "silent": silent,
         "names": {info.worker.id: info.worker.name or info.worker.id for info in workers.workers},
         "holders": by_worker(running)[:_HOLDERS],
         "groups": by_group(running)[:_GROUPS],
+        "waits": waits.most_common(_TYPES),
+        "waits_of": len(ready.jobs),
+        "waits_whole": ready.cursor is None,
         "cut": leased.cursor is not None,
         "shares": shares,
         "most_waiting": max([one.waiting for one in shares.shares], default=0) if shares is not None else 0,
@@ -95,7 +106,7 @@ async def pause(view: View, name: str) -> Reply:
     paused = form.text("paused") == "yes"
     action = "queue.pause" if paused else "queue.resume"
     await view.actions.act(action, name, name, paused=paused)
-    return view.back(f"/queues/{name}", action)
+    return _back(view, form, name, action)
 
 
 @post("/web/queues/{name}/types")
@@ -105,7 +116,15 @@ async def pause_type(view: View, name: str) -> Reply:
     paused = form.text("paused") == "yes"
     action = "type.pause" if paused else "type.resume"
     await view.actions.act(action, name, name, type=form.text("type"), paused=paused)
-    return view.back(f"/queues/{name}", action)
+    return _back(view, form, name, action)
+
+
+def _back(view: View, form: forms.Form, name: str, action: str) -> Reply:
+    """To where it was done: at a group of failures, or at a job that waited; else to the queue."""
+    if form.has("group"):
+        return view.back("/failures", action, group=form.text("group"), queue=name)
+    job = form.int("job")
+    return view.back(f"/queues/{name}" if job is None else f"/jobs/{job}", action)
 
 
 @post("/web/queues/{name}/fair")

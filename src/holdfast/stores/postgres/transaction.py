@@ -225,7 +225,7 @@ class PostgresTransaction(BudgetRows, FairRows, JobBatchRows, KeyRows, Operation
         if known.workers_version != self._workers_version:
             found = await self._fetch("workers")
             known.workers = Roster(map(rows.worker_of, found))
-            self._workers_version = known.workers_version = found[0][6] if found else self._workers_version
+            self._workers_version = known.workers_version = found[0][-1] if found else self._workers_version
         return known.workers
 
     async def save_worker(self, worker: Worker) -> None:
@@ -239,6 +239,9 @@ class PostgresTransaction(BudgetRows, FairRows, JobBatchRows, KeyRows, Operation
             worker.state.value,
             worker.registered_at,
             formats.types_text(worker.types),
+            worker.process.host,
+            worker.process.pid,
+            worker.process.version,
         )
         await self._bump_workers()
 

@@ -127,6 +127,9 @@ class SqliteTransaction(Loader, KeyRows, JobBatchRows, OperationRows):
                 worker.state.value,
                 worker.registered_at,
                 formats.types_text(worker.types),
+                worker.process.host,
+                worker.process.pid,
+                worker.process.version,
             ),
         )
 

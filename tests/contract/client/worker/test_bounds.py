@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
+from socket import gethostname
 
 import pytest
 
@@ -127,6 +129,33 @@ def test_a_registered_worker_is_listed_and_can_be_sent_home(shared, worker, put,
         second = put()
         time.sleep(0.3)
         assert witness.job(second).state == "ready"
+    assert listed() == []
+
+
+def test_a_registered_worker_that_is_stopped_finishes_its_job_and_ends(worker, put, witness, monkeypatch):
+    monkeypatch.setattr("holdfast.client.worker.lease_extender._BEAT_S", 0.1)
+    work, go = worker(register=True, name="cleo", version="shop 7"), threading.Event()
+    work.handler()(lambda job: go.wait(20))
+
+    def listed():
+        return [each for each in witness.workers() if each.name == "cleo"]
+
+    thread = threading.Thread(target=work.run)
+    thread.start()
+    try:
+        job = put()
+        until(lambda: bool(listed() and listed()[0].jobs), "it holds the job")
+        (shown,) = listed()
+        assert (shown.host, shown.pid, shown.version) == (gethostname(), os.getpid(), "shop 7")
+        witness.stop_worker(shown.id)
+        go.set()
+        assert witness.wait(job, 20).state == "concluded"
+        thread.join(20)
+        assert not thread.is_alive()
+    finally:
+        go.set()
+        work.stop()
+        thread.join()
     assert listed() == []
 
 

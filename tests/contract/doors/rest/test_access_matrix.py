@@ -74,6 +74,7 @@ ROUTES = {
     "register_worker": Needs(("consume",), "denied", "", {"queues": [MINE]}),
     "beat_worker": Needs(("consume",), "gone", "worker"),
     "quiet_worker": Needs(("manage",), "gone", "worker"),
+    "stop_worker": Needs(("manage",), "gone", "worker"),
     "get_worker": Needs(("read",), "gone", "worker"),
     "delete_worker": Needs(("consume",), "gone", "worker"),
     "get_schedule": Needs(("read",), "gone", "schedule"),

@@ -154,10 +154,32 @@ def test_jobs_are_named_in_place_of_a_filter(api, queue):
     assert ended(api, begun["id"])["skipped"] == [{"reason": "wrong_state", "count": 1, "jobs": [job]}]
 
 
+def test_named_jobs_may_have_a_moment_after_which_they_are_left_alone(api, queue):
+    old = api.push(queue)["id"]
+    moment = api.get(f"/v1/jobs/{old}").json()["created_at"]
+    until_later(api, moment)
+    new = api.push(queue)["id"]
+    begun = start(api, do="cancel", jobs=[old, new], filter={"before": moment})
+    assert (begun["jobs"], list(begun["filter"])) == ([old, new], ["before"])
+    assert datetime.fromisoformat(begun["filter"]["before"]) == datetime.fromisoformat(moment)
+    shown = ended(api, begun["id"])
+    assert (shown["done"], shown["skipped"]) == (1, [{"reason": "changed", "count": 1, "jobs": [new]}])
+
+
+def until_later(api, moment):
+    """Until the store's clock is past a moment."""
+    deadline = time.monotonic() + 5
+    while api.push("clock")["created_at"] <= moment:
+        assert time.monotonic() < deadline
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
         ({"do": "retry"}, "filter"),
+        ({"do": "retry", "filter": {"before": "2020-01-01T00:00:00Z", "tag": "x"}, "jobs": [1]}, "filter"),
+        ({"do": "retry", "filter": {"text": "x\0"}}, "filter.text"),
+        ({"do": "retry", "filter": {"error": "x\0"}, "dry_run": True}, "filter.error"),
         ({"do": "retry", "filter": {}, "jobs": [1]}, "filter"),
         ({"do": "retry", "jobs": []}, "jobs"),
         ({"do": "fly", "filter": {}}, "do"),

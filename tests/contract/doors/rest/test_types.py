@@ -179,3 +179,13 @@ def test_why_says_that_no_registered_worker_takes_the_type(api, queue):
     assert codes(api, job) == ["no_worker_for_type"]
     api.post("/v1/workers", {"queues": [queue]})
     assert "no_worker_for_type" not in codes(api, job)
+
+
+def test_a_worker_says_which_process_it_is(api, queue):
+    told = {"host": "host-7", "pid": 42, "version": "shop 2026.12"}
+    worker = api.post("/v1/workers", {"queues": [queue], **told}).json()
+    for shown in (worker, api.get(f"/v1/workers/{worker['id']}").json(), api.post(f"/v1/workers/{worker['id']}/beat").json()):
+        assert {name: shown[name] for name in told} == told
+    assert not told.keys() & api.post("/v1/workers", {"queues": [queue]}).json().keys()
+    for field, value in (("host", "h" * 257), ("host", "a\0"), ("pid", -1), ("pid", "x"), ("version", "v" * 129)):
+        api.refused(api.post("/v1/workers", {"queues": [queue], field: value}), 400, "invalid_request", field)

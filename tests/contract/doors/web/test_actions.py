@@ -314,9 +314,37 @@ def test_a_worker_is_quieted_and_forgotten(browser, queue):
     browser.send(f"/workers/{worker}/quiet")
     assert browser.http.get(f"/v1/workers/{worker}").json()["state"] == "quiet"
     assert f"anna-{queue}" in browser.text("/workers")
+    browser.send(f"/workers/{worker}/stop")
+    assert browser.http.get(f"/v1/workers/{worker}").json()["state"] == "stopping"
     browser.send(f"/workers/{worker}/remove")
     assert browser.http.get(f"/v1/workers/{worker}").status_code == 404
     browser.send(f"/workers/{worker}/quiet", 404)
+
+
+def test_workers_are_found_by_queue_type_and_process_and_stopped_together(browser, queue):
+    def register(**given):
+        return browser.http.post("/v1/workers", json={"queues": [queue], **given}).json()["id"]
+
+    def state(worker):
+        return browser.http.get(f"/v1/workers/{worker}").json()["state"]
+
+    old = register(name="old", host="host-7", pid=4711, version="shop 6", types=["mail"])
+    new = register(name="new", host="host-8", version="shop 7", types=["mail", "print"])
+    other = register(name="other", queues=[f"{queue}-other"])
+    shown = browser.text(f"/workers?queue={queue}&q=host-7")
+    assert "host-7 pid 4711 shop 6" in shown
+    for query, found in (
+        (f"queue={queue}", {old, new}),
+        (f"queue={queue}&type=print", {new}),
+        (f"queue={queue}&q=shop+6", {old}),
+    ):
+        shown = browser.text(f"/workers?{query}")
+        assert {worker for worker in (old, new, other) if worker in shown} == found
+    browser.send("/workers", queue=queue, type="print", verb="quiet")
+    assert [state(worker) for worker in (old, new, other)] == ["running", "quiet", "running"]
+    browser.send("/workers", queue=queue, verb="stop")
+    assert [state(worker) for worker in (old, new, other)] == ["stopping", "stopping", "running"]
+    browser.send("/workers", 404, queue=queue, verb="remove")
 
 
 async def test_every_action_goes_through_one_place_that_can_forbid_it():
@@ -431,9 +459,9 @@ def test_a_budget_is_made_changed_and_deleted(browser, queue):
 def test_a_budget_is_blocked_and_unblocked(browser):
     browser.http.put("/v1/budgets/page", json={"limit": 5, "per_ms": 60_000})
     assert "5 in 1" in browser.get("/budgets")
-    assert "Budget blocked" in browser.done("/budgets/page/block")
+    assert "Blocked: nothing" in browser.done("/budgets/page/block")
     assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is not None
-    assert "Budget unblocked" in browser.done("/budgets/page/unblock")
+    assert "Unblocked." in browser.done("/budgets/page/unblock")
     assert browser.http.get("/v1/budgets/page").json()["blocked_until"] is None
     browser.send("/budgets/page/other", 404)
 

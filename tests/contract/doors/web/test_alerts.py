@@ -1,8 +1,10 @@
 """The dashboard and the alert rules ask for nothing that a server does not tell. That of the standbys is in test_standbys.py."""
 
+import re
+
 import pytest
 
-from tests.contract.doors.web.alerts import board, exported, rules, unknown_names
+from tests.contract.doors.web.alerts import DEPLOY, board, exported, rules, unknown_names
 
 
 @pytest.fixture
@@ -25,6 +27,14 @@ def test_a_server_tells_every_metric_label_and_event_that_the_alert_rules_ask_fo
     assert not [
         (rule["alert"], wrong) for rule in found for wrong in unknown_names(rule["expr"], str(rule["annotations"]), series)
     ]
+
+
+def test_every_alert_links_to_a_screen(browser, queue, series):
+    values = {"queue": queue, "budget": "mails"}
+    for file in sorted((DEPLOY / "prometheus").glob("*.yml")):
+        for rule in rules(file.name):
+            path = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: values[found[1]], rule["annotations"]["page"])
+            assert "<h1" in browser.get(path.removeprefix("/web")), rule["alert"]
 
 
 @pytest.mark.parametrize(

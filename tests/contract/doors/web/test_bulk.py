@@ -1,6 +1,7 @@
 """Many jobs at once: counted first, confirmed by typing, done by the server, paused and gone on with."""
 
 import re
+import time
 from html import unescape
 from urllib.parse import unquote
 
@@ -216,7 +217,7 @@ def test_the_leases_of_one_worker_are_taken_back_and_of_no_other(browser, queue,
     held, others = browser.lease(queue, 2, worker=name), browser.lease(queue, 1, worker=f"other-{queue}")
     screen = browser.get("/workers")
     links = [unescape(one) for one in re.findall(r'href="([^"]*way=release[^"]*)"', screen)]
-    (link,) = [one for one in links if unquote(one).endswith(f"worker={name}")]
+    (link,) = [one for one in links if unquote(one).endswith(f"holder={name}")]
     html = browser.http.get(link).text
     assert "Take leases back 2 jobs?" in markup(html).text
     fields = browser.hidden(html)
@@ -233,5 +234,25 @@ def test_leases_are_taken_back_from_the_worker_that_is_named_only(browser, queue
     first, second = browser.put(queue, count=2)
     browser.lease(queue, worker="mine")
     browser.lease(queue, worker="theirs")
-    html = browser.get(f"/bulk?way=release&worker=mine&ids={first}&ids={second}")
+    html = browser.get(f"/bulk?way=release&holder=mine&ids={first}&ids={second}")
     assert browser.hidden(html)["ids"] == str(first)
+
+
+def test_jobs_that_expired_are_retried_and_others_that_were_cancelled_are_not(browser, queue, markup):
+    expired = browser.put(queue, count=2, expires_in_ms=1)
+    (cancelled,) = browser.put(queue)
+    assert browser.http.post(f"/v1/jobs/{cancelled}/cancel").status_code == 200
+    deadline = time.monotonic() + 20
+    while browser.counts(queue) != {"cancelled": 3}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert 'value="retry"' in browser.get(f"/jobs?queue={queue}&state=cancelled")
+    html, fields = preview(browser, way="retry", ids=[*expired[:1], cancelled])
+    assert "Retry 1 job?" in markup(html).text
+    assert fields["ids"] == str(expired[0])
+    browser.operate(fields)
+    assert browser.job(expired[0])["state"] == "ready"
+    html, fields = preview(browser, way="retry", all="1", queue=queue, state="cancelled")
+    assert "Of the cancelled ones only those that expired are retried" in markup(html).text
+    browser.operate(fields)
+    assert browser.counts(queue) == {"ready": 2, "cancelled": 1}

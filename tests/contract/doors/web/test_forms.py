@@ -146,7 +146,19 @@ def test_what_is_wrong_with_no_field_of_the_form_stands_before_all_of_them(brows
 
 
 @pytest.mark.parametrize(
-    "referer", ["", "https://evil.example/x", "/web/stream", "/web/login", "/v1/queues", "/web/jobs", "//", "/web/%ff"]
+    "referer",
+    [
+        "",
+        "https://evil.example/x",
+        "/web/stream",
+        "/web/login",
+        "/v1/queues",
+        "/web/jobs",
+        "//",
+        "/web/%ff",
+        "http://[",
+        "http://[::1/web/enqueue",
+    ],
 )
 def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, referer):
     answer = browser.http.post(

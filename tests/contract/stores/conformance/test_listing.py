@@ -5,6 +5,7 @@ What is expected is worked out in Python from the jobs asked for one by one, so 
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -93,13 +94,25 @@ FILTERS = [
     {"type": "resize", "tag": "blue", "text": "item", "meta": (("tenant", "7"),)},
     {"state": State.CONCLUDED, "tag": "green", "type": "mail"},
     {"state": State.READY, "text": "item-1"},
+    {"worker": "w"},
+    {"worker": "w", "state": State.DEAD, "text": "luck"},
+    {"worker": "nobody"},
+    {"since": 1_800_000_000_005},
+    {"since": 1_800_000_000_003, "before": 1_800_000_000_010, "type": "mail"},
 ]
 
 
-def matches(detail, state=None, type=None, tag=None, text=None, meta=()) -> bool:
+def workers_of(detail) -> set[str]:
+    leases = [lease.worker for lease in (detail.job.lease, detail.job.ended_by) if lease is not None]
+    return {*leases, *(error.worker for error in detail.errors)}
+
+
+def matches(detail, state=None, type=None, tag=None, text=None, meta=(), worker=None, since=0, before=2**53) -> bool:
     job = detail.job
     return (
-        state in (None, job.state)
+        since <= (job.ended_at or job.created_at) <= before
+        and worker in (None, *workers_of(detail))
+        and state in (None, job.state)
         and type in (None, detail.content.type)
         and (tag is None or tag in job.extras.tags)
         and set(meta) <= set(job.extras.meta)
@@ -118,6 +131,33 @@ async def test_every_filter_lists_each_job_that_matches_once_and_in_order_howeve
             found = await client.walk(limit, **filters)
             assert Counter(job.id for job in found) == Counter(job.id for job in matching), (limit, filters)
             assert [job.state for job in found] == sorted((job.state for job in matching), key=ORDER.index)
+
+
+async def test_the_other_way_round_every_listing_is_the_same_from_its_end(client, some_hundred):
+    assert some_hundred
+    for filters in FILTERS:
+        for queue in (None, "a"):
+            expected = [job.id for job in await client.walk(1_000, queue=queue, **filters)]
+            for limit in (9, 1_000):
+                found = [job.id for job in await client.walk(limit, queue=queue, reverse=True, **filters)]
+                assert found == expected[::-1], (queue, limit, filters)
+
+
+async def test_from_the_first_row_of_a_page_the_page_before_is_read_in_reverse(client, some_hundred):
+    assert some_hundred
+    for filters in ({}, {"type": "mail"}, {"queue": "b"}, {"queue": "b", "state": State.CONCLUDED}):
+        pages, cursor = [], None
+        while True:
+            page = await client.ask(ListJobs(11, cursor=cursor, **filters))
+            pages.append(page)
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert len(pages) > 1
+        for before, page in pairwise(pages):
+            back = await client.ask(ListJobs(11, cursor=page.first, reverse=True, **filters))
+            assert [one.job.id for one in back.jobs][::-1] == [one.job.id for one in before.jobs]
+        assert (await client.ask(ListJobs(11, cursor=pages[0].first, reverse=True, **filters))).jobs == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

@@ -258,10 +258,43 @@ async def test_the_members_of_a_batch_are_found_by_it_and_by_the_other_filters(c
     ]
 
 
-@pytest.mark.parametrize("narrow", [{"error": "timed"}, {"text": "needle"}, {"before": True}])
+async def test_the_members_of_a_batch_are_listed_from_the_last_one_too(client: StoreClient):
+    batch = await client.do(MakeJobBatch([new("q") for _ in range(450)]))
+    ids = [receipt.id for receipt in batch.jobs]
+    for limit in (70, 1_000):
+        assert [job.id for job in await client.walk(limit, batch=batch.id, reverse=True)] == ids[::-1]
+    page = await client.ask(ListJobs(100, batch=batch.id, cursor=(0, (ids[199],))))
+    back = await client.ask(ListJobs(100, batch=batch.id, cursor=page.first, reverse=True))
+    assert [one.job.id for one in back.jobs] == ids[100:200][::-1]
+
+
+@pytest.mark.parametrize("worker", ["anna", "bert", "cleo"])
+async def test_an_operation_is_about_the_jobs_of_one_worker(client: StoreClient, worker: str):
+    ids = {}
+    for name in ("anna", "bert"):
+        await client.put("q")
+        (granted,) = await client.lease("q", worker=name)
+        ids[name] = granted.job.id
+        await client.do(FailLease(granted.job.ref(), "broken", retry=False))
+    begun = await start(client, Do.RETRY, queue="q", worker=worker)
+    await run(client)
+    assert (await operation(client, begun.id)).done == (worker in ids)
+    assert [name for name, job in ids.items() if await client.state(job) is State.READY] == [worker] * (worker in ids)
+
+
+async def test_an_operation_is_about_the_jobs_since_a_moment(client: StoreClient):
+    old = await client.put("q")
+    client.clock.advance(1_000)
+    new_one = await client.put("q")
+    await start(client, Do.CANCEL, queue="q", since=client.now - 500)
+    await run(client)
+    assert [await client.state(one.id) for one in (old, new_one)] == [State.READY, State.CANCELLED]
+
+
+@pytest.mark.parametrize("narrow", [{"error": "timed"}, {"text": "needle"}, {"before": True}, {"worker": "first"}])
 async def test_a_batch_is_searched_as_all_jobs_are(client: StoreClient, narrow: dict):
     batch = await client.do(MakeJobBatch([new("q", payload=b'"needle"')]))
-    (granted,) = await client.lease("q")
+    (granted,) = await client.lease("q", worker="first")
     await client.do(FailLease(granted.job.ref(), "timed out", retry=False))
     client.clock.advance(1_000)
     await client.put("q", payload=b'"hay"', batch=batch.id)

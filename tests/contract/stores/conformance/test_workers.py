@@ -5,13 +5,13 @@ from msgspec.structs import replace
 
 from holdfast.job import lifecycle
 from holdfast.job.job import Content, Extras, Job, Lease, State
-from holdfast.job.registry import Worker, WorkerState
+from holdfast.job.registry import Process, Worker, WorkerState
 from holdfast.messages.queries import ListWorkers
 from holdfast.stores.store import Change
 
 NOW = 1_800_000_000_000
 ONE = Worker("one", "host:1", ("b", "a"), WorkerState.RUNNING, NOW)
-TWO = Worker("two", "", ("a",), WorkerState.RUNNING, NOW + 1)
+TWO = Worker("two", "", ("a",), WorkerState.RUNNING, NOW + 1, ("t",), Process("host", 42, "app 7"))
 CONTENT = Content("t", None, b"[1]")
 
 

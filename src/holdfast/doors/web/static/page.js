@@ -28,7 +28,7 @@
   let paused = sessionStorage.getItem("holdfast-paused") === "yes";
 
   async function look() {
-    if (!part() || !window.htmx) return;
+    if (!part() || !window.htmx || document.querySelector("[data-searched]")) return;
     if (busy) { again = true; return; }
     if (document.querySelector("[data-live] form :focus:not([type=checkbox]), [data-live] details[open]")) return; // somebody is typing or reading
     busy = true;
@@ -96,6 +96,38 @@
   });
   document.addEventListener("htmx:afterSettle", () => { count(); mark(at, false); });
   count();
+
+  // A list that has too few, because only so many jobs are looked at for one answer, is searched on until it is full, there are no more, or it is
+  // stopped. It stays as it is then: what was found is more than the one answer at its address.
+  async function search(pager) {
+    let stopped = false, missing = Number(pager.dataset.missing);
+    pager.addEventListener("click", (event) => { if (event.target.id === "search-stop") { stopped = true; event.target.hidden = true; } });
+    while (!stopped && missing > 0 && "search" in pager.dataset) {
+      if (document.hidden) await new Promise((go) => document.addEventListener("visibilitychange", go, { once: true }));
+      $("search-stop").hidden = false;
+      $("next-page").hidden = true;
+      let came;
+      try {
+        const answer = await fetch($("next-page").href, { headers: { "X-Live": "1" } });
+        if (!answer.ok) break;
+        came = new DOMParser().parseFromString(await answer.text(), "text/html");
+      } catch (error) { break; /* the server is away: the link is still there */ }
+      const rows = came.querySelectorAll("#found tbody tr"), list = document.querySelector("#found tbody");
+      document.body.dataset.searched = "";
+      missing -= rows.length;
+      if (list) rows.forEach((row) => list.append(document.importNode(row, true)));
+      else $("found").replaceChildren(...document.importNode(came.getElementById("found"), true).childNodes);
+      if (stopped) came.querySelectorAll("#search-stop").forEach((button) => { button.hidden = true; });
+      const next = came.getElementById("pager");
+      pager.replaceChildren(...document.importNode(next, true).childNodes);
+      if ("search" in next.dataset) pager.dataset.search = ""; else delete pager.dataset.search;
+      count();
+    }
+    if ($("search-stop")) { $("search-stop").hidden = true; $("next-page").hidden = false; }
+    say(stopped ? "The search was stopped." : "The search has ended: " + document.querySelectorAll("#found tbody tr").length + " jobs.");
+  }
+  const pager = document.querySelector("[data-search]");
+  if (pager) search(pager);
 
   // Copying works on plain HTTP too, where there is no clipboard to write to.
   document.addEventListener("click", (event) => {

@@ -9,3 +9,6 @@ ALTER TABLE queue ADD COLUMN typed text;         -- JSON, see job/by_type.py: wh
 ALTER TABLE ready ADD COLUMN type text COLLATE "C";  -- that of the job, of a queue that is `typed`; else NULL
 CREATE INDEX ready_type ON ready(queue, type, priority, job) WHERE type IS NOT NULL;
 ALTER TABLE worker ADD COLUMN types text;        -- JSON: the types that it takes; NULL: all
+ALTER TABLE worker ADD COLUMN host text;         -- of its process, as it told: the machine, the process id, the program's version
+ALTER TABLE worker ADD COLUMN pid bigint;
+ALTER TABLE worker ADD COLUMN version text;
