@@ -1,12 +1,6 @@
 """What the commands that talk to a server share: its address, the output, and the exit codes.
 
 Data goes to standard output, messages to standard error. With `--json`, one JSON document for each line.
-
-    0  done                     3  no server could be asked, or the outcome is unknown: ask again
-    1  refused                  4  what was named is not there
-    2  the command was wrong    5  the job ended otherwise than concluded; or the time was up
-    6  done, but standard output could not be written
-    130  interrupted by Ctrl-C
 """
 
 import re
@@ -30,6 +24,17 @@ from holdfast.client.tokens import Hidden
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
 REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
+EXIT_CODES = {
+    0: "Done.",
+    REFUSED: "Refused. The message ends with the code, and the field where there is one: [invalid_request: cron].",
+    2: "The command was wrong. Nothing was done.",
+    UNREACHED: "No server answered, or the outcome is unknown: repeat the command with the same --idempotency-key.",
+    NOT_THERE: "What was named is not there.",
+    ENDED_OTHERWISE: "The job did not end as concluded, or the time was up.",
+    UNWRITTEN: "Done, but standard output could not be written (full disk, closed pipe). The message says what was done.",
+    INTERRUPTED: "Interrupted by Ctrl-C.",
+}
+"""What a caller may go by. The documentation and the manual pages have the same table."""
 Command = Callable[..., Any]
 T = TypeVar("T")
 _LONGEST_MS = 36_500 * 86_400_000  # a hundred years: dates can't be computed with more

@@ -58,6 +58,7 @@ TALKING = {
     ),
     "job": Place("holdfast.cli.jobs", "commands", "Enqueue, list, inspect and manage jobs."),
     "key": Place("holdfast.cli.keys", "commands", "Manage access keys: who may do what, on which queues."),
+    "man": Place("holdfast.cli.man", "manual", "Read the manual pages, or write them into a folder."),
     "operation": Place("holdfast.cli.operations", "commands", "Have the server do one thing to many jobs, and watch it."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
