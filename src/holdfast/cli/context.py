@@ -45,14 +45,17 @@ class Duration(click.ParamType[int]):
 
     name = "duration"
 
+    def __init__(self, at_most_ms: int = _LONGEST_MS) -> None:
+        self._at_most_ms = at_most_ms
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds."""
         try:
             ms = units.duration_ms(str(value), bare_ms=1_000)
         except ValueError as error:
             self.fail(f"{value!r} {error}", param, ctx)
-        if ms > _LONGEST_MS:
-            self.fail(f"{value!r} is more than 36500d", param, ctx)
+        if ms > self._at_most_ms:
+            self.fail(f"{value!r} is more than {units.duration(self._at_most_ms)}", param, ctx)
         return ms
 
 
