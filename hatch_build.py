@@ -1,7 +1,9 @@
-"""What an index shows of the project: the README, whose links must not lead to files that the index does not have.
+"""What an index shows of the project: the README, whose links must not lead to files that the index does not have. And the manual pages of a wheel.
 
 With HOLDFAST_REPOSITORY in the environment, as `https://github.com/OWNER/NAME`, they lead to the files of this version there. Without it only their
 text is left. A source archive keeps what it was built with.
+
+HOLDFAST_MAN names the folder with the manual pages, which `make dist` has written; without it a wheel has none.
 """
 
 import os
@@ -9,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 # A fence, which is kept; or a link or picture whose target is neither on another host nor on the page.
@@ -44,3 +47,14 @@ class ForIndex(MetadataHookInterface):
                 "Documentation": f"{repository}/blob/v{version}/docs/guides/README.md",
                 "Changes": f"{repository}/blob/v{version}/CHANGELOG.md",
             }
+
+
+class WithManualPages(BuildHookInterface):
+    """Puts the manual pages where `man` looks for them."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  (hatchling's own signature)
+        """Add each page to a wheel."""
+        folder = os.environ.get("HOLDFAST_MAN")
+        if folder and self.target_name == "wheel":
+            pages = sorted(Path(self.root, folder).glob("*.1"))
+            build_data["shared_data"] |= {str(page): f"share/man/man1/{page.name}" for page in pages}

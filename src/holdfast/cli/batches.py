@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import JobId, confirmed, destroying, examples, given_json, show, talking, whole
+from holdfast.cli.context import JobId, Verbs, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.cli.lines import push_lines
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client, NewJob
@@ -31,7 +31,7 @@ _CLOSING = {
 _ID = click.argument("batch", type=JobId("batch"))
 
 
-@click.group("batch")
+@click.group("batch", cls=Verbs)
 def commands() -> None:
     """Make batches of jobs, watch, close and cancel them."""
 

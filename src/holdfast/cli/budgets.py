@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import budget_names
-from holdfast.cli.context import Duration, confirmed, destroying, examples, show, talking, whole
+from holdfast.cli.context import Duration, Verbs, confirmed, destroying, examples, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.budgets import Budget, BudgetAccount
@@ -31,7 +31,7 @@ _COLUMNS = {
 }
 
 
-@click.group("budget")
+@click.group("budget", cls=Verbs)
 def commands() -> None:
     """Limit how many jobs start in a time, or run at once, over all queues."""
 

@@ -4,9 +4,9 @@ What is to be done to all that match is an operation: the server does it, and th
 named by their ids are changed one after the other, and so are those that are settled.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -19,16 +19,17 @@ from holdfast.cli.context import (
     Duration,
     JobId,
     Words,
+    code_of,
     confirmed,
     destroying,
     examples,
     given_json,
-    meta_option,
     refuse,
     show,
     talking,
     words_of,
 )
+from holdfast.cli.filters import filtered, in_words, none_given, taken, wanted
 from holdfast.cli.operations import follow
 from holdfast.cli.output import tell
 from holdfast.client import Client
@@ -42,25 +43,6 @@ Act = Callable[[Client, int, dict[str, Any]], tuple[Any, str]]
 """Changes one job; gives what there is to show, and the same in words."""
 
 
-_UNTOLD = ("text", "last_error", "meta")
-"""Filters whose value is not for the audit log: it may be a part of a payload or of an error, or name a customer."""
-
-
-_FILTERS = (
-    "every",
-    "queue",
-    "states",
-    "kind",
-    "tag",
-    "meta",
-    "text",
-    "last_error",
-    "older_ms",
-    "newer_ms",
-    "worker",
-    "batch",
-    "limit",
-)
 _OF_GROUPS = ("retry", "delete", "move")
 """What can be done to the dead jobs of a group of failures."""
 _PASSED = ("changed", "job_not_found", "wrong_state")
@@ -85,30 +67,10 @@ class Verb:
 
 def _filters(verb: Verb) -> Callable[[Command], Command]:
     """Give a command ids or filters; it becomes one that acts on all that they name."""
-    usual = f"  [default: {', '.join(verb.usual)}]" if verb.usual else ""
     options: list[Callable[[Command], Command]] = [
         click.argument("job_ids", type=JobId(), nargs=-1),
         click.option("--all", "every", is_flag=True, help="All jobs, where no other filter is given."),
-        click.option("--queue", type=Words(), help="All matching jobs of this queue.", shell_complete=queue_names),
-        click.option(
-            "--state", "states", type=click.Choice(verb.states), multiple=True, help=f"Only in this state; repeatable.{usual}"
-        ),
-        click.option("--type", "kind", type=Words(), help="Only of this type."),
-        click.option("--tag", type=Words(), help="Only with this tag."),
-        meta_option("Only with this name and value"),
-        click.option("--text", type=Words(), help="Only with this text in the payload or an error."),
-        click.option("--error", "last_error", type=Words(), help="Only with this text in the last error."),
-        click.option(
-            "--older",
-            "older_ms",
-            type=Duration(),
-            help="Only jobs that ended or were enqueued longer ago than this, such as 2h.",
-        ),
-        click.option(
-            "--newer", "newer_ms", type=Duration(), help="Only jobs that ended or were enqueued less long ago than this."
-        ),
-        click.option("--worker", type=Words(), help="Only those that this worker runs, concluded, or failed to do."),
-        click.option("--batch", type=click.IntRange(1), help="Only members of this batch."),
+        filtered(verb.states, verb.usual),
         click.option("--limit", type=click.IntRange(1), help="Max number of jobs."),
         *(
             [
@@ -134,20 +96,22 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
 
 def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[str, ...] = ()) -> click.Command:
     def run(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
-        filters = {name: given.pop(name) for name in _FILTERS}
+        filters, every, limit = taken(given), given.pop("every"), given.pop("limit")
         group = given.pop("group", None)
         if group is not None:
-            queue = filters.pop("queue")  # where to look for it
-            if job_ids or any(value not in (None, (), False) for value in filters.values()):
+            queue, filters["queue"] = filters["queue"], None  # where to look for it
+            if job_ids or every or limit or not none_given(filters):
                 raise click.UsageError("Give ids of jobs, filters or a group, and not more than one of these")
             _act_on_group(verb, client, group, queue, given, yes, dry_run, as_json)
             return
-        if job_ids and any(value not in (None, (), False) for value in filters.values()):
+        if job_ids and (every or limit or not none_given(filters)):
             raise click.UsageError("Give ids of jobs, or filters, and not both")
         if job_ids:
             _act_on_ids(verb, client, job_ids, given, yes, dry_run, as_json)
         else:
-            _act_on_all(verb, client, filters, given, yes, dry_run, as_json)
+            if not every and none_given(filters):
+                raise click.UsageError("Give ids of jobs, or filters such as --queue and --state, or --all")
+            _act_on_all(verb, client, filters, limit, given, yes, dry_run, as_json)
 
     run.__doc__ = verb.words
     command: Command = _filters(verb)(run)
@@ -160,13 +124,24 @@ def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[st
 def _act_on_ids(
     verb: Verb, client: Client, job_ids: tuple[int, ...], given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
 ) -> None:
+    """One after the other; one that is refused is told, and the others follow."""
+    codes = set[int]()
     for job_id in job_ids:
-        if dry_run or verb.asks:
-            job = client.job(job_id)
-            if not confirmed(f"{verb.name} job {job.id} of {job.queue}, which is {job.state}", yes, dry_run):
-                continue
-        thing, words = verb.act(client, job_id, given)
-        show(thing, as_json, words)
+        try:
+            if dry_run or verb.asks:
+                job = client.job(job_id)
+                if not confirmed(f"{verb.name} job {job.id} of {job.queue}, which is {job.state}", yes, dry_run):
+                    continue
+            thing, words = verb.act(client, job_id, given)
+        except HoldfastError as error:
+            if _stops_all(error) or len(job_ids) == 1:
+                raise
+            codes.add(code_of(error))
+            tell(f"holdfast: job {job_id}: {words_of(error)}")
+        else:
+            show(thing, as_json, words)
+    if codes:
+        sys.exit(codes.pop() if len(codes) == 1 else REFUSED)
 
 
 def _act_on_group(
@@ -186,22 +161,25 @@ def _act_on_group(
 
 
 def _act_on_all(
-    verb: Verb, client: Client, filters: dict[str, Any], given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
+    verb: Verb,
+    client: Client,
+    filters: dict[str, Any],
+    limit: int | None,
+    given: dict[str, Any],
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    states, every = filters.pop("states"), filters.pop("every")
-    if not every and not states and all(value in (None, ()) for name, value in filters.items() if name != "limit"):
-        raise click.UsageError("Give ids of jobs, or filters such as --queue and --state, or --all")
-    named: tuple[str | None, ...] = states or (None,)  # the server's usual states are the same
-    states = states or verb.usual
+    named: tuple[str | None, ...] = filters["states"] or (None,)  # the server's usual states are the same
+    states = filters["states"] or verb.usual
     if not states:
         raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
-    words = _words(filters)
-    limit, wanted = filters.pop("limit"), filters_of(**filters)
+    matching = wanted(filters)
     if dry_run or verb.name == "settle":
-        found = list(islice((job.id for state in states for job in _listed(client, state, wanted)), limit))
+        found = list(islice((job.id for state in states for job in _listed(client, state, matching)), limit))
         count, at_least = len(found), False
     else:
-        found, (count, at_least) = [], _counted(verb, client, named, wanted, given, limit)
+        found, (count, at_least) = [], _counted(verb, client, named, matching, given, limit)
     what = f"{verb.name} {'at least ' if at_least else ''}{_count(count)} ({', '.join(states)})"
     if not count:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
@@ -209,45 +187,27 @@ def _act_on_all(
         for job_id in found if dry_run else ():
             show({"id": job_id}, as_json, str(job_id))
     elif verb.name == "settle":
-        with client.as_one(f"jobs that are {' or '.join(states)}: {words}", filters["queue"] or ""):
+        with client.as_one(f"jobs that are {' or '.join(states)}: {in_words(filters)}", filters["queue"] or ""):
             _act(verb, client, found, given, as_json)
     else:
-        _operate(verb, client, named, wanted, given, limit, as_json)
+        _operate(verb, client, named, matching, given, limit, as_json)
 
 
-def filters_of(
-    *,
-    older_ms: int | None,
-    newer_ms: int | None,
-    meta: tuple[tuple[str, str], ...],
-    kind: str | None,
-    last_error: str | None,
-    **given: Any,
-) -> dict[str, Any]:
-    """The filters as the server has them."""
-    moments = {"before": _ago(older_ms), "since": _ago(newer_ms)}
-    return given | moments | {"type": kind, "error": last_error, "meta": dict(meta)}
-
-
-def _ago(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.now(UTC) - timedelta(milliseconds=ms)
-
-
-def _words(filters: dict[str, Any]) -> str:
-    words = [f"{name} {value}" for name, value in filters.items() if value not in (None, ()) and name not in _UNTOLD]
-    return ", ".join(words + [f"by {name}" for name in _UNTOLD if filters[name]])
-
-
-def _listed(client: Client, state: str, wanted: dict[str, Any]) -> Iterator[Job]:
-    return client.jobs(state=state, payload=False, page=1_000, **wanted)
+def _listed(client: Client, state: str, matching: dict[str, Any]) -> Iterator[Job]:
+    return client.jobs(state=state, payload=False, page=1_000, **matching)
 
 
 def _counted(
-    verb: Verb, client: Client, states: tuple[str | None, ...], wanted: dict[str, Any], given: dict[str, Any], limit: int | None
+    verb: Verb,
+    client: Client,
+    states: tuple[str | None, ...],
+    matching: dict[str, Any],
+    given: dict[str, Any],
+    limit: int | None,
 ) -> tuple[int, bool]:
     """How many there are, and whether there may be more."""
     to = given.get("target")
-    found = [client.start_operation(verb.name, to=to, state=state, dry_run=True, **wanted) for state in states]
+    found = [client.start_operation(verb.name, to=to, state=state, dry_run=True, **matching) for state in states]
     total = sum(one.total for one in found)
     if limit is not None and total >= limit:
         return limit, False
@@ -258,7 +218,7 @@ def _operate(
     verb: Verb,
     client: Client,
     states: tuple[str | None, ...],
-    wanted: dict[str, Any],
+    matching: dict[str, Any],
     given: dict[str, Any],
     limit: int | None,
     as_json: bool,
@@ -269,7 +229,7 @@ def _operate(
         if left == 0:
             break
         begun = client.start_operation(
-            verb.name, to=given.get("target"), per_s=given["per_s"], limit=left, state=state, **wanted
+            verb.name, to=given.get("target"), per_s=given["per_s"], limit=left, state=state, **matching
         )
         begun = _finish(client, begun, given["wait"], as_json)
         left = None if left is None else left - begun.done
@@ -299,7 +259,7 @@ def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as
         except (JobNotFound, WrongState):
             passed += 1
         except HoldfastError as error:
-            if error.code in ("unreachable", "outcome_unknown") or error.status in (401, 403):
+            if _stops_all(error):
                 tell(
                     f"holdfast: interrupted after {done:,} of {_count(len(found))}, at job {job_id}; repeat the command to continue"
                 )
@@ -313,6 +273,11 @@ def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as
     tell(f"holdfast: {done:,} of {_count(len(found))}{changed}")
     if refused:
         refuse(f"{refused:,} {'was' if refused == 1 else 'were'} refused", REFUSED)
+
+
+def _stops_all(error: HoldfastError) -> bool:
+    """Whether it is about the server or the key, and so about every job."""
+    return error.code in ("unreachable", "outcome_unknown") or error.status in (401, 403)
 
 
 def _count(found: int) -> str:

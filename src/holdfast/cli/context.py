@@ -1,12 +1,6 @@
 """What the commands that talk to a server share: its address, the output, and the exit codes.
 
 Data goes to standard output, messages to standard error. With `--json`, one JSON document for each line.
-
-    0  done                     3  no server could be asked, or the outcome is unknown: ask again
-    1  refused                  4  what was named is not there
-    2  the command was wrong    5  the job ended otherwise than concluded; or the time was up
-    6  done, but standard output could not be written
-    130  interrupted by Ctrl-C
 """
 
 import re
@@ -14,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 import msgspec
@@ -22,13 +16,27 @@ import msgspec
 from holdfast import units
 from holdfast.cli.output import UNWRITTEN, Unwritten, harmless, json_text, lost, one_line, say, tell
 from holdfast.cli.profiles import Profile, address, complete_profiles
+from holdfast.cli.sent import remember
 from holdfast.client import Client, NotConcluded, Unreachable
 from holdfast.client.budgets import Charge
+from holdfast.client.retry import Call, decode
 from holdfast.client.tokens import Hidden
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
 REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
+EXIT_CODES = {
+    0: "Done.",
+    REFUSED: "Refused. The message ends with the code, and the field where there is one: [invalid_request: cron].",
+    2: "The command was wrong. Nothing was done.",
+    UNREACHED: "No server answered, or the outcome is unknown: repeat the command with the same --idempotency-key.",
+    NOT_THERE: "What was named is not there.",
+    ENDED_OTHERWISE: "The job did not end as concluded, or the time was up.",
+    UNWRITTEN: "Done, but standard output could not be written (full disk, closed pipe). The message says what was done.",
+    INTERRUPTED: "Interrupted by Ctrl-C.",
+}
+"""What a caller may go by. The documentation and the manual pages have the same table."""
 Command = Callable[..., Any]
+T = TypeVar("T")
 _LONGEST_MS = 36_500 * 86_400_000  # a hundred years: dates can't be computed with more
 
 
@@ -37,14 +45,17 @@ class Duration(click.ParamType[int]):
 
     name = "duration"
 
+    def __init__(self, at_most_ms: int = _LONGEST_MS) -> None:
+        self._at_most_ms = at_most_ms
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds."""
         try:
             ms = units.duration_ms(str(value), bare_ms=1_000)
         except ValueError as error:
             self.fail(f"{value!r} {error}", param, ctx)
-        if ms > _LONGEST_MS:
-            self.fail(f"{value!r} is more than 36500d", param, ctx)
+        if ms > self._at_most_ms:
+            self.fail(f"{value!r} is more than {units.duration(self._at_most_ms)}", param, ctx)
         return ms
 
 
@@ -136,6 +147,16 @@ class JobId(click.ParamType[int]):
         return int(value)
 
 
+class CommandClient(Client):
+    """The client of commands: what it is answered can be printed as it was sent."""
+
+    def _call(self, kind: type[T], call: Call) -> T:
+        body = self._answered(call)
+        answer = decode(kind, body)
+        remember(answer, body)
+        return answer
+
+
 def addressed(command: Command) -> Command:
     """Give a command a `place`: a server, by `--url`, `--token` and the files of TLS, by `--profile`, or by the environment."""
 
@@ -159,6 +180,21 @@ def addressed(command: Command) -> Command:
     return run
 
 
+_SYNONYMS = (("ls", "list"), ("get", "show", "info"), ("set", "edit"), ("delete", "rm"), ("push", "enqueue"))
+
+
+class Verbs(click.Group):
+    """Commands about one kind of thing. Where there is no other, a usual word for a verb does as well: `list` for `ls`, `show` for `get`."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or of one that means the same."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            alike = [word for words in _SYNONYMS if cmd_name in words for word in words if word in self.commands]
+            found = self.commands[alike[0]] if len(alike) == 1 else None
+        return found
+
+
 def talking(command: Command) -> Command:
     """Give a command a client of the addressed server, `--deadline` and `--json`, and turn refusals into messages and exit
     codes.
@@ -171,7 +207,7 @@ def talking(command: Command) -> Command:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per line.")
     @wraps(command)
     def run(place: Profile, deadline_ms: int, **given: Any) -> None:
-        with refusals(), Client(**place._asdict(), deadline_s=deadline_ms / 1_000) as client:
+        with refusals(), CommandClient(**place._asdict(), deadline_s=deadline_ms / 1_000) as client:
             command(client, **given)
 
     return run
@@ -183,7 +219,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except HoldfastError as error:
-        refuse(words_of(error), _code(error))
+        refuse(words_of(error), code_of(error))
     except TimeoutError as error:
         refuse(str(error), ENDED_OTHERWISE)
     except ValueError as error:
@@ -202,7 +238,8 @@ def words_of(error: HoldfastError) -> str:
     return f"{error} [{error.code}{f': {field}' if field else ''}]"
 
 
-def _code(error: HoldfastError) -> int:
+def code_of(error: HoldfastError) -> int:
+    """The exit code of a refusal."""
     if isinstance(error, NotFound):
         return NOT_THERE
     if isinstance(error, NotConcluded):
@@ -233,14 +270,24 @@ def given_json(text: str | bytes, place: str) -> msgspec.Raw:
 
 
 def given_changes(pairs: Iterable[str]) -> dict[str, Any]:
-    """`NAME=VALUE`s that the user gave, each value in JSON."""
+    """`NAME=VALUE`s that the user gave: each value in JSON, or with units where it is a duration or a size, as in `lease_ms=5m`."""
     changes = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise click.UsageError(f"{pair!r} has no =")
-        changes[name] = given_json(value, f"the value of {name}")
+        changes[name] = _with_units(name, value) or given_json(value, f"the value of {name}")
     return changes
+
+
+def _with_units(name: str, value: str) -> int | None:
+    read = units.duration_ms if name.endswith("_ms") else units.size_bytes if name.endswith("_bytes") else None
+    if read is None or not value[:1].isdigit() or value.isdigit():
+        return None
+    try:
+        return read(value)
+    except ValueError as error:
+        raise click.UsageError(f"{name} {error}") from None
 
 
 def show(thing: Any, as_json: bool, words: str) -> None:

@@ -58,14 +58,19 @@ TALKING = {
     ),
     "job": Place("holdfast.cli.jobs", "commands", "Enqueue, list, inspect and manage jobs."),
     "key": Place("holdfast.cli.keys", "commands", "Manage access keys: who may do what, on which queues."),
+    "man": Place("holdfast.cli.man", "manual", "Read the manual pages, or write them into a folder."),
     "operation": Place("holdfast.cli.operations", "commands", "Have the server do one thing to many jobs, and watch it."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
+    "bench": Place("holdfast.cli.bench", "bench", "Measure a server: jobs a second, and how long each call takes."),
     "budget": Place("holdfast.cli.budgets", "commands", "Limit how many jobs start in a time, or run at once."),
     "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, drain, configure and purge queues."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),
     "stats": Place(_WATCHING, "stats", "Show the statistics of a server, in total and per queue."),
     "top": Place("holdfast.cli.top", "top", "Watch queues and workers on a live screen."),
+    "verify": Place(
+        "holdfast.cli.verify", "verify", "Verify that a server keeps what it answers, while it is killed and restarted."
+    ),
     "worker": Place(
         "holdfast.cli.workers", "commands", "List workers, stop them gracefully, and run tasks, or a program for each job."
     ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import examples, show, talking
+from holdfast.cli.context import Verbs, examples, show, talking
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client, Share
 
@@ -21,7 +21,7 @@ _key = click.argument("key")
 _queue = click.argument("queue", shell_complete=queue_names)
 
 
-@click.group("fair")
+@click.group("fair", cls=Verbs)
 def commands() -> None:
     """Show who shares a fair queue, and give some a larger share."""
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, meta_option, show, talking
+from holdfast.cli.context import Duration, Verbs, confirmed, destroying, examples, given_json, meta_option, show, talking
 from holdfast.cli.tables import table
 from holdfast.client import Client
 from holdfast.client.types import Interest, PublishOptions
@@ -17,7 +17,7 @@ def _patterns(interest: Interest) -> str:
     return interest.match if isinstance(interest.match, str) else msgspec.json.encode(interest.match).decode()
 
 
-@click.group("interest")
+@click.group("interest", cls=Verbs)
 def commands() -> None:
     """Manage subscriptions (interests): which published events a queue gets."""
 

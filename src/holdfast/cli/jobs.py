@@ -1,16 +1,19 @@
 """`holdfast job …`: enqueue, list, inspect and manage jobs. Each command is one call of the client."""
 
 import sys
+from itertools import islice
 from typing import Any, cast
 
 import click
 
-from holdfast.cli.bulk import BULK, filters_of
+from holdfast.cli.bulk import BULK
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
     ENDED_OTHERWISE,
+    NOT_THERE,
     Duration,
     JobId,
+    Verbs,
     Words,
     budget_option,
     examples,
@@ -22,12 +25,12 @@ from holdfast.cli.context import (
     talking,
     whole,
 )
+from holdfast.cli.filters import filtered, taken, wanted
 from holdfast.cli.lines import push_lines
 from holdfast.cli.output import json_text, tell
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.tail import tail
 from holdfast.client import Client, NotConcluded
-from holdfast.client.contents import NULL
 from holdfast.client.types import Counts, Job, PutOptions
 
 _COLUMNS = {
@@ -41,7 +44,7 @@ _COLUMNS = {
 }
 
 
-@click.group("job")
+@click.group("job", cls=Verbs)
 def commands() -> None:
     """Enqueue, list, inspect and manage jobs."""
 
@@ -123,42 +126,35 @@ def _same(value: Any) -> Any:
     return value
 
 
-@commands.command(epilog=examples("holdfast job get 42"))
-@click.argument("job_id", type=JobId())
+@commands.command(epilog=examples("holdfast job get 42", "holdfast job get --queue mail --idempotency-key order-7"))
+@click.argument("job_id", type=JobId(), required=False)
+@click.option("--idempotency-key", "key", type=Words(), help="The jobs that were enqueued with this key.")
+@click.option("--queue", type=Words(), help="With a key: it was used for jobs of this queue alone.", shell_complete=queue_names)
 @talking
-def get(client: Client, job_id: int, as_json: bool) -> None:
-    """Show a job with all its fields, as JSON."""
-    _whole(client.job(job_id), as_json)
-
-
-def _whole(job: Job, as_json: bool) -> None:
-    """A job without empty fields; payload, progress and result are as received."""
-    fields = {name: getattr(job, name) for name in job.__struct_fields__}
-    names = dict(zip(job.__struct_fields__, job.__struct_encode_fields__, strict=True))
-    whole({names[name]: value for name, value in fields.items() if value not in (None, [], NULL)}, as_json)
+def get(client: Client, job_id: int | None, key: str | None, queue: str | None, as_json: bool) -> None:
+    """Show a job with all its fields, as JSON. By an idempotency key: all jobs that were enqueued with it; one that was removed since has `gone`."""
+    if (job_id is None) == (key is None) or (queue and key is None):
+        raise click.UsageError("Give the id of a job, or --idempotency-key and perhaps --queue")
+    if job_id is not None:
+        whole(client.job(job_id), as_json)
+        return
+    assert key is not None, "one of the two was given"
+    found = client.receipts(key, queue=queue)
+    for receipt in found:
+        whole(receipt if receipt.gone else client.job(receipt.id), as_json)
+    if not found:
+        refuse("no job was enqueued with this key", NOT_THERE)
 
 
 @commands.command(
     "ls",
     epilog=examples(
         "holdfast job ls --queue mail --state dead",
-        "holdfast job ls -o id,state,errors,worker",
+        "holdfast job ls --queue mail --error 'timed out' --older 1h -o id,state,errors",
         "holdfast job ls --text timeout --json",
     ),
 )
-@click.option("--queue", type=Words(), help="Only of this queue.", shell_complete=queue_names)
-@click.option("--state", type=click.Choice(list(Counts.__struct_fields__)), help="Only in this state.")
-@click.option("--type", "kind", type=Words(), help="Only of this type.")
-@click.option("--tag", type=Words(), help="Only with this tag.")
-@click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
-@meta_option("Only with this name and value")
-@click.option("--error", "last_error", type=Words(), help="Only with this text in the last error.")
-@click.option("--worker", type=Words(), help="Only those that this worker runs, concluded, or failed to do.")
-@click.option(
-    "--older", "older_ms", type=Duration(), help="Only jobs that ended or were enqueued longer ago than this, such as 2h."
-)
-@click.option("--newer", "newer_ms", type=Duration(), help="Only jobs that ended or were enqueued less long ago than this.")
-@click.option("--batch", type=int, help="Only members of this batch, by their ids.")
+@filtered(list(Counts.__struct_fields__))
 @click.option("--reverse", is_flag=True, help="The last ones first.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
@@ -169,11 +165,17 @@ def listed(
     columns: Columns,
     limit: int,
     reverse: bool,
-    **filters: Any,
+    **given: Any,
 ) -> None:
     """List jobs: running ones first, then waiting ones in the order in which they will run."""
-    jobs = client.jobs(page=min(limit, 1_000), reverse=reverse, **filters_of(**filters))
-    table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, columns)
+    filters = taken(given)
+    matching = wanted(filters)
+    jobs = (
+        job
+        for state in filters["states"] or (None,)
+        for job in client.jobs(state=state, page=min(limit, 1_000), reverse=reverse, **matching)
+    )
+    table(islice(jobs, limit), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast job why 42"))
@@ -209,4 +211,4 @@ def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -
 @talking
 def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
     """Edit a scheduled or ready job: payload, type, priority, delay_ms or run_at, max_attempts, tags, meta, expires_in_ms or expires_at. Values are JSON."""
-    _whole(client.edit(job_id, **given_changes(changes)), as_json)
+    whole(client.edit(job_id, **given_changes(changes)), as_json)

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.auth import keys as rules
-from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, whole
+from holdfast.cli.context import (
+    CommandClient,
+    Duration,
+    Verbs,
+    addressed,
+    confirmed,
+    destroying,
+    examples,
+    refusals,
+    show,
+    whole,
+)
 from holdfast.cli.output import say, tell
 from holdfast.cli.profiles import Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
-from holdfast.client import Client
 from holdfast.client.key_types import AccessKey
 
 if TYPE_CHECKING:
@@ -36,9 +46,9 @@ class Keys:
         self.store = store
         self._place = place
 
-    def client(self) -> Client:
+    def client(self) -> CommandClient:
         """A client of the server."""
-        return Client(**self._place._asdict(), deadline_s=_DEADLINE_S)
+        return CommandClient(**self._place._asdict(), deadline_s=_DEADLINE_S)
 
     def all(self) -> list[AccessKey]:
         """All keys."""
@@ -99,7 +109,7 @@ def _store_here() -> str | None:
     return Config().store if path is not None and path.exists() else None
 
 
-@click.group("key")
+@click.group("key", cls=Verbs)
 def commands() -> None:
     """Manage access keys: who may do what, on which queues.
 

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -10,22 +9,22 @@ import click
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
     REFUSED,
-    Duration,
     JobId,
-    Words,
+    Verbs,
     confirmed,
     destroying,
     examples,
-    meta_option,
     refuse,
     show,
     talking,
     whole,
 )
+from holdfast.cli.filters import filtered, none_given, taken, wanted
 from holdfast.cli.output import tell
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.operations import Operation
+from holdfast.client.types import Counts
 from holdfast.units import counted
 
 _LOOK_S = (0.02, 1.0)
@@ -72,7 +71,7 @@ _COLUMNS = {
 }
 
 
-@click.group("operation")
+@click.group("operation", cls=Verbs)
 def commands() -> None:
     """Have the server do one thing to many jobs, and watch it."""
 
@@ -101,17 +100,7 @@ def shown(client: Client, operation: int, as_json: bool) -> None:
 )
 @click.argument("do", type=click.Choice(["retry", "cancel", "delete", "promote", "move", "release"]))
 @click.option("--all", "every", is_flag=True, help="All jobs, where no filter is given.")
-@click.option("--queue", type=Words(), help="Only of this queue.", shell_complete=queue_names)
-@click.option("--state", type=Words(), help="Only in this state.")
-@click.option("--type", type=Words(), help="Only of this type.")
-@click.option("--tag", type=Words(), help="Only with this tag.")
-@meta_option("Only with this name and value")
-@click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
-@click.option("--error", type=Words(), help="Only with this text in the last error.")
-@click.option(
-    "--older", "older_ms", type=Duration(), help="Only jobs that ended or were enqueued longer ago than this, such as 2h."
-)
-@click.option("--batch", type=click.IntRange(1), help="Only members of this batch.")
+@filtered(list(Counts.__struct_fields__), one_state=True)
 @click.option("--to", help="Target queue of move.", shell_complete=queue_names)
 @click.option("--per-s", type=float, help="So many a second, spread evenly.")
 @click.option("--limit", type=click.IntRange(1), help="Max number of jobs.")
@@ -123,30 +112,27 @@ def start(
     client: Client,
     do: str,
     every: bool,
-    meta: tuple[tuple[str, str], ...],
     to: str | None,
     per_s: float | None,
     limit: int | None,
-    older_ms: int | None,
     idempotency_key: str | None,
     wait: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
-    **filters: Any,
+    **given: Any,
 ) -> None:
     """Start an operation on all jobs that match, and print its id."""
-    wanted = {name: value for name, value in filters.items() if value is not None} | ({"meta": dict(meta)} if meta else {})
-    if older_ms is not None:
-        wanted["before"] = datetime.now(UTC) - timedelta(milliseconds=older_ms)
-    if not wanted and not every:
+    filters = taken(given)
+    if not every and none_given(filters):
         raise click.UsageError("Give a filter such as --queue, or --all")
-    count = client.start_operation(do, to=to, limit=limit, dry_run=True, **wanted)
+    matching = wanted(filters) | {"state": next(iter(filters["states"]), None)}
+    count = client.start_operation(do, to=to, limit=limit, dry_run=True, **matching)
     total = f"{'at least ' if count.at_least else ''}{counted(count.total, 'job')}"
     if dry_run:
         show(count, as_json, f"{count.total}")
     if confirmed(f"{do} {total} ({', '.join(count.states)})", yes, dry_run):
-        begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, idempotency_key=idempotency_key, **wanted)
+        begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, idempotency_key=idempotency_key, **matching)
         if wait:
             begun = follow(client, begun)
         show(begun, as_json, str(begun.id))

@@ -18,6 +18,8 @@ from typing import Any, TextIO
 import click
 import msgspec
 
+from holdfast.cli.sent import as_sent
+
 UNWRITTEN = 6
 _ON_ONE_LINE = -1
 _STEERING = re.compile(
@@ -53,7 +55,7 @@ def one_line(text: str) -> str:
 
 def json_text(thing: Any, indent: bool = False) -> str:
     """JSON without terminal control characters. The contents of jobs stay as received, even if invalid."""
-    encoded = msgspec.json.encode(_with_moments(thing))
+    encoded = msgspec.json.encode(_as_of_api(thing))
     with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it contains invalid JSON: as it is, then
         encoded = msgspec.json.format(encoded, indent=2 if indent else _ON_ONE_LINE)
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode(errors="backslashreplace"))
@@ -121,21 +123,21 @@ def mute(stream: TextIO, number: int) -> None:
         stream.flush()
 
 
-def _with_moments(thing: Any) -> Any:
-    """The same with its instants as texts: the encoder would write microseconds."""
+def _as_of_api(thing: Any) -> Any:
+    """The same as the API has it: what the server sent, or with instants as texts, where the encoder would write microseconds."""
+    if (sent := as_sent(thing)) is not None:
+        return sent
     match thing:
         case datetime():
             return moment(thing)
         case msgspec.Struct():
             values = [(field, getattr(thing, field.name)) for field in msgspec.structs.fields(thing)]
             short = thing.__struct_config__.omit_defaults
-            return {
-                field.encode_name: _with_moments(value) for field, value in values if not (short and value == field.default)
-            }
+            return {field.encode_name: _as_of_api(value) for field, value in values if not (short and value == field.default)}
         case dict():
-            return {name: _with_moments(value) for name, value in thing.items()}
+            return {name: _as_of_api(value) for name, value in thing.items()}
         case list() | tuple():
-            return [_with_moments(value) for value in thing]
+            return [_as_of_api(value) for value in thing]
     return thing
 
 

@@ -4,13 +4,13 @@ import os
 
 import click
 
-from holdfast.cli.context import examples
+from holdfast.cli.context import Verbs, examples
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import path, profiles
 from holdfast.cli.tables import table
 
 
-@click.group("profile")
+@click.group("profile", cls=Verbs)
 def commands() -> None:
     """List the named servers of --profile."""
 

@@ -13,6 +13,7 @@ from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
     ENDED_OTHERWISE,
     Duration,
+    Verbs,
     confirmed,
     destroying,
     examples,
@@ -27,6 +28,7 @@ from holdfast.cli.output import tell
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client
 from holdfast.client.types import Counts, Queue, QueueSettings
+from holdfast.errors import QueueNotFound
 from holdfast.units import counted
 
 _LOOK_S = (0.05, 1.0)
@@ -59,7 +61,7 @@ _WIDE = (
 )
 
 
-@click.group("queue")
+@click.group("queue", cls=Verbs)
 def commands() -> None:
     """List, inspect, pause, drain, configure and purge queues."""
 
@@ -88,7 +90,7 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @commands.command(
     "set",
     epilog=examples(
-        "holdfast queue set mail capacity_jobs=500 retention_ms=null",
+        "holdfast queue set mail capacity_jobs=500 lease_ms=5m retention_ms=null",
         "holdfast queue set mail fair=true",
         "holdfast queue set mail 'retry={\"base_ms\": 1000}'",
     ),
@@ -97,10 +99,15 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Change settings of a queue, such as capacity_jobs=500 or retention_ms=null. Values are JSON. Creates the queue if it is new."""
+    """Change settings of a queue, such as capacity_jobs=500, or null for what is usual. Values are JSON; a duration or a size may have a unit, as in
+    lease_ms=5m. Creates the queue if it is new.
+    """
     changes = given_changes(settings)
-    names = {each.name for each in client.queues()}
-    made = client.change_queue if queue in names else client.set_queue
+    try:
+        client.queue(queue)
+        made = client.change_queue
+    except QueueNotFound:
+        made = client.set_queue
     whole(made(queue, **changes), as_json)
 
 

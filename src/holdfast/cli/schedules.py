@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names, schedule_names
-from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, meta_option, show, talking, whole
+from holdfast.cli.context import Duration, Verbs, confirmed, destroying, examples, given_json, meta_option, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.schedules import Schedule
@@ -28,7 +28,7 @@ _COLUMNS = {
 }
 
 
-@click.group("schedule")
+@click.group("schedule", cls=Verbs)
 def commands() -> None:
     """Manage recurring (cron) jobs."""
 

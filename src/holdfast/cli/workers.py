@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
-from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
+from holdfast.cli.context import Duration, Verbs, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.cli.output import harmless, json_text, say, tell
 from holdfast.cli.profiles import VARIABLES, Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
@@ -36,7 +36,7 @@ _COLUMNS = {
 }
 
 
-@click.group("worker")
+@click.group("worker", cls=Verbs)
 def commands() -> None:
     """List workers, stop them gracefully, and run tasks, or a program for each job."""
 

@@ -12,10 +12,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from holdfast import __version__
+from holdfast.cli.entry import SERVER, TALKING
 from tests.system.docs.pages import ROOT, read
 from tests.system.packages.packing import Built, built_into, copied_into, ran, tracked
 
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
+PAGES = ("holdfast", *(f"holdfast-{name}" for name in TALKING | SERVER))
 REPOSITORY = "https://forge.example/mail/holdfast"
 
 
@@ -54,14 +56,14 @@ def test_the_source_archive_makes_the_same_wheel(which: str, request: pytest.Fix
     assert built_into(tmp_path / "dist", tree).wheel.read_bytes() == one.wheel.read_bytes()
 
 
-def test_a_wheel_has_the_package_its_licence_and_nothing_else(built: Built):
+def test_a_wheel_has_the_package_its_licence_its_manual_pages_and_nothing_else(built: Built):
     with zipfile.ZipFile(built.wheel) as wheel:
         names = set(wheel.namelist())
         executable = [each.filename for each in wheel.infolist() if each.external_attr >> 16 & 0o111]
     about = f"holdfast_queue-{__version__}.dist-info"
     assert names == {name.removeprefix("src/") for name in tracked("src/holdfast")} | {
         f"{about}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
-    }
+    } | {f"holdfast_queue-{__version__}.data/data/share/man/man1/{page}.1" for page in PAGES}
     assert {"holdfast/py.typed", "holdfast/doors/web/templates/overview.html", "holdfast/doors/web/static/page.css"} <= names
     assert executable == []
 

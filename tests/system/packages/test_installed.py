@@ -54,6 +54,18 @@ def test_without_an_extra_it_is_a_client_and_brings_nothing_of_the_server(alone:
         assert "mail" in alone.run("holdfast", "queue", "ls", "--url", url)
 
 
+def test_the_wheel_brings_the_manual_pages_and_without_it_a_command_writes_those_that_are_there(
+    alone: Clean, server: Clean, tmp_path: Path
+):
+    assert {"holdfast.1", "holdfast-job.1", "holdfast-serve.1"} <= {
+        page.name for page in (server.bin.parent / "share/man/man1").iterdir()
+    }
+    alone.run("holdfast", "man", "--to", str(tmp_path / "man1"))
+    written = {page.name for page in (tmp_path / "man1").iterdir()}
+    assert {"holdfast.1", "holdfast-job.1"} <= written
+    assert "holdfast-serve.1" not in written
+
+
 def test_without_the_server_its_commands_say_how_to_get_it(alone: Clean):
     done = subprocess.run([alone.bin / "holdfast", "serve"], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 1
