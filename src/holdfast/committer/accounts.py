@@ -1,10 +1,11 @@
 """The budgets and the accounts that one transaction has to do with: read once, changed in memory, and each written once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from holdfast.job import budget as rules
-from holdfast.job.budget import Account, Budget, Charge
+from holdfast.job.budget import NOBODY, Account, Budget, Charge, Next
 from holdfast.job.job import LEASED, READY, UNFINISHED, Job
+from holdfast.job.queue import Queue
 from holdfast.stores.store import Transaction
 
 Charges = tuple[Charge, ...]
@@ -16,10 +17,24 @@ _NOTHING: Bill = []
 class Accounts:
     """What accounts count follows from the jobs: `move` is called with a job as it was and as it is."""
 
-    __slots__ = ("_bills", "_changed", "_known", "_loaded", "_tx", "budgets", "later", "now", "pause_ms", "seen", "to_admit")
+    __slots__ = (
+        "_bills",
+        "_changed",
+        "_known",
+        "_loaded",
+        "_queues",
+        "_tx",
+        "budgets",
+        "later",
+        "now",
+        "pause_ms",
+        "seen",
+        "to_admit",
+    )
 
-    def __init__(self, tx: Transaction, now: int) -> None:
+    def __init__(self, tx: Transaction, now: int, queues: Mapping[str, Queue]) -> None:
         self._tx = tx
+        self._queues = queues
         self.now = now
         self.budgets, self._known = tx.budgets_in_memory()
         self._loaded: dict[str, tuple[Account, str]] = {}  # with the names of their budgets
@@ -99,10 +114,18 @@ class Accounts:
     def obstacle(self, job: Job, line: str | None = None) -> str | None:
         """The first account that keeps a ready job from being next; None if there is none. It is at the head of the line of `line`."""
         for account, name, cost in self._bill(job):
-            overtakes = account.waiting and account.id != line and not 0 < job.id < account.first
-            if overtakes or not rules.can_be_next(account, self.budgets.get(name), cost, self.now):
+            if account.waiting and account.id != line and self._overtakes(account, job):
+                return account.id
+            if not rules.can_be_next(account, self.budgets.get(name), cost, self.now, job.queue):
                 return account.id
         return None
+
+    @staticmethod
+    def _overtakes(account: Account, job: Job) -> bool:
+        """Whether somebody waits in the line who comes before this job. In a queue that is passed over that has to be looked for."""
+        if account.is_passed(job.queue):
+            return True
+        return account.first != NOBODY and not 0 < job.id < account.first
 
     def cannot_pay(self, job: Job) -> str | None:
         """The first account that keeps a job that is next from starting now."""
@@ -131,13 +154,26 @@ class Accounts:
         """Count a job that was next and is leased, and have it pay."""
         self.seen[job.id] = leased
         for account, name, cost in self._bill(job):
-            self._changed.add(account.id)
-            account.next_jobs -= 1
-            account.next_units -= cost
+            self._take(account, job.queue)
+            account.go(job.queue, cost)
             account.running += cost
             budget = self.budgets.get(name)
             if budget is not None and budget.per_ms is not None:
                 rules.pay(account, budget, cost, self.now)
+
+    def _is_paused(self, queue: str) -> bool:
+        return (found := self._queues.get(queue)) is not None and found.paused
+
+    def want(self, job: Job) -> None:
+        """Somebody would have taken a job that is next and can't pay."""
+        for account, _, _ in self._bill(job):
+            self._take(account, job.queue)
+
+    def _take(self, account: Account, queue: str) -> None:
+        self._changed.add(account.id)
+        if account.waiting and account.is_passed(queue):
+            self.to_admit.add(account.id)
+        account.take(queue, self.now)
 
     def _count(self, job: Job, n: int) -> None:
         is_ready = job.state is READY and not job.held
@@ -148,11 +184,15 @@ class Accounts:
             if job.state is LEASED:
                 account.running += n * cost
             elif is_ready and job.waits is None:
-                account.next_jobs += n
-                account.next_units += n * cost
+                if n > 0:
+                    account.come_next(job.queue, cost, 0 if self._is_paused(job.queue) else self.now)
+                else:
+                    account.go(job.queue, cost)
             elif is_ready and job.waits == one:
                 if n > 0:
-                    account.join(job.id, cost)
+                    account.join(job.id, cost, job.queue)
+                    if account.passed:
+                        self.to_admit.add(one)
                 else:
                     account.leave(job.id)
             if n < 0 and account.waiting:
@@ -170,7 +210,8 @@ class Accounts:
             counts = (right.jobs, right.waiting, right.next_jobs, right.next_units, right.running)
             if counts != (account.jobs, account.waiting, account.next_jobs, account.next_units, account.running):
                 account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = counts
-                account.first, account.first_cost = 0, 1
+                account.by_queue = {name: Next(of.jobs, of.units, self.now) for name, of in right.by_queue.items()}
+                account.first, account.first_cost, account.passed = 0, 1, 0
                 self._changed.add(one)
 
     async def save(self) -> int | None:

@@ -336,7 +336,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             await self.tx.save_job_batches(changed, members.gone, members.owed)
 
     async def _save_accounts(self) -> None:
-        self.accounts = self.accounts or Accounts(self.tx, self.now)
+        self.accounts = self.accounts or Accounts(self.tx, self.now, self.queues)
         if self.uncounted:
             await self.accounts.count_anew()
         moment = await self.accounts.save()

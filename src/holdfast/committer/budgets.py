@@ -8,7 +8,8 @@
 
 A group's place comes first: a job that waits for its group is in no account's line, and one that waits for an account keeps its place. Each batch
 settles the jobs that it changed once, after all other decisions, as groups are settled. A line moves on in the transaction that gives units back, or
-by a tick when time does; in a store shared by nodes, for jobs of queues that the transaction has not locked, by a tick at once.
+by a tick when time does; in a store shared by nodes, for jobs of queues that the transaction has not locked, by a tick at once. Jobs of queues that are
+passed over have a line for each queue.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from holdfast.committer.unreadable_jobs import set_aside
 from holdfast.errors import InvalidRequest
 from holdfast.job import budget as rules
 from holdfast.job import lifecycle
-from holdfast.job.budget import Block, Charge, with_charges
+from holdfast.job.budget import NOBODY, Account, Block, Charge, with_charges
 from holdfast.job.job import UNFINISHED, Job, NewJob, is_next
 from holdfast.job.queue import Queue
 from holdfast.limits import BUDGET_CHUNK
@@ -37,7 +38,7 @@ _PAUSE_MS = 100  # before the next try where a queue that is held by others is i
 def accounts_of(batch: Batch) -> Accounts:
     """The accounts of the batch."""
     if batch.accounts is None:
-        batch.accounts = Accounts(batch.tx, batch.now)
+        batch.accounts = Accounts(batch.tx, batch.now, batch.queues)
     return batch.accounts
 
 
@@ -159,35 +160,64 @@ async def admit(batch: Batch, most: int) -> int:
     accounts, done = accounts_of(batch), 0
     while accounts.to_admit and done < most:
         one = accounts.to_admit.pop()
-        account, budget = accounts.of(one)
-        accounts.touch(one)
-        if not account.waiting or (account.first and not rules.can_be_next(account, budget, account.first_cost, batch.now)):
-            continue
-        await batch.flush()
-        line = await batch.tx.waiting(one, min(_READ, most - done, rules.room(account, budget, batch.now) + 1))
-        if not line:
-            account.waiting, account.first, account.first_cost = (
-                0,
-                0,
-                1,
-            )  # fewer than were counted: `holdfast check` tells of it
-            continue
-        await accounts.load([job.extras.budgets for job in line])
-        left = await _let_in(batch, one, line)
-        done += left
-        if left == len(line):
-            accounts.to_admit.add(one)
+        account = accounts.touch(one)
+        if account.waiting:
+            done += await _admit(batch, one, most - done, None)
+        for queue in [name for name, of in account.by_queue.items() if not of.since] if account.passed else ():
+            if account.waiting and account.is_passed(queue) and done < most:
+                done += await _admit(batch, one, most - done, queue)
     return done
 
 
-async def _let_in(batch: Batch, one: str, line: list[Job]) -> int:
+async def _admit(batch: Batch, one: str, most: int, queue: str | None) -> int:
+    """The same of one account: those of a queue that is passed over, which may be next beside what is next there, or of all other queues."""
+    accounts = accounts_of(batch)
+    account, budget = accounts.of(one)
+    if queue is None and account.first == NOBODY:
+        return 0
+    cost = account.first_cost if queue is None and account.first else 1
+    if (queue or account.first) and not rules.can_be_next(account, budget, cost, batch.now, queue):
+        if queue is not None:
+            of = account.by_queue[queue]
+            of.first_cost = of.first_cost or 1  # at least: it is looked at again when one more could pay
+        return 0
+    await batch.flush()
+    limit = min(_READ, most, rules.room(account, budget, batch.now, queue) + 1)
+    if queue is not None or account.passed:
+        passed = [name for name, of in account.by_queue.items() if not of.since]
+        line = await batch.tx.waiting_by_queue(one, passed if queue is None else [queue], queue is not None, limit)
+    else:
+        line = await batch.tx.waiting(one, limit)
+    if not line:
+        _nobody(account, queue)
+        return 0
+    await accounts.load([job.extras.budgets for job in line])
+    left = await _let_in(batch, one, line, queue)
+    if left == len(line):
+        accounts.to_admit.add(one)
+    return left
+
+
+def _nobody(account: Account, queue: str | None) -> None:
+    """Nobody waits in a line."""
+    if queue is not None:
+        account.by_queue[queue].first_cost = 0
+    elif account.passed:
+        account.first = NOBODY
+    else:  # fewer than were counted: `holdfast check` tells of it
+        account.waiting, account.first, account.first_cost = 0, 0, 1
+
+
+async def _let_in(batch: Batch, one: str, line: list[Job], passed: str | None) -> int:
     """How many of these, the head of a line, have left it."""
     accounts = accounts_of(batch)
     account, budget = accounts.of(one)
     for count, job in enumerate(line):
+        if passed is None and account.is_passed(job.queue):
+            return count
         queue = await batch.queue_if_locked(job.queue)
         if queue is None:
-            account.first, account.first_cost = job.id, 1  # a tick locks it
+            _see(account, passed, job.id, 1)  # a tick locks it
             accounts.later.add(one)
             return count
         if job.extras.unreadable is not None:
@@ -196,14 +226,22 @@ async def _let_in(batch: Batch, one: str, line: list[Job]) -> int:
             set_aside(batch, queue, job)
             continue
         cost = next((charge.cost for charge in job.extras.budgets if charge.account == one), 1)
-        account.first, account.first_cost = job.id, cost
-        if not rules.can_be_next(account, budget, cost, batch.now):
+        _see(account, passed, job.id, cost)
+        if not rules.can_be_next(account, budget, cost, batch.now, passed):
             return count
         other = accounts.obstacle(job, line=one)
         after = lifecycle.let_in(job) if other is None else lifecycle.stand_aside(job, other)
         batch.change(events.ADMITTED if other is None else events.WAITS, queue, job, after)
         accounts.move(job, after)
     return len(line)
+
+
+def _see(account: Account, passed: str | None, job_id: int, cost: int) -> None:
+    """Remember the head of a line."""
+    if passed is None:
+        account.first, account.first_cost = job_id, cost
+    elif (of := account.by_queue.get(passed)) is not None:
+        of.first_cost = cost
 
 
 async def hold_up(batch: Batch, queue: Queue, jobs: Sequence[Job]) -> int:
@@ -231,9 +269,11 @@ async def may_start(batch: Batch, job: Job) -> bool:
 
 def put_aside(batch: Batch, queue: Queue, job: Job, account: str) -> None:
     """A job that was next waits again."""
+    accounts = accounts_of(batch)
+    accounts.want(job)
     after = lifecycle.stand_aside(job, account)
     batch.change(events.WAITS, queue, job, after)
-    accounts_of(batch).move(job, after)
+    accounts.move(job, after)
 
 
 async def block(batch: Batch, job: Job, word: Block) -> None:
@@ -264,6 +304,6 @@ async def pass_time(batch: Batch, command: AdmitWaiting) -> Counted:
     accounts.pause_ms = _PAUSE_MS
     await accounts.load_accounts(due)
     for one in due:
-        accounts.touch(one)
+        accounts.touch(one).pass_over(batch.now)
         accounts.free(one)
     return Counted(await admit(batch, BUDGET_CHUNK) or len(due))

@@ -7,14 +7,18 @@ held while a job is leased. An account is a budget with a key. What a job costs 
                       burst × per_ms are owed, so in any time t no more than burst + limit × t / per_ms units are paid.
     units held        running: what the leased jobs of the account cost.
 
-A job that could pay now is *next*: in its queue's line, unpaid. As many are next as the account can pay for; the others wait in the account's line.
+A job that could pay now is *next*: in its queue's line, unpaid. As many are next as the account can pay for; the others wait in the account's line,
+which is one for all queues: who costs much is not passed by who costs little elsewhere. But a queue from which nobody takes is *passed over*, after a
+while or if it is paused: what is next there keeps nothing from the jobs of other queues, until somebody takes from it again.
 """
 
 import msgspec
 
-from holdfast.limits import BUDGET_CLOCK_MS, BUDGET_NEXT, BUDGET_TOGETHER_MS
+from holdfast.limits import BUDGET_CLOCK_MS, BUDGET_NEXT, BUDGET_TOGETHER_MS, BUDGET_UNCLAIMED_MS
 
 _FORGOTTEN_MS = 10_000
+_TOGETHER_MS = 1_000  # queues that become passed over are looked at together
+NOBODY = -1  # as the head of a line: only jobs of queues that are passed over wait
 
 
 class Charge(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -74,11 +78,22 @@ class Budget(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return min(cost, self.limit if self.per_ms is None else self.burst)
 
 
+class Next(msgspec.Struct, array_like=True):
+    """The next jobs of one queue, what they cost, and since when nobody took one. 0: the queue is passed over. Then the first that waits costs
+    `first_cost`, as far as that is known.
+    """
+
+    jobs: int = 0
+    units: int = 0
+    since: int = 0
+    first_cost: int = 0
+
+
 class Account(msgspec.Struct):
     """One account while the committer works on a batch.
 
     `jobs` unfinished jobs name it: `waiting` of them are in its line, whose head is `first` (0: to be read) and costs `first_cost`; `next_jobs` are
-    next, and cost `next_units`; the leased ones cost `running`.
+    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over.
     """
 
     id: str
@@ -93,7 +108,9 @@ class Account(msgspec.Struct):
     blocked_until: int = 0
     first: int = 0
     first_cost: int = 1
+    by_queue: dict[str, Next] = {}
     wake_at: int | None = None
+    passed: int = 0
 
     @property
     def budget(self) -> str:
@@ -105,9 +122,15 @@ class Account(msgspec.Struct):
         """Its key; "" for none."""
         return self.id.partition("/")[2]
 
-    def join(self, job_id: int, cost: int) -> None:
+    def is_passed(self, queue: str) -> bool:
+        """Whether this queue is passed over."""
+        return self.passed > 0 and (of := self.by_queue.get(queue)) is not None and not of.since
+
+    def join(self, job_id: int, cost: int, queue: str) -> None:
         """A job goes into its line."""
-        if not self.waiting or (self.first and job_id < self.first):
+        if self.is_passed(queue):
+            self.first = self.first if self.waiting else NOBODY
+        elif not self.waiting or self.first == NOBODY or (self.first and job_id < self.first):
             self.first, self.first_cost = job_id, cost
         self.waiting += 1
 
@@ -116,6 +139,65 @@ class Account(msgspec.Struct):
         self.waiting -= 1
         if job_id == self.first or not self.waiting:
             self.first, self.first_cost = 0, 1
+
+    def come_next(self, queue: str, cost: int, now: int) -> None:
+        """A job is next. `now` is 0 if nobody can take it."""
+        self.next_jobs += 1
+        self.next_units += cost
+        of = self.by_queue.get(queue)
+        if of is None:
+            self.by_queue[queue] = Next(1, cost, now)
+            if not now:
+                self.passed += 1
+                self.first = 0
+        else:
+            of.jobs += 1
+            of.units += cost
+
+    def go(self, queue: str, cost: int) -> None:
+        """A job is not next any more."""
+        self.next_jobs -= 1
+        self.next_units -= cost
+        of = self.by_queue.get(queue)
+        if of is None:
+            return
+        if of.jobs > 1:
+            of.jobs -= 1
+            of.units -= cost
+            return
+        del self.by_queue[queue]
+        if not of.since:
+            self.passed -= 1
+            self.first = 0
+
+    def take(self, queue: str, now: int) -> None:
+        """Somebody wanted a job of this queue: it is passed over no more."""
+        of = self.by_queue.get(queue)
+        if of is not None:
+            if not of.since:
+                self.passed -= 1
+                self.first = 0
+            of.since = now
+
+    def pass_over(self, now: int) -> None:
+        """Pass over the queues from which nobody has taken for long."""
+        for of in self.by_queue.values():
+            if of.since > now + BUDGET_CLOCK_MS:
+                of.since = now  # the clock was set back
+            elif of.since and of.since + BUDGET_UNCLAIMED_MS <= now:
+                of.since = of.first_cost = 0
+                self.passed += 1
+                self.first = 0
+
+    def kept(self, queue: str | None = None) -> tuple[int, int]:
+        """How many next jobs there are, and the units that they keep, for one more of this queue."""
+        if not self.passed:
+            return self.next_jobs, self.next_units
+        jobs, units = self.next_jobs, self.next_units
+        for name, of in self.by_queue.items():
+            if not of.since and name != queue:
+                jobs, units = jobs - of.jobs, units - of.units
+        return jobs, units
 
 
 def blocked_until(account: Account, budget: Budget, now: int) -> int:
@@ -152,21 +234,23 @@ def can_pay(account: Account, budget: Budget | None, cost: int, now: int) -> boo
     return left(account, budget, now) >= budget.need(cost)
 
 
-def can_be_next(account: Account, budget: Budget | None, cost: int, now: int) -> bool:
+def can_be_next(account: Account, budget: Budget | None, cost: int, now: int, queue: str | None = None) -> bool:
     """Whether one more job that costs this could start now, besides those that are next."""
-    if account.next_jobs >= BUDGET_NEXT:
+    jobs, units = (account.next_jobs, account.next_units) if not account.passed else account.kept(queue)
+    if jobs >= BUDGET_NEXT:
         return False
     if budget is None:
         return True
     if account.blocked_until > now or budget.blocked_until > now:
         return False
-    return left(account, budget, now) - account.next_units >= budget.need(cost)
+    return left(account, budget, now) - units >= budget.need(cost)
 
 
-def room(account: Account, budget: Budget | None, now: int) -> int:
+def room(account: Account, budget: Budget | None, now: int, queue: str | None = None) -> int:
     """How many jobs more could be next at most."""
-    most = max(0, BUDGET_NEXT - account.next_jobs)
-    return most if budget is None else max(0, min(most, left(account, budget, now) - account.next_units))
+    jobs, units = account.kept(queue)
+    most = max(0, BUDGET_NEXT - jobs)
+    return most if budget is None else max(0, min(most, left(account, budget, now) - units))
 
 
 def pay(account: Account, budget: Budget | None, cost: int, now: int) -> None:
@@ -210,20 +294,35 @@ def is_idle(account: Account, budget: Budget | None, now: int) -> bool:
 
 
 def wake_at(account: Account, budget: Budget | None, now: int) -> int | None:
-    """When time alone lets the head of the line be next, or lets the account be forgotten; None: never, something else has to happen."""
+    """When time alone lets the head of a line be next, has a queue be passed over, or lets the account be forgotten; None: never, something else
+    has to happen.
+    """
     if not account.waiting:
         return None if account.jobs else _idle_at(account, budget, now)
-    if account.next_jobs >= BUDGET_NEXT:
+    moments: list[int | None] = [_first_at(account, budget, now)]
+    for queue, of in account.by_queue.items():
+        if of.since:
+            moments.append(-(-(of.since + BUDGET_UNCLAIMED_MS) // _TOGETHER_MS) * _TOGETHER_MS)
+        elif of.first_cost and budget is not None:
+            moments.append(earliest(account, budget, of.first_cost, now, BUDGET_TOGETHER_MS, queue))
+    return min([moment for moment in moments if moment is not None], default=None)
+
+
+def _first_at(account: Account, budget: Budget | None, now: int) -> int | None:
+    """When the head of the line can be next."""
+    if account.first == NOBODY or account.kept()[0] >= BUDGET_NEXT:
         return None
     if budget is None or (not account.first and not blocked_until(account, budget, now)):
         return now
     return earliest(account, budget, account.first_cost, now, BUDGET_TOGETHER_MS)
 
 
-def earliest(account: Account, budget: Budget, cost: int, now: int, together_ms: int = 0) -> int | None:
+def earliest(
+    account: Account, budget: Budget, cost: int, now: int, together_ms: int = 0, queue: str | None = None
+) -> int | None:
     """When time alone lets one more job be next. `together_ms`: up to so much later, if nothing is lost by that: then several are."""
     until = blocked_until(account, budget, now)
-    room = (budget.limit if budget.per_ms is None else budget.burst) - account.next_units - budget.need(cost)
+    room = (budget.limit if budget.per_ms is None else budget.burst) - account.kept(queue)[1] - budget.need(cost)
     if budget.per_ms is None:
         return until or None if room - account.running < 0 else until or now
     if room < 0:

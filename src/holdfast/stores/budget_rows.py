@@ -5,13 +5,13 @@ from typing import Any
 
 from holdfast.errors import BudgetNotFound
 from holdfast.job import budget as rules
-from holdfast.job.budget import Account, Budget
+from holdfast.job.budget import Account, Budget, Next
 from holdfast.job.job import Job
 from holdfast.limits import POSITION_COUNTED
 from holdfast.messages.budget_commands import GetBudget
 from holdfast.messages.budget_views import AccountInfo, BudgetInfo, BudgetList, WaitFacts
 from holdfast.stores.formats import UNREADABLE, extras_of
-from holdfast.stores.rows import Row
+from holdfast.stores.rows import Row, account_of
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
@@ -35,7 +35,7 @@ async def budget(fetch: Fetch, query: GetBudget, now: int) -> BudgetInfo:
     least, beyond = f"{query.name}/", f"{query.name}0"  # "0" comes next after "/"
     after = f"{query.name}/{query.after}" if query.after else ""
     rows = await fetch("accounts_after", least, after, beyond, query.limit + 1) if query.limit else ()
-    page = [Account(*row) for row in rows]
+    page = [account_of(row) for row in rows]
     some = [shown(account, found, now) for account in page[: query.limit]]
     return await _info(fetch, found, sums, now, some, some[-1].key if len(page) > query.limit else None)
 
@@ -66,7 +66,7 @@ def shown(account: Account, found: Budget | None, now: int) -> AccountInfo:
 
 async def _account(fetch: Fetch, account: str) -> Account:
     found = await fetch("account", account)
-    return Account(*found[0]) if found else Account(account)
+    return account_of(found[0]) if found else Account(account)
 
 
 async def _info(
@@ -80,7 +80,7 @@ async def _info(
 def counted(found: Iterable[Row]) -> dict[str, Account]:
     """What unfinished jobs add up to by account, from rows of `charged_jobs`. Jobs whose extras can't be read are left out."""
     accounts: dict[str, Account] = {}
-    for place, line, text, count in found:
+    for place, line, text, queue, count in found:
         try:
             charges = extras_of(text).budgets
         except UNREADABLE:
@@ -93,6 +93,9 @@ def counted(found: Iterable[Row]) -> dict[str, Account]:
             elif place == "next":
                 account.next_jobs += count
                 account.next_units += count * charge.cost
+                of = account.by_queue.setdefault(queue, Next())
+                of.jobs += count
+                of.units += count * charge.cost
             elif place == "waiting" and line == charge.account:
                 account.waiting += count
     return accounts

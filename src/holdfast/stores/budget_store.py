@@ -74,6 +74,10 @@ class BudgetTransaction(Protocol):
         """The jobs that wait for an account, oldest first."""
         ...
 
+    async def waiting_by_queue(self, account: str, queues: Sequence[str], in_these: bool, limit: int) -> list[Job]:
+        """The same of these queues, or of all others."""
+        ...
+
     async def extended(self, fence: int) -> bool:
         """Whether this lease was extended by its holder."""
         ...

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
-from holdfast.job.budget import Account, Budget
+from holdfast.job.budget import Account, Budget, Next
 from holdfast.job.by_type import NOTHING_YET
 from holdfast.job.closing import Closing
 from holdfast.job.fair import CLEARING
@@ -44,6 +44,7 @@ REMOVABLE = {
 _STATES = {state.value: state for state in State}
 _key_decoder = msgspec.json.Decoder(Key)
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
+_by_queue_decoder = msgspec.json.Decoder(dict[str, Next])
 _json = msgspec.json.Encoder()
 
 
@@ -139,8 +140,21 @@ def account_row(account: Account) -> Row:
     """The row of an account of a budget."""
     return (
         account.id, account.budget, account.jobs, account.waiting, account.next_jobs, account.next_units, account.running, account.owed,
-        account.owed_at, account.per_ms, account.blocked_until, account.first, account.first_cost, account.wake_at,
+        account.owed_at, account.per_ms, account.blocked_until, account.first, account.first_cost,
+        _json.encode(account.by_queue).decode() if account.by_queue else "{}", account.wake_at,
     )  # fmt: skip
+
+
+def account_of(row: Row) -> Account:
+    """An account from its row."""
+    account = Account(*row)
+    text: Any = row[12]
+    try:
+        account.by_queue = {} if text == "{}" else _by_queue_decoder.decode(text)
+    except UNREADABLE:
+        account.by_queue = {}
+    account.passed = sum([not of.since for of in account.by_queue.values()])
+    return account
 
 
 def size_of(row: Row) -> int:

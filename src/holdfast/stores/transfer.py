@@ -57,7 +57,7 @@ TABLES = (
         "budget_account",
         (
             "account", "budget", "jobs", "waiting", "next_jobs", "next_units", "running", "owed", "owed_at", "per_ms", "blocked_until",
-            "first_job", "first_cost", "wake_at",
+            "first_job", "first_cost", "by_queue", "wake_at",
         ),
     ),
     Table("group_place", ("queue", "group_key", "job"), key=3),

@@ -12,7 +12,7 @@ from holdfast.job.job import Job
 from holdfast.stores.budget_rows import counted
 from holdfast.stores.postgres.loader import Loader
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.rows import account_row, budget_row, queues_naming
+from holdfast.stores.rows import account_of, account_row, budget_row, queues_naming
 from holdfast.stores.store import TryAgain
 
 
@@ -67,7 +67,7 @@ class BudgetRows(Loader):
 
     async def accounts(self, ids: Sequence[str]) -> dict[str, Account]:
         """Those of these accounts that there are."""
-        return {row[0]: Account(*row) for row in await self._db.fetch(SQL["accounts"], list(ids))}
+        return {row[0]: account_of(row) for row in await self._db.fetch(SQL["accounts"], list(ids))}
 
     async def accounts_due(self, now: int, limit: int) -> list[str]:
         """Accounts in which time has something to do; they were looked for when the batch began, and the queues of their heads are locked."""
@@ -105,6 +105,11 @@ class BudgetRows(Loader):
     async def waiting(self, account: str, limit: int) -> list[Job]:
         """Who waits for an account."""
         return await self._jobs("next_waiting", account, limit)
+
+    async def waiting_by_queue(self, account: str, queues: Sequence[str], in_these: bool, limit: int) -> list[Job]:
+        """Who waits for it in these queues, or in all others."""
+        found = await self._fetch("waiting_queues", account)
+        return await self._jobs("next_waiting_in", account, [row[0] for row in found if (row[1] in queues) is in_these], limit)
 
     async def extended(self, fence: int) -> bool:
         """Whether this lease was extended."""

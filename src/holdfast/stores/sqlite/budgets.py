@@ -8,7 +8,7 @@ import apsw
 from holdfast.job.budget import Account, Budget
 from holdfast.limits import BUDGET_ACCOUNTS_KEPT
 from holdfast.stores.budget_rows import counted
-from holdfast.stores.rows import account_row, budget_row, queues_naming
+from holdfast.stores.rows import account_of, account_row, budget_row, queues_naming
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
@@ -74,7 +74,7 @@ class BudgetRows:
                     continue
                 if len(known) >= BUDGET_ACCOUNTS_KEPT:
                     known.clear()
-                account = known[one] = Account(*row)
+                account = known[one] = account_of(row)
             found[one] = account
         return found
 

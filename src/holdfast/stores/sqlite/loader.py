@@ -223,6 +223,13 @@ class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows, FairRows):
         """Who waits for an account."""
         return self._jobs("next_waiting", (account, limit))
 
+    async def waiting_by_queue(self, account: str, queues: Sequence[str], in_these: bool, limit: int) -> list[Job]:
+        """Who waits for it in these queues, or in all others."""
+        found: Any = self._db.execute(SQL["waiting_queues"], (account,)).fetchall()
+        wanted = [number for (number,) in found if (self._name(number) in queues) is in_these]
+        several = [self._jobs("next_waiting_in", (account, number, limit)) for number in wanted]
+        return sorted([job for line in several for job in line], key=lambda job: job.id)[:limit]
+
     async def error_of(self, job_id: int, attempt: int) -> JobError | None:
         """How this attempt went wrong."""
         row = next(iter(fetch_undecodable(self._db, SQL["error_of"], (job_id, attempt))), None)

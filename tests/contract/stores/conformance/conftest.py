@@ -151,7 +151,7 @@ class StoreClient:
                 if job.state is State.LEASED:
                     account.running += charge.cost
                 elif is_next(job):
-                    account.next_jobs, account.next_units = account.next_jobs + 1, account.next_units + charge.cost
+                    account.come_next(job.queue, charge.cost, 0)
                 elif job.waits == charge.account:
                     account.waiting += 1
         async with self.store.transaction() as tx:
@@ -160,6 +160,8 @@ class StoreClient:
             names = ("jobs", "waiting", "next_jobs", "next_units", "running")
             for name in names:
                 assert getattr(kept[one], name) == getattr(account, name), f"{one} counts {kept[one]} and has {account}"
+            counts = [{queue: (of.jobs, of.units) for queue, of in some.by_queue.items()} for some in (kept[one], account)]
+            assert counts[0] == counts[1], f"{one} counts {kept[one]} and has {account}"
         return kept
 
     async def close(self) -> None:

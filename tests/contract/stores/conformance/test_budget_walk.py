@@ -12,6 +12,7 @@ from holdfast.job.closing import Closing
 from holdfast.job.job import OnConflict, State
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.queue import QueueSettings
+from holdfast.limits import BUDGET_UNCLAIMED_MS
 from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import BuryLease, KickJob, KickJobs, ReserveJob
 from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
@@ -179,7 +180,7 @@ class Walk:
         self.held = leased
         self.check_held(was, leased)
         if self.dice.random() < 0.5:
-            self.client.clock.advance(self.dice.randrange(60))
+            self.client.clock.advance(self.dice.choice((0, 11, 59, BUDGET_UNCLAIMED_MS)))
 
     async def check_groups(self, commands=None, results=None):
         """Nobody waits for a group of which nobody has a place."""

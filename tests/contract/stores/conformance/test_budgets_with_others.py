@@ -11,8 +11,9 @@ from holdfast.job.closing import Closing
 from holdfast.job.job import State
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.operation import STATES, Do, JobFilter
+from holdfast.limits import BUDGET_UNCLAIMED_MS
 from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
-from holdfast.messages.commands import ConcludeLease
+from holdfast.messages.commands import ConcludeLease, PauseQueue
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
 from holdfast.messages.operations import StartOperation
 from holdfast.messages.queries import ExplainJob
@@ -149,4 +150,72 @@ async def test_an_operation_promotes_into_the_line_of_a_budget(client, new, one)
     while await client.backend.operations.work(anyhow=True):
         pass
     assert await aside(client) == [2, 3]
+    await client.count_again()
+
+
+async def test_a_queue_from_which_nobody_takes_keeps_units_from_others_for_a_moment_only(client, new):
+    await client.do(SetBudget("two", 2))
+    two = (Charge("two"),)
+    for name in ("paused", "idle"):
+        await client.put_all([new(name, budgets=two) for _ in range(5)])
+    await client.do(PauseQueue("paused", True))
+    await client.put_all([new("used", budgets=two) for _ in range(3)])
+    await client.put_all([new("idle", budgets=two)])
+    assert await client.lease("used", limit=9) == []
+    await client.pass_time(BUDGET_UNCLAIMED_MS + 1_000)
+    await client.count_accounts_again()
+    assert await client.lease("used", limit=9) == [], "the second queue keeps them as long"
+    await client.pass_time(BUDGET_UNCLAIMED_MS + 1_000)
+    await client.count_accounts_again()
+    taken = [granted.job for granted in await client.lease("used", limit=9)]
+    assert [job.id for job in taken] == [11, 12]
+    await client.do(ConcludeLease(taken[0].ref()))
+    assert [granted.job.id for granted in await client.lease("used", limit=9)] == [13]
+    await client.count_accounts_again()
+    await client.do(PauseQueue("paused", False))
+    assert await client.lease("paused", limit=9) == [], "two are running"
+    await client.put_all([new("used", budgets=two) for _ in range(3)])
+    await client.do(ConcludeLease(taken[1].ref()))
+    await client.pass_time(0)
+    assert await client.lease("used", limit=9) == [], "somebody wants the oldest by now"
+    assert [granted.job.id for granted in await client.lease("paused", limit=9)] == [1]
+    await client.count_accounts_again()
+    await client.count_again()
+
+
+async def test_dear_jobs_are_not_starved_by_cheap_ones_of_another_queue(client, new):
+    await client.do(SetBudget("five", 5))
+    five = (Charge("five"),)
+    await client.put_all([new("cheap", budgets=five) for _ in range(5)])
+    (dear,) = await client.put_all([new("dear", budgets=(Charge("five", "", 5),))])
+    running = [granted.job for granted in await client.lease("cheap", limit=5)]
+    for _ in range(30):
+        await client.put_all([new("cheap", budgets=five)])
+        await client.pass_time(2_000)
+        assert await client.lease("dear") == [] or not running
+        if running:
+            await client.do(ConcludeLease(running.pop().ref()))
+        running += [granted.job for granted in await client.lease("cheap")]
+        if not running:
+            break
+    await client.pass_time(0)
+    assert [granted.job.id for granted in await client.lease("dear")] == [dear.id]
+    await client.count_again()
+
+
+async def test_jobs_that_come_into_a_paused_queue_keep_no_units_from_others(client, new):
+    await client.do(SetBudget("two", 2))
+    (plain,) = await client.put_all([new("paused")])
+    await client.do(PauseQueue("paused", True))
+    two = (Charge("two"),)
+    await client.put_all([new("paused", budgets=two) for _ in range(5)])
+    await client.put_all([new("used", budgets=two) for _ in range(3)])
+    await client.count_accounts_again()
+    assert [granted.job.id for granted in await client.lease("used", limit=9)] == [plain.id + 6, plain.id + 7]
+    await client.do(PauseQueue("paused", False))
+    assert [granted.job.id for granted in await client.lease("paused", limit=9)] == [plain.id]
+    for job in await client.walk(state=State.LEASED):
+        await client.do(ConcludeLease(job.ref()))
+        await client.pass_time(0)
+    assert [granted.job.id for granted in await client.lease("paused", limit=9)] == [plain.id + 1, plain.id + 2]
     await client.count_again()

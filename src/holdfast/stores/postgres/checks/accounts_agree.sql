@@ -18,4 +18,6 @@ WITH named(account, cost, job) AS (
 SELECT 'account', account, what, 'of jobs, waiting, next, their units, and units that run:', jobs, waiting, next_jobs, next_units, running FROM (
   SELECT 'counts too much or too little' AS what, * FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted) a
   UNION ALL SELECT 'should count', * FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept) b
+  UNION ALL SELECT 'counts others that are next by queue', a.account, a.jobs, a.waiting, a.next_jobs, a.next_units, a.running FROM budget_account a
+  WHERE a.next_jobs <> (SELECT coalesce(sum(m[1]::bigint), 0) FROM regexp_matches(a.by_queue, ':\[(\d+),', 'g') m)
 ) d LIMIT 20

@@ -31,6 +31,7 @@ CREATE TABLE budget_account(
   blocked_until bigint NOT NULL,
   first_job bigint NOT NULL,                -- the head of its line, 0 if it has to be read, and what that costs
   first_cost bigint NOT NULL,
+  by_queue text NOT NULL,                   -- JSON: of those that are next, by queue, see job/budget.py
   wake_at bigint                            -- when time has something to do here
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX budget_account_wake ON budget_account(wake_at) WHERE wake_at IS NOT NULL;
@@ -46,6 +47,7 @@ CREATE TABLE waiting(                       -- ready, but waiting for an account
   crashes int NOT NULL,
   PRIMARY KEY (account, job)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX waiting_line ON waiting(account, queue, job);
 CREATE INDEX waiting_queue ON waiting(queue, job);
 CREATE INDEX waiting_by_id ON waiting(job);
 

@@ -17,4 +17,6 @@ WITH named(account, cost, job) AS (
 SELECT 'account', account, what, 'of jobs, waiting, next, their units, and units that run:', jobs, waiting, next_jobs, next_units, running FROM (
   SELECT 'counts too much or too little' AS what, * FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted)
   UNION ALL SELECT 'should count', * FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept)
+  UNION ALL SELECT 'counts others that are next by queue', a.account, a.jobs, a.waiting, a.next_jobs, a.next_units, a.running FROM budget_account a
+  WHERE a.next_jobs <> CASE WHEN json_valid(a.by_queue) THEN (SELECT coalesce(sum(e.value ->> 0), 0) FROM json_each(a.by_queue) e) ELSE -1 END
 ) LIMIT 20

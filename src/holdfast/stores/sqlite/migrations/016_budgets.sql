@@ -30,6 +30,7 @@ CREATE TABLE budget_account(
   blocked_until INTEGER NOT NULL,
   first_job INTEGER NOT NULL,               -- the head of its line, 0 if it has to be read, and what that costs
   first_cost INTEGER NOT NULL,
+  by_queue TEXT NOT NULL,                   -- JSON: of those that are next, by queue, see job/budget.py
   wake_at INTEGER                           -- when time has something to do here
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX budget_account_wake ON budget_account(wake_at) WHERE wake_at IS NOT NULL;
@@ -45,6 +46,7 @@ CREATE TABLE waiting(                       -- ready, but waiting for an account
   crashes INTEGER NOT NULL,
   PRIMARY KEY (account, job)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX waiting_line ON waiting(account, queue, job);
 CREATE INDEX waiting_queue ON waiting(queue, job);
 CREATE INDEX waiting_by_id ON waiting(job);
 

@@ -1,1 +1,1 @@
-SELECT account, jobs, waiting, next_jobs, next_units, running, owed, owed_at, per_ms, blocked_until, first_job, first_cost, wake_at FROM budget_account WHERE account = ?1
+SELECT account, jobs, waiting, next_jobs, next_units, running, owed, owed_at, per_ms, blocked_until, first_job, first_cost, by_queue, wake_at FROM budget_account WHERE account = ?1

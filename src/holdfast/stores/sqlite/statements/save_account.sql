@@ -1,1 +1,1 @@
-INSERT OR REPLACE INTO budget_account(account, budget, jobs, waiting, next_jobs, next_units, running, owed, owed_at, per_ms, blocked_until, first_job, first_cost, wake_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO budget_account(account, budget, jobs, waiting, next_jobs, next_units, running, owed, owed_at, per_ms, blocked_until, first_job, first_cost, by_queue, wake_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
