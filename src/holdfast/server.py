@@ -30,13 +30,9 @@ from holdfast import __version__, busy, trace_settings
 from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
-from holdfast.doors.beanstalk.door import Beanstalk
-from holdfast.doors.beanstalk.login import Allowed
-from holdfast.doors.dialects.couchqueue import routes as couchqueue
-from holdfast.doors.dialects.cqueue import routes as cqueue
-from holdfast.doors.dialects.dqid import routes as dqid
+from holdfast.doors.dialects import dialect_of
 from holdfast.doors.rest import inbox
-from holdfast.doors.rest.app import Dialect, build
+from holdfast.doors.rest.app import build
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import login
 from holdfast.doors.web import routes as page
@@ -58,12 +54,12 @@ from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.door import Beanstalk
     from holdfast.keeper.postgres_backend import PostgresBackend
     from holdfast.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _KEEPER_EXIT_S = 60.0
@@ -175,7 +171,9 @@ class Front:
         self._http = http_server(app, config, certificate)
         metrics.handshakes_failed.append(("http", self._http.handshakes_failed))
         if self._tubes is not None:
-            tubes = self._beanstalk = Beanstalk(engine, self._number, app.limit, Allowed(config.beanstalk_allow))
+            from holdfast.doors.beanstalk import door, login  # noqa: PLC0415  (8 ms of each start, for those who turn it on)
+
+            tubes = self._beanstalk = door.Beanstalk(engine, self._number, app.limit, login.Allowed(config.beanstalk_allow))
             metrics.tubes = tubes.numbers
             await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
@@ -217,7 +215,7 @@ class Front:
             os._exit(1)
         self.drain()
 
-    def close_to_puts(self, tubes: Beanstalk) -> None:
+    def close_to_puts(self, tubes: "Beanstalk") -> None:
         """SIGUSR1, as operators of beanstalkd use it: its clients can't put any more, and everything else continues."""
         tubes.closed_to_puts = True
         for other in self._others:
@@ -293,7 +291,7 @@ def application(
     metrics = FrontMetrics(engine, number)
     channels = Channels(engine)
     metrics.channels = channels.numbers
-    dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
+    dialects = [dialect_of(name) for name in dict.fromkeys(config.dialects) if name != "none"]
     guard = Guard(
         allowed_hosts(config.host, config.allowed_hosts),
         frozenset(origin.lower() for origin in config.allowed_origins),
