@@ -62,6 +62,7 @@ log = structlog.get_logger(__name__)
 
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
+_WARM_S = 3.0
 _KEEPER_EXIT_S = 60.0
 _KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The log above says why, if it could."
 
@@ -200,7 +201,7 @@ class Front:
     def _serving(self, link: "KeeperLink | PostgresBackend") -> None:
         self._announce(link)
         if self._config.web:
-            page.warm()
+            asyncio.get_running_loop().call_later(_WARM_S, page.warm)
 
     def stop(self) -> None:
         """A signal arrived: drain; at a second one, end at once. Those together, as init systems and shells send, count as one."""
