@@ -30,12 +30,8 @@ from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.backends import KEEPER_DIED, connect_backend, start_keeper
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
-from holdfast.doors.beanstalk.door import Beanstalk
-from holdfast.doors.beanstalk.login import Allowed
-from holdfast.doors.dialects.couchqueue import routes as couchqueue
-from holdfast.doors.dialects.cqueue import routes as cqueue
-from holdfast.doors.dialects.dqid import routes as dqid
-from holdfast.doors.rest.app import Dialect, build
+from holdfast.doors.dialects import dialect_of
+from holdfast.doors.rest.app import build
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import login
 from holdfast.doors.web import routes as page
@@ -57,13 +53,14 @@ from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
     from holdfast.backends import AnyBackend
+    from holdfast.doors.beanstalk.door import Beanstalk
     from holdfast.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
+_WARM_S = 3.0
 _KEEPER_EXIT_S = 60.0
 
 
@@ -179,7 +176,9 @@ class Front:
         self._http = http_server(app, config, certificate)
         metrics.handshakes_failed.append(("http", self._http.handshakes_failed))
         if self._tubes is not None:
-            tubes = self._beanstalk = Beanstalk(engine, self._number, app.limit, Allowed(config.beanstalk_allow))
+            from holdfast.doors.beanstalk import door, login  # noqa: PLC0415  (8 ms of each start, for those who turn it on)
+
+            tubes = self._beanstalk = door.Beanstalk(engine, self._number, app.limit, login.Allowed(config.beanstalk_allow))
             metrics.tubes = tubes.numbers
             await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
@@ -213,7 +212,7 @@ class Front:
     def _serving(self, link: "AnyBackend") -> None:
         self._announce(link)
         if self._config.web:
-            page.warm()
+            asyncio.get_running_loop().call_later(_WARM_S, page.warm)
 
     def stop(self) -> None:
         """A signal arrived: drain; at a second one, end at once. Those together, as init systems and shells send, count as one."""
@@ -228,7 +227,7 @@ class Front:
             os._exit(1)
         self.drain()
 
-    def close_to_puts(self, tubes: Beanstalk) -> None:
+    def close_to_puts(self, tubes: "Beanstalk") -> None:
         """SIGUSR1, as operators of beanstalkd use it: its clients can't put any more, and everything else continues."""
         tubes.closed_to_puts = True
         for other in self._others:
@@ -287,7 +286,7 @@ def application(
     metrics = FrontMetrics(engine, number)
     channels = Channels(engine)
     metrics.channels = channels.numbers
-    dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
+    dialects = [dialect_of(name) for name in dict.fromkeys(config.dialects) if name != "none"]
     guard = Guard(
         allowed_hosts(config.host, config.allowed_hosts),
         frozenset(origin.lower() for origin in config.allowed_origins),

@@ -4,25 +4,19 @@ No screen has inline script or style, and none loads anything from elsewhere: th
 """
 
 import hashlib
-import pickle
 import shlex
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache, wraps
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import jinja2
-from jinja2.bccache import Bucket
 from msgspec.structs import replace
 
-from holdfast import __version__, units
+from holdfast import __version__
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.auth.keys import Ability
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.web import assets, formats, forms, refill
+from holdfast.doors.web import forms, refill
 from holdfast.doors.web.actions import Actions, permit_of
 from holdfast.engine.access import caller_here
 from holdfast.errors import HoldfastError, Unauthorized
@@ -33,7 +27,6 @@ from holdfast.http.request import Request
 from holdfast.http.route import Route
 from holdfast.http.router import Router
 from holdfast.http.urlencoded import pairs_of
-from holdfast.units import counted
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -67,71 +60,15 @@ _OF_ALL = frozenset(("budgets",))
 _COOKIE_S = 400 * 86_400  # the longest that browsers keep a cookie
 
 
-def _segment(text: str) -> str:
+def segment(text: str) -> str:
     """A part of a path. Browsers take `.` and `..` for steps even where they are escaped; the server reads them escaped twice."""
     return "%252E" * len(text) if text in (".", "..") else quote(text, safe="")
 
 
-class _Compiled(jinja2.FileSystemBytecodeCache):
-    """What is compiled is kept where Python keeps what it compiles of this folder, and is worth as much trust; where that can't be written, or
-    Python was told to write none, each start compiles again.
-    """
+def _template(name: str) -> Any:
+    from holdfast.doors.web.compiled import templates  # noqa: PLC0415  (jinja2: 20 ms of each start, for a page that may have no visitor)
 
-    def __init__(self) -> None:
-        super().__init__(str(Path(__file__).parent / "__pycache__"), f"%s.{sys.implementation.cache_tag}.jinja")
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """What is damaged, as by a loss of power, is compiled again."""
-        try:
-            super().load_bytecode(bucket)
-        except (OSError, EOFError, ValueError, LookupError, AttributeError, ImportError, pickle.UnpicklingError):
-            bucket.reset()
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep it, if that can be."""
-        if not sys.dont_write_bytecode:
-            with suppress(OSError):
-                super().dump_bytecode(bucket)
-
-
-@cache
-def templates() -> jinja2.Environment:
-    """The templates, compiled once; values are escaped, and a missing one is an error."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("holdfast.doors.web"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        bytecode_cache=_Compiled(),
-    )
-    made.globals["asset"] = assets.address
-    made.filters |= {
-        "number": formats.number,
-        "counted": counted,
-        "short": formats.short,
-        "rate": formats.rate,
-        "duration": formats.duration,
-        "ago": formats.ago,
-        "moment": formats.moment,
-        "clock": formats.clock,
-        "iso": formats.iso,
-        "size": formats.size,
-        "text": formats.text_of,
-        "units": units.duration,
-        "segment": lambda text: _segment(str(text)),
-    }
-    return made
-
-
-def compile_all() -> None:
-    """Load every template. The first start on a machine compiles them, which takes about 0.3 s of computing: in a thread, so that the server
-    serves meanwhile.
-    """
-    made = templates()
-    for name in made.list_templates():
-        made.get_template(name)
+    return templates().get_template(name)
 
 
 def actor_of(request: Request) -> Actor:
@@ -186,7 +123,7 @@ class View:
     def at(self, path: str, **query: Any) -> str:
         """The URL of a screen; empty values are left out of its query."""
         given = {name: value for name, value in query.items() if value not in (None, "")}
-        path = "/".join(_segment(part) if part in (".", "..") else part for part in path.split("/"))
+        path = "/".join(segment(part) if part in (".", "..") else part for part in path.split("/"))
         return f"{self.home}{path}" + (f"?{urlencode(given)}" if given else "")
 
     def curl(self, method: str, path: str, body: str | None = None, **query: Any) -> str:
@@ -208,11 +145,7 @@ class View:
     def page(self, template: str, title: str, here: str, values: Mapping[str, Any], curl: str = "", status: int = 200) -> Reply:
         """A whole screen."""
         cookie = self._cookie or forms.new_cookie()
-        body = (
-            templates()
-            .get_template(template)
-            .render(self._given(cookie) | {"title": title, "here": here, "curl": curl} | dict(values))
-        )
+        body = _template(template).render(self._given(cookie) | {"title": title, "here": here, "curl": curl} | dict(values))
         headers: Pairs = HEADERS
         if self._cookie is None:
             given = forms.set_cookie(forms.COOKIE, cookie, _COOKIE_S, self.root or "/", secure=self.is_secure)
@@ -221,7 +154,7 @@ class View:
 
     def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Reply:
         """A fragment of a screen, to be inserted into an open one."""
-        body = templates().get_template(template).render(self._given(self._cookie or "") | dict(values))
+        body = _template(template).render(self._given(self._cookie or "") | dict(values))
         return Reply(status, body.encode("utf-8", "replace"), HTML, HEADERS)
 
     def back(self, path: str, done: str = "", **query: Any) -> Reply:

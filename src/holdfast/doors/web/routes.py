@@ -28,7 +28,7 @@ from holdfast.doors.web import (
     suggestions,
     workers,
 )
-from holdfast.doors.web.layout import View, compile_all
+from holdfast.doors.web.layout import View
 from holdfast.errors import BY_CODE, HoldfastError, Unauthorized
 from holdfast.http.problem import STATUS
 from holdfast.http.reply import Reply
@@ -50,8 +50,14 @@ def _shown(request: Request, state: AppState, error: HoldfastError) -> Reply:
 
 
 def warm() -> None:
-    """Compile the templates in advance, so that the first visitor does not wait for that."""
-    Thread(target=compile_all, name="templates", daemon=True).start()
+    """Compile the templates in advance, so that the first visitor does not wait for that; a few seconds after the start, which has enough to do."""
+    Thread(target=_compile_all, name="templates", daemon=True).start()
+
+
+def _compile_all() -> None:
+    from holdfast.doors.web import compiled  # noqa: PLC0415  (see `layout`)
+
+    compiled.compile_all()
 
 
 PAGE = Dialect(

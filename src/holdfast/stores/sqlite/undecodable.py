@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
-import apsw.ext
 
 from holdfast.stores.rows import EXTRAS_PLACE, JOB_COLUMNS, Row
 
@@ -19,6 +18,8 @@ def fetch_undecodable(
         return list(connection.execute(sql, dict(bindings) if isinstance(bindings, Mapping) else tuple(bindings)).fetchall())
     except UnicodeDecodeError:
         pass
+    import apsw.ext  # noqa: PLC0415  (8 ms of every start, for rows that hardly any store has)
+
     inner = sql.rstrip().rstrip(";")
     width = len(apsw.ext.query_info(connection, inner).description)
     names = ", ".join(f"c{n}" for n in range(width))

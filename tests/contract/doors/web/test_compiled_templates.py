@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from holdfast.doors.web import layout
+from holdfast.doors.web.compiled import templates
 
 NAME = "problem.html"
 
@@ -15,7 +15,7 @@ NAME = "problem.html"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the code, with the one in which Python keeps what it compiles."""
     (tmp_path / "__pycache__").mkdir()
-    monkeypatch.setattr(layout, "__file__", str(tmp_path / "layout.py"))
+    monkeypatch.setattr("holdfast.doors.web.compiled.__file__", str(tmp_path / "compiled.py"))
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return tmp_path
 
@@ -36,7 +36,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def start() -> None:
     """Get a template as a server does that has just started."""
-    assert layout.templates.__wrapped__().get_template(NAME).name == NAME
+    assert templates.__wrapped__().get_template(NAME).name == NAME
 
 
 def test_the_next_start_compiles_nothing(folder: Path, compiled: list[str]):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from holdfast.doors.web import attention, formats, timeline
-from holdfast.doors.web.layout import templates
+from holdfast.doors.web.compiled import templates
 from holdfast.doors.web.schedules import worded
 from holdfast.engine import failure_groups
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
