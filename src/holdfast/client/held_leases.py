@@ -141,7 +141,7 @@ class HeldLeases:
                 if self._ended and not self._said:
                     self._thread = None
                     return
-                count = portion(self._said)
+                count = _in_order(self._said[: portion(self._said)])
                 said, self._said = self._said[:count], self._said[count:]
                 self._telling = bool(said)
             if said:
@@ -197,3 +197,13 @@ class HeldLeases:
             for (tag, _), outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, errors.LeaseLost) and self._take(tag):
                     logger.warning("A job that is run here is not held any more: %s", outcome)
+
+
+def _in_order(said: Sequence[Entry]) -> int:
+    """How many of these, the first first, are about different jobs: progress in the same request as the end of its job would be lost."""
+    tokens: set[str] = set()
+    for count, entry in enumerate(said):
+        if entry.token in tokens:
+            return count
+        tokens.add(entry.token)
+    return len(said)

@@ -25,7 +25,7 @@ WAIT_MS = 50_000
 AT_ONCE = 100
 _PAUSE_S = 1.0
 _PAUSE_MAX_S = 5.0
-_TRIES = 5
+_INTERRUPTS_MS = (5, 20, 100, 200, 400)  # a server that is busy may come to wait for none that is too short
 _AGAIN_S = 0.2
 _BEAT_S = 30.0
 _HANDING_S = 5.0
@@ -103,10 +103,13 @@ class Receiver:
 
     def _interrupt(self, asked: tuple[str, list[str]] | None) -> None:
         """A call that waits, with the same `request_id`, ends the one that waits. If that has been given something, this one has the same."""
-        for _ in range(_TRIES if asked is not None else 0):
+        for wait_ms in _INTERRUPTS_MS if asked is not None else ():
             assert asked is not None
             try:
-                self._arrived(self._client.lease(asked[1], request_id=asked[0], wait_ms=1, lease_ms=self._held.lease_ms))
+                jobs = self._client.lease(
+                    asked[1], request_id=asked[0], wait_ms=wait_ms, lease_ms=self._held.lease_ms, types=self._types()
+                )
+                self._arrived(jobs)
             except NO_ANSWER:
                 return  # who waits for this, such as a program that ends, waits for no outage
             except errors.HoldfastError:

@@ -47,6 +47,8 @@ class HoldfastBroker(Broker):
     `store_results`, kept with the jobs.
     """
 
+    _has_results = False
+
     def __init__(
         self,
         url: str | None = None,
@@ -66,7 +68,6 @@ class HoldfastBroker(Broker):
         self._wait_ms = wait_for_room_ms
         self.queues: dict[str, None] = {}
         self._held: dict[int, HeldLeases] = {}  # by process
-        self._has_results = results
         if results:
             self.add_middleware(ResultsMiddleware(backend=Results(self.client)))
 
@@ -74,6 +75,12 @@ class HoldfastBroker(Broker):
     def held(self) -> HeldLeases:
         """What this process holds, by whichever consumer: one that Dramatiq begins anew ends what an earlier one has brought."""
         return self._held.setdefault(os.getpid(), HeldLeases(self.client, self.lease_ms))
+
+    def add_middleware(self, middleware: Middleware, **where: Any) -> None:
+        """As any broker."""
+        super().add_middleware(middleware, **where)
+        if isinstance(middleware, ResultsMiddleware) and isinstance(middleware.backend, Results):
+            self._has_results = True
 
     def close(self) -> None:
         """Tell what is to be told, and close the connections."""

@@ -143,4 +143,4 @@ class HoldfastBroker(AsyncBroker):
         if not isinstance(results, Results):
             return AckableMessage(data=data, ack=lambda: held.conclude(tag))
         results.taken(message.task_id, held, tag)
-        return AckableMessage(data=data, ack=lambda: held.conclude(tag, results.result_for(message.task_id)))
+        return AckableMessage(data=data, ack=lambda: results.acknowledged(message.task_id, tag))

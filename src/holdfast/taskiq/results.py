@@ -1,6 +1,7 @@
 """Results of tasks, kept with their jobs: `HoldfastBroker(results=True)`."""
 
 from collections import OrderedDict
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Raw, UnsetType
@@ -17,6 +18,8 @@ from holdfast.errors import JobNotFound
 if TYPE_CHECKING:
     from holdfast.taskiq import HoldfastBroker
 
+# Of the asyncio task in which taskiq's receiver has one message: its task's id, and the result; no result once it was acknowledged.
+_SAVED: ContextVar[tuple[str, Raw | UnsetType]] = ContextVar("saved", default=("", UNSET))
 _KNOWN = 10_000  # tasks whose job is kept in mind
 
 
@@ -25,31 +28,35 @@ class Results(AsyncResultBackend[Any]):
 
     def __init__(self, broker: "HoldfastBroker") -> None:
         self._broker = broker
-        self._running: dict[str, tuple[HeldLeases, str]] = {}  # by the task's id
-        self._given: dict[str, Raw] = {}
+        self._running: dict[str, dict[str, HeldLeases]] = {}  # by the task's id, which a retry has, too
         self._jobs: OrderedDict[str, tuple[int, int]] = OrderedDict()  # number, and how many tries came before
 
     # The worker's side
 
     def taken(self, task_id: str, held: HeldLeases, tag: str) -> None:
-        """A worker holds the message of this task."""
-        self._running[task_id] = (held, tag)
+        """A worker holds a message of this task."""
+        self._running.setdefault(task_id, {})[tag] = held
 
-    def result_for(self, task_id: str) -> Raw | UnsetType:
-        """What its job is concluded with."""
-        self._running.pop(task_id, None)
-        return self._given.pop(task_id, UNSET)
+    def acknowledged(self, task_id: str, tag: str) -> None:
+        """The job is concluded, with its result if there is one."""
+        tags = self._running.get(task_id, {})
+        held = tags.pop(tag, None)
+        if not tags:
+            self._running.pop(task_id, None)
+        of, data = _SAVED.get()
+        _SAVED.set((task_id, UNSET))
+        if held is not None:
+            held.conclude(tag, data if of == task_id else UNSET)
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
         """Kept with the acknowledgement that follows."""
-        if task_id not in self._running:
+        if task_id not in self._running or _SAVED.get() == (task_id, UNSET):
             raise ResultSetError from RuntimeError("It was acknowledged before: results need `--ack-type when_saved`.")
-        self._given[task_id] = kept(self._broker.serializer.dumpb(result.model_dump(mode="json")))
+        _SAVED.set((task_id, kept(self._broker.serializer.dumpb(result.model_dump(mode="json")))))
 
     async def set_progress(self, task_id: str, progress: TaskProgress[Any]) -> None:
         """The progress of the job."""
-        if task_id in self._running:
-            held, tag = self._running[task_id]
+        for tag, held in list(self._running.get(task_id, {}).items())[-1:]:
             held.note(tag, kept(self._broker.serializer.dumpb(progress.model_dump(mode="json"))))
 
     # The caller's side
@@ -68,7 +75,7 @@ class Results(AsyncResultBackend[Any]):
         if data is None:
             error = RuntimeError(f"Job {job.id} is {job.state}: {why(job)}")
             return TaskiqResult(is_err=True, return_value=None, execution_time=0, error=error)
-        return TaskiqResult[Any].model_validate(self._broker.serializer.loadb(data))
+        return self._result(data)
 
     async def get_progress(self, task_id: str) -> TaskProgress[Any] | None:
         """What was set last; None before that."""
@@ -77,23 +84,31 @@ class Results(AsyncResultBackend[Any]):
         return None if data is None else TaskProgress[Any].model_validate(self._broker.serializer.loadb(data))
 
     async def _job(self, task_id: str) -> Job | None:
-        """The job that has the result, or will have it: that of the last try."""
-        client = self._broker.client
+        """The job that has the result, or will have it: that of the last try. Until that has one, what an earlier one has raised is the result."""
         number, tries = self._jobs.get(task_id, (0, 0))
-        while True:
-            if not number:
-                key = key_of(task_id, tries)
-                receipts = await client.receipts(key) if key is not None else []
-                if not receipts:
-                    return None
-                number = receipts[0].id
-            try:
-                job = await client.job(number)
-            except JobNotFound:
-                return None
-            if job.state != "concluded" or given(job.result_json) is not None:
-                self._jobs[task_id] = (number, tries)
+        failed: Job | None = None
+        while (job := await self._job_of(task_id, number, tries)) is not None:
+            data = given(job.result_json)
+            if not job.has_ended:
+                return failed or job
+            if job.state != "concluded" or (data is not None and not self._result(data).is_err):
+                self._jobs[task_id] = (job.id, tries)
                 if len(self._jobs) > _KNOWN:
                     self._jobs.popitem(last=False)
                 return job
+            failed = failed if data is None else job
             number, tries = 0, tries + 1
+        return failed
+
+    async def _job_of(self, task_id: str, number: int, tries: int) -> Job | None:
+        client = self._broker.client
+        key = key_of(task_id, tries)
+        if not number and key is not None and (receipts := await client.receipts(key)):
+            number = receipts[0].id
+        try:
+            return await client.job(number) if number else None
+        except JobNotFound:
+            return None
+
+    def _result(self, data: bytes) -> TaskiqResult[Any]:
+        return TaskiqResult[Any].model_validate(self._broker.serializer.loadb(data))

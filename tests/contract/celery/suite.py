@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.contract.celery.suites import source
+from tests.contract.sources import source
 from tests.once import FOLDER
 from tests.system.whole.servers import Server
 

@@ -4,7 +4,7 @@ import kombu
 import pytest
 
 from holdfast.celery import Transport
-from tests.contract.celery.suites import module, source
+from tests.contract.sources import module, source
 
 pytestmark = pytest.mark.long(60)
 

@@ -34,7 +34,7 @@ class OneJob:
         self.asked: list[str] = []
 
     def lease(self, queues: list[str], *, wait_ms: int, **given: Any) -> list[Job]:
-        if wait_ms == 1:
+        if wait_ms < 1_000:
             self.interruptions += 1
             if self.is_away:
                 raise Unreachable("It is away.")

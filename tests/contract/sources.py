@@ -1,4 +1,4 @@
-"""The test suites of kombu and Celery as they were released: their source archives, by hash, kept in the cache of this machine."""
+"""The test suites of kombu, Celery, Dramatiq and taskiq as they were released: their source archives, by hash, kept in the cache of this machine."""
 
 import importlib.util
 import os
@@ -11,10 +11,12 @@ from types import ModuleType
 from tests.missing import missing
 from tests.once import once
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "holdfast-tests" / "celery-suites"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "holdfast-tests" / "sources"
 ARCHIVES = {
     "kombu-5.7.0": "31e62fdfd2381caa3422f8e02b84a491d9a2180ddda74507b57f4cb1e1c2c2c9",
     "celery-5.7.0": "6a5dfcf6662287204f009a02002b9e66c83d4105e47ebabdc7079108772fc6f0",
+    "dramatiq-2.2.1": "f9fbbd2feea27b3fa4085446242a24d86f78288b20c78a93f9f0bdbd7d908cd5",
+    "taskiq-0.13.0": "7d56609a6c5a20b0c9da67e9f310ec9640266f620b8f81880bccd5f16913e687",
 }
 
 
