@@ -161,13 +161,17 @@ class ReadyAges(Answer, frozen=True, tag=126):
 
 
 class QueueStats(Frame, frozen=True):
-    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second; of a fair one, how many keys wait."""
+    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second over a minute, of some
+    verbs also over ten seconds and an hour; of a fair one, how many keys wait.
+    """
 
     info: QueueInfo
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
     fair_keys: int | None = None
+    rates_10s: dict[str, float] = {}
+    rates_1h: dict[str, float] = {}
 
 
 class Replication(Frame, frozen=True):
@@ -330,3 +334,5 @@ class Stats(Answer, frozen=True, tag=125):
     rates: dict[str, float] = {}
     oldest_left_out_ms: int | None = None
     budgets: list[BudgetInfo] = []
+    rates_10s: dict[str, float] = {}
+    rates_1h: dict[str, float] = {}

@@ -369,7 +369,7 @@ class PurgedOut(msgspec.Struct):
 
 
 class QueueStatsOut(msgspec.Struct, kw_only=True):
-    """A queue's numbers: totals since the server started, rates per second over about a minute."""
+    """A queue's numbers: totals since the server started, rates per second over about a minute, ten seconds and an hour."""
 
     name: QueueName
     paused: bool
@@ -381,6 +381,8 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    rates_10s: dict[str, float]
+    rates_1h: dict[str, float]
     paused_types: tuple[str, ...] | UnsetType = UNSET
     fair_keys: Annotated[int, Meta(description="Fair keys with jobs that wait, of a fair queue.")] | UnsetType = UNSET
 
@@ -432,6 +434,8 @@ class StatsOut(msgspec.Struct):
     jobs: CountsOut
     bytes: int
     rates: dict[str, float]
+    rates_10s: dict[str, float]
+    rates_1h: dict[str, float]
     queue_count: int
     queues: list[QueueStatsOut]
     store: StoreOut
