@@ -101,6 +101,19 @@ class QueuePage(Answer, frozen=True, tag=123):
     after: str | None = None
 
 
+class Between(Frame, frozen=True):
+    """Something that happened to a job between two attempts. `what`: `held` by its group, `waits_for_budget` or `blocked` (by an account), `released` by
+    a worker, `retried` or `promoted` by hand; `of`: the group, the account or the worker. `began_at` None: before the server started;
+    `ended_at` None: it lasts. `attempt`: how many there had been.
+    """
+
+    what: str
+    of: str
+    began_at: int | None
+    ended_at: int | None
+    attempt: int
+
+
 class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
@@ -121,6 +134,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     workers_on_type: int = 0
     waits: list[WaitFacts] = []
     turn: TurnFacts | None = None
+    between: list[Between] = []
 
 
 class InterestList(Answer, frozen=True, tag=128):

@@ -281,6 +281,16 @@ class Reason(msgspec.Struct):
     detail: str
 
 
+class BetweenOut(msgspec.Struct):
+    """Something that happened between two attempts; `began_at` null: before the server started, `ended_at` null: it lasts."""
+
+    what: str
+    of: str
+    began_at: Instant | None
+    ended_at: Instant | None
+    attempt: int
+
+
 class WhyOut(msgspec.Struct):
     """Why the job is not running, the most telling reason first."""
 
@@ -292,6 +302,7 @@ class WhyOut(msgspec.Struct):
     group_holders: list[int] | UnsetType = UNSET
     expires_at: Instant | UnsetType = UNSET
     budgets: list[WaitOut] | UnsetType = UNSET
+    between: list[BetweenOut] = []
 
 
 class CountsOut(msgspec.Struct):
