@@ -39,7 +39,7 @@ def test_a_deploy_that_broke_one_type_is_found_contained_and_made_good(walk, api
     story.link(f"Watch {queue}")
     expect(story.page.locator("#count-concluded .big")).to_have_text("65")
     expect(story.page.locator("#count-dead .big")).to_have_text("1")
-    expect(story.page.locator(".facts div", has_text="Completed")).to_contain_text("/s")
+    expect(story.page.locator(".facts div", has_text="Completed/s")).to_contain_text("over")
     story.end_of("1")
 
 

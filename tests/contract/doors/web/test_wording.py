@@ -18,9 +18,9 @@ from holdfast.messages.views import FailedJob, JobDetail, QueueInfo, QueueStats,
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
 
 
-def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
+def stats(tally=None, paused=False, oldest=None, rates=None, until=0, failed=100, **policy):
     info = QueueInfo("q", QueueSettings(), QueuePolicy(**policy), paused, 0, tally or Tally(), until)
-    return QueueStats(info, oldest, {}, rates or {})
+    return QueueStats(info, oldest, {"failed": failed}, rates or {})
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
         (stats(rates={"failed": 3.0, "concluded": 1.0}), ["bad: 75 % of its attempts fail"]),
         (stats(rates={"failed": 0.5, "concluded": 90.0}), []),
         (stats(rates={"failed": 0.001}), []),
+        (stats(rates={"failed": 0.5}, failed=1), []),
     ],
 )
 def test_a_queue_says_what_is_wrong_with_it(queue, said):
