@@ -263,8 +263,10 @@ def test_how_far_a_job_has_come_is_read_from_what_its_worker_noted(noted, share)
 
 def test_a_small_picture_has_a_point_for_what_is_known_and_none_for_what_is_not():
     spark = templates().get_template("_parts.html").module.spark
-    assert 'points="50.0,12.0 100.0,1.5 "' in spark([None, 2, 4], "of mail")
-    assert 'aria-label="of mail"' in spark([None, 2, 4], "of mail")
+    drawn = spark([None, 2, 12_345], "of mail")
+    assert 'polyline points="50.0,23.0 100.0,2.0 "' in drawn
+    assert 'aria-label="of mail, at most 12,345"' in drawn
+    assert ">12.3 k<" in drawn
     assert "svg" not in spark([None, 2], "of mail")
 
 
