@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from holdfast.auth.keys import Ability
@@ -123,20 +123,13 @@ def line(queue: QueueStats, over: str = _USUAL_SPAN) -> dict[str, Any]:
 async def overview(view: View) -> Reply:
     """Every queue."""
     stats, history = await asyncio.gather(cached_stats(view.state).stats(), view.engine.reading.history())
-    wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
+    asked = _asked(view.query)
+    wanted, only, sort, over = asked["q"], asked["only"], asked["sort"] or "name", asked["over"] or _USUAL_SPAN
     cut = stats.all > len(stats.queues)
     some = await view.engine.reading.stats(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
-    only = view.query.get("only", "")
-    over = view.query.get("over", "")
-    over = over if over in SPANS else _USUAL_SPAN
-    order = SORTS.get(sort, SORTS["name"])
     queues = sorted(
-        [
-            queue
-            for queue in some.queues
-            if wanted in queue.info.name and (only not in attention.KINDS or only in attention.kinds_of(queue))
-        ],
-        key=lambda queue: order(queue, over),
+        [queue for queue in some.queues if wanted in queue.info.name and (not only or only in attention.kinds_of(queue))],
+        key=lambda queue: SORTS[sort](queue, over),
     )
     pages = max(1, -(-len(queues) // QUEUES_SHOWN))
     number = min(max(1, _page_number(view.query.get("page", "1"))), pages)
@@ -159,30 +152,32 @@ async def overview(view: View) -> Reply:
         "depths": depths,
         "problems": wrong if view.query.get("problems") else wrong[:PROBLEMS_SHOWN],
         "more_problems": 0 if view.query.get("problems") else max(0, len(wrong) - PROBLEMS_SHOWN),
-        "only": only if only in attention.KINDS else "",
+        "only": only,
         "only_words": attention.KINDS.get(only, ""),
         "totals": totals,
         "store": stats.store,
         "now": stats.now,
-        "found": some.found if wanted and cut else len(queues) if wanted or only in attention.KINDS else stats.all,
+        "found": some.found if wanted and cut else len(queues) if wanted or only else stats.all,
         "listed": len(queues),
         "all": stats.all,
         "wanted": wanted,
-        "sort": sort if sort in SORTS else "name",
+        "sort": sort,
         "over": over,
         "spans": SPANS,
-        "kept": {
-            "q": wanted,
-            "only": only if only in attention.KINDS else "",
-            "over": over if over != _USUAL_SPAN else "",
-            "sort": sort if sort in SORTS and sort != "name" else "",
-        },
+        "kept": asked,
         "number": number,
         "pages": pages,
         "began_at": history.began_at,
         "history_now": history.now,
     }
     return view.page("overview.html", "Overview", "overview", values, view.curl("GET", "/v1/stats"))
+
+
+def _asked(query: Mapping[str, str]) -> dict[str, str]:
+    """What an address asks for, as the links of the screen keep it; "" is usual."""
+    known: dict[str, Collection[str]] = {"only": attention.KINDS, "over": SPANS, "sort": SORTS}
+    given = {name: query.get(name, "") for name in known}
+    return {"q": query.get("q", "")} | {name: value if value in known[name] else "" for name, value in given.items()}
 
 
 def _page_number(text: str) -> int:
