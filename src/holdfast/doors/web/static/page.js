@@ -165,7 +165,7 @@
   if (back && history.length > 1) { back.hidden = false; back.addEventListener("click", () => history.back()); }
 
   // Keys
-  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", b: "/operations", e: "/enqueue", a: "/audit" };
+  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", b: "/operations", t: "/batches", u: "/budgets", e: "/enqueue", a: "/audit" };
   const help = $("help");
   let at = -1, going = 0;
   $("help-open").hidden = false;
