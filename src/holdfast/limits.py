@@ -212,6 +212,8 @@ STREAMS = 500  # open event streams of one front process
 # The history behind the page's plots, in memory where the store is.
 HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
 ENVIRONMENT_CHARS = 40
+JOBS_LOGGED = 10_000  # of which it is known what happened between their attempts: about 300 bytes an event
+JOB_EVENTS_LOGGED = 20
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
 
 # Operations: bulk work by the server.

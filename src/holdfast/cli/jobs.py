@@ -31,7 +31,7 @@ from holdfast.cli.output import json_text, tell
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.tail import tail
 from holdfast.client import Client, NotConcluded
-from holdfast.client.types import Counts, Job, PutOptions
+from holdfast.client.types import Between, Counts, Job, PutOptions
 
 _COLUMNS = {
     "ID": lambda job: job.id,
@@ -184,7 +184,15 @@ def listed(
 def why(client: Client, job_id: int, as_json: bool) -> None:
     """Say why a job is not running."""
     said = client.why(job_id)
-    show(said, as_json, "\n".join(f"{reason.detail} [{reason.code}]" for reason in said.reasons))
+    lines = [f"{reason.detail} [{reason.code}]" for reason in said.reasons]
+    show(said, as_json, "\n".join(lines + [_happened(one) for one in said.between]))
+
+
+def _happened(one: Between) -> str:
+    """What happened between two attempts, in a line."""
+    since = "before the server started" if one.began_at is None else instant(one.began_at)
+    until = "" if one.ended_at == one.began_at else f" to {'now' if one.ended_at is None else instant(one.ended_at)}"
+    return f"{since}{until}: {one.what}{f' ({one.of})' if one.of else ''}"
 
 
 @commands.command(epilog=examples("holdfast job wait 42 --timeout 30s"))

@@ -336,8 +336,20 @@ class Reason(msgspec.Struct):
     detail: str
 
 
+class Between(msgspec.Struct):
+    """Something that happened between two attempts. `what`: `held` by its group, `waits_for_budget`, `blocked`, `released`, `retried` or `promoted`; `of`: the
+    group, the account or the worker; `began_at` None: before the server started, `ended_at` None: it lasts.
+    """
+
+    what: str
+    of: str
+    began_at: datetime | None
+    ended_at: datetime | None
+    attempt: int
+
+
 class Why(msgspec.Struct):
-    """Why a job is not running, the most telling reason first."""
+    """Why a job is not running, the most telling reason first; and what happened between its attempts since the server started."""
 
     id: int
     queue: str
@@ -346,6 +358,7 @@ class Why(msgspec.Struct):
     ahead: int | None = None
     group_holders: list[int] = []
     budgets: list[Wait] = []
+    between: list[Between] = []
 
 
 class Counts(msgspec.Struct):

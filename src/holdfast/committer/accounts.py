@@ -93,6 +93,11 @@ class Accounts:
         found, name = self._loaded[account]
         return found, self.budgets.get(name)
 
+    def blocked_until(self, account: str) -> int:
+        """Until when an account is blocked; 0 for one that is not loaded."""
+        found = self._loaded.get(account)
+        return 0 if found is None else found[0].blocked_until
+
     def _bill(self, job: Job) -> Bill:
         charges = job.extras.budgets
         return self._bills[id(charges)][1] if charges else _NOTHING

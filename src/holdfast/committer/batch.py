@@ -77,6 +77,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     queues: dict[str, Queue] = {}
     changes: dict[int, Change] = {}
     written: dict[int, Change] = {}
+    steps: list[Change] = []  # all that were written: a job that is released and leased again has two
     grouped: bool = False
     budgeted: set[int] = set()  # jobs with budgets that changed and that no account has counted yet
     given_back: set[int] = set()  # of these, released before any extension
@@ -321,7 +322,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if self.changes:
             if self.shares is not None:
                 await self.shares.count(self.changes.values())
-            await self.tx.write(list(self.changes.values()))
+            changes = list(self.changes.values())
+            await self.tx.write(changes)
+            self.steps += changes
             self.written.update(self.changes)
             self.changes.clear()
             self.left_group.clear()
@@ -334,6 +337,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         changed = [found for number in members.changed if (found := loaded[number]) is not None]
         if changed or members.gone or members.owed:
             await self.tx.save_job_batches(changed, members.gone, members.owed)
+
+    def is_blocked(self, account: str) -> bool:
+        """Whether an account that this transaction has to do with is blocked now."""
+        return self.accounts is not None and self.accounts.blocked_until(account) > self.now
 
     async def _save_accounts(self) -> None:
         self.accounts = self.accounts or Accounts(self.tx, self.now, self.queues)

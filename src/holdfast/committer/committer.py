@@ -28,6 +28,7 @@ from holdfast.committer.batch import Batch
 from holdfast.committer.by_type import ByType
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.history import Recorder
+from holdfast.committer.job_log import JobLog
 from holdfast.committer.outage import Outages
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
@@ -84,6 +85,7 @@ class Committer:
         self._due_at = due_at
         self._totals = totals
         self._recorder = recorder
+        self.job_log = JobLog()
         self._waiting: list[Waiting] = []
         self._awaiting = AwaitingCallers()
         self._picked: list[Awaiting] = []  # of these, for the batch in progress
@@ -401,6 +403,7 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
+        self.job_log.committed(batch.steps, batch.now, batch.is_blocked)
         if wrote:
             self._totals.committed(batch.counts, len(commands), seconds)
         self._totals.batches += 1

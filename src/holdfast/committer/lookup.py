@@ -86,10 +86,10 @@ class Lookup:
         return WorkerList(workers, read.now, read.after)
 
     def _with_silent(self, read: JobFacts) -> JobFacts:
-        """The facts of a job, with the number of its queue's workers whose heartbeat is late."""
+        """The facts of a job, with the number of its queue's workers whose heartbeat is late, and what happened between its attempts."""
         beats = self._committer.beats
         silent = sum(
             registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
             for worker, registered_at in read.takers
         )
-        return replace(read, takers=[], silent=silent)
+        return replace(read, takers=[], silent=silent, between=self._committer.job_log.of(read.job.id))

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from holdfast import busy
-from holdfast.committer.totals import Totals
+from holdfast.committer.totals import Numbers, Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
 from holdfast.limits import UNREADABLE_SHOWN
@@ -39,15 +39,14 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
     waiting: list[str] = []
     count = found = 0
     tally = Tally()
-    done: dict[str, int] = {}
-    rates: dict[str, float] = {}
+    seen = Numbers({}, {}, {}, {})
     after: str | None = ""
     while after is not None:
         page = await store.read(ListQueues(_PAGE, after, scope=query.scope), now)
         count += len(page.queues)
         _add(tally, [info.tally for info in page.queues])
         if query.scope is not None:
-            _add_done(done, rates, [totals.of(info.name) for info in page.queues])
+            _add_numbers(seen, [totals.of(info.name) for info in page.queues])
         fit = [(order(info, totals), info) for info in page.queues if query.named in info.name]
         found += len(fit)
         best += fit
@@ -60,6 +59,8 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
     queues = await _with_ages(store, totals, [info for _, info in best], now)
     shown = {queue.info.name for queue in queues}
     oldest = await _oldest(store, [name for name in waiting if name not in shown], now)
+    if query.scope is None:
+        seen = totals.of_all()
     oldest_batch = await store.read(OldestJobBatch(), now) if query.scope is None else Counted(0)
     return Stats(
         queues,
@@ -69,9 +70,12 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
         count,
         found,
         tally,
-        *(totals.of_all() if query.scope is None else (done, rates)),
+        seen.totals,
+        seen.rates,
         None if oldest is None else now - oldest,
         (await store.read(ListBudgets(), now)).budgets if query.scope is None else [],
+        seen.rates_10s,
+        seen.rates_1h,
     )
 
 
@@ -80,12 +84,12 @@ def _add(sums: Tally, tallies: list[Tally]) -> None:
         setattr(sums, name, getattr(sums, name) + sum([getattr(tally, name) for tally in tallies]))
 
 
-def _add_done(done: dict[str, int], rates: dict[str, float], of_queues: list[tuple[dict[str, int], dict[str, float]]]) -> None:
-    for totals, speeds in of_queues:
-        for verb, count in totals.items():
-            done[verb] = done.get(verb, 0) + count
-        for verb, rate in speeds.items():
-            rates[verb] = rates.get(verb, 0.0) + rate
+def _add_numbers(sums: Numbers, of_queues: list[Numbers]) -> None:
+    for name in Numbers._fields:
+        into = getattr(sums, name)
+        for numbers in of_queues:
+            for verb, number in getattr(numbers, name).items():
+                into[verb] = into.get(verb, 0) + number
 
 
 async def _oldest(store: Store, names: list[str], now: int) -> int | None:
@@ -112,7 +116,9 @@ async def _with_ages(store: Store, totals: Totals, infos: list[QueueInfo], now: 
     for info in infos:
         oldest = heads.get(info.name)
         waits = keys.get(info.name, 0) if info.policy.fair else None
-        found.append(QueueStats(info, None if oldest is None else max(0, now - oldest), *totals.of(info.name), waits))
+        of_it = totals.of(info.name)
+        age = None if oldest is None else max(0, now - oldest)
+        found.append(QueueStats(info, age, of_it.totals, of_it.rates, waits, of_it.rates_10s, of_it.rates_1h))
     return found
 
 
@@ -139,7 +145,7 @@ async def of_tube(store: Store, totals: Totals, name: str, now: int) -> TubeFact
     """The statistics of one queue for the beanstalkd door."""
     info = await store.read(GetQueue(name), now)
     urgent = await store.read(CountUrgent([name]), now)
-    return TubeFacts(info, totals.of(name)[0], urgent.counts.get(name, 0), now)
+    return TubeFacts(info, totals.of(name).totals, urgent.counts.get(name, 0), now)
 
 
 def of_store(store: Store, totals: Totals, oldest_batch_ms: int = 0) -> StoreStats:

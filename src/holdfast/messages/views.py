@@ -101,6 +101,19 @@ class QueuePage(Answer, frozen=True, tag=123):
     after: str | None = None
 
 
+class Between(Frame, frozen=True):
+    """Something that happened to a job between two attempts. `what`: `held` by its group, `waits_for_budget` or `blocked` (by an account), `released` by
+    a worker, `retried` or `promoted` by hand; `of`: the group, the account or the worker. `began_at` None: before the server started;
+    `ended_at` None: it lasts. `attempt`: how many there had been.
+    """
+
+    what: str
+    of: str
+    began_at: int | None
+    ended_at: int | None
+    attempt: int
+
+
 class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
@@ -121,6 +134,7 @@ class JobFacts(Answer, frozen=True, tag=124):
     workers_on_type: int = 0
     waits: list[WaitFacts] = []
     turn: TurnFacts | None = None
+    between: list[Between] = []
 
 
 class InterestList(Answer, frozen=True, tag=128):
@@ -170,13 +184,17 @@ class ReadyAges(Answer, frozen=True, tag=126):
 
 
 class QueueStats(Frame, frozen=True):
-    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second; of a fair one, how many keys wait."""
+    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second over a minute, of some
+    verbs also over ten seconds and an hour; of a fair one, how many keys wait.
+    """
 
     info: QueueInfo
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
     fair_keys: int | None = None
+    rates_10s: dict[str, float] = {}
+    rates_1h: dict[str, float] = {}
 
 
 class Replication(Frame, frozen=True):
@@ -340,4 +358,6 @@ class Stats(Answer, frozen=True, tag=125):
     rates: dict[str, float] = {}
     oldest_left_out_ms: int | None = None
     budgets: list[BudgetInfo] = []
+    rates_10s: dict[str, float] = {}
+    rates_1h: dict[str, float] = {}
     silent: list[SilentWorker] = []

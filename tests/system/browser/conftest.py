@@ -56,12 +56,15 @@ def look(chromium) -> Iterator[Callable[..., Any]]:
     said: list[str] = []
     with ExitStack() as stack:
 
-        def open_page(url: str, *, phone: bool = False, dark: bool = False, scripts: bool = True, prepare: Any = None) -> Any:
+        def open_page(
+            url: str, *, phone: bool = False, dark: bool = False, scripts: bool = True, zone: str = "UTC", prepare: Any = None
+        ) -> Any:
             context = chromium.new_context(
                 viewport=PHONE if phone else DESKTOP,
                 color_scheme="dark" if dark else "light",
                 java_script_enabled=scripts,
                 has_touch=phone,
+                timezone_id=zone,
             )
             context.set_default_timeout(WITHIN_MS)
             stack.callback(context.close)

@@ -68,5 +68,5 @@ def test_all_of_it_works_without_scripts(look, server, api, everything):
     until(is_done, "the operation is done")
     expect(page.get_by_text("35 of 35 done")).to_be_visible()
     page.goto(f"{server.url}/web/jobs/{api.put('reports', {'n': 12345678901234567890})[0]}")
-    page.get_by_role("link", name="Show").click()
+    page.get_by_role("link", name="Show", exact=True).click()
     expect(page.get_by_text("12345678901234567890")).to_be_visible()

@@ -392,6 +392,9 @@ def test_the_keyboard_reaches_everything(look, server, api):
     page.keyboard.press("g")
     page.keyboard.press("f")
     page.wait_for_url("**/web/failures")
+    page.keyboard.press("g")
+    page.keyboard.press("u")
+    page.wait_for_url("**/web/budgets")
 
 
 def test_the_colours_are_chosen_and_stay_chosen(look, server, api):

@@ -82,8 +82,8 @@ def test_columns_are_chosen_and_kept_without_scripts_and_on_a_phone(look, search
     url, ids = searched
     page = look(f"{url}/web/jobs?queue={QUEUE}&state=ready", scripts=False, phone=True)
     page.get_by_text("Columns", exact=True).click()
-    page.get_by_label("Priority").check()
-    page.get_by_label("Payload").uncheck()
+    page.get_by_role("checkbox", name="Priority").check()
+    page.get_by_role("checkbox", name="Payload").uncheck()
     page.get_by_role("button", name="Show these columns").click()
     expect(page.get_by_role("columnheader", name="Priority")).to_be_visible()
     page.goto(f"{url}/web/jobs?queue={QUEUE}&state=ready&reverse=1")

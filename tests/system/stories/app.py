@@ -8,10 +8,16 @@ import os
 import signal
 import sys
 import urllib.request
+from pathlib import Path
 
 from holdfast import HeldJob, Worker
 
 AT_ONCE = 200
+
+
+def began(job: HeldJob) -> None:
+    """Leave a sign that the work has begun."""
+    Path(os.environ["EXPORTS"], str(job.id)).touch()
 
 
 def main(queue: str, release: str) -> None:
@@ -32,7 +38,8 @@ def main(queue: str, release: str) -> None:
         return "sent"
 
     @worker.handler("export")
-    async def export(_: HeldJob) -> None:
+    async def export(job: HeldJob) -> None:
+        began(job)
         await asyncio.Event().wait()
 
     @worker.handler("slow")

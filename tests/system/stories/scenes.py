@@ -2,12 +2,15 @@
 
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from tests.contract.doors.web.conftest import Browser
@@ -84,12 +87,20 @@ def a_deploy_broke_one_type(api: Browser, programs: Programs, queue: str) -> Non
     until(counted(api, queue, dead=41, concluded=20), "the jobs have ended")
 
 
+def exporter(programs: Programs, queue: str, count: int) -> "subprocess.Popen[bytes]":
+    """A worker that works on so many jobs: what was only sent to it would come back at once when it dies."""
+    folder = Path(tempfile.mkdtemp())
+    program = programs.start(queue, EXPORTS=str(folder))
+    until(lambda: len(list(folder.iterdir())) == count, "the worker works on them all")
+    shutil.rmtree(folder)
+    return program
+
+
 def a_worker_dies(api: Browser, programs: Programs, queue: str) -> None:
     """A worker that holds 200 jobs for an hour is killed."""
     api.http.put(f"/v1/queues/{queue}", json={"lease_ms": 3_600_000}).raise_for_status()
     api.put(queue, count=HOLDERS, type="export")
-    program = programs.start(queue)
-    until(counted(api, queue, leased=HOLDERS), "the worker has them all")
+    program = exporter(programs, queue, HOLDERS)
     program.kill()
     program.wait()
 

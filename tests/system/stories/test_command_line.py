@@ -110,8 +110,8 @@ def test_a_job_that_does_not_run_says_why(story, api, programs, queue):
 def test_one_job_of_one_customer_is_found_among_100000(story, api, haystack, by, story_of):
     run = story()
     option = "--newer" if by == "time" else f"--{by}"
-    state = ("--state", "concluded") if by == "time" else ()
-    assert row(run("job", "ls", option, haystack[by], *state), str(haystack["id"]))["TYPE"] == "order"
+    more = ("--queue", "orders", "--state", "concluded") if by == "time" else ()
+    assert row(run("job", "ls", option, haystack[by], *more), str(haystack["id"]))["TYPE"] == "order"
     run.end_of(story_of)
 
 

@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 
 from cluster.postgres import server as postgres
 from tests.contract.doors.web.conftest import Browser
-from tests.system.stories.scenes import Programs, counted, dead_jobs
+from tests.system.stories.scenes import Programs, dead_jobs, exporter
 from tests.system.stories.steps import Shell, Walk, alert
-from tests.system.whole.servers import Server, until
+from tests.system.whole.servers import Server
 
 pytestmark = pytest.mark.long(60)
 HELD, DEAD = 20, 300
@@ -35,8 +35,7 @@ def lost(tmp_path):
         programs = Programs(",".join(one.url for one in nodes))
         stack.callback(programs.close)
         api.put("exports", count=HELD, type="export")
-        programs.start("exports")
-        until(counted(api, "exports", leased=HELD), "a worker holds jobs")
+        exporter(programs, "exports", HELD)
         dead_jobs(api, "mail", DEAD)
         begun = {"do": "retry", "filter": {"queue": "mail"}, "per_s": 50}
         api.http.post("/v1/operations", json=begun).raise_for_status()

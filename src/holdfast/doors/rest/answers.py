@@ -281,6 +281,16 @@ class Reason(msgspec.Struct):
     detail: str
 
 
+class BetweenOut(msgspec.Struct):
+    """Something that happened between two attempts; `began_at` null: before the server started, `ended_at` null: it lasts."""
+
+    what: str
+    of: str
+    began_at: Instant | None
+    ended_at: Instant | None
+    attempt: int
+
+
 class WhyOut(msgspec.Struct):
     """Why the job is not running, the most telling reason first."""
 
@@ -292,6 +302,7 @@ class WhyOut(msgspec.Struct):
     group_holders: list[int] | UnsetType = UNSET
     expires_at: Instant | UnsetType = UNSET
     budgets: list[WaitOut] | UnsetType = UNSET
+    between: list[BetweenOut] = []
 
 
 class CountsOut(msgspec.Struct):
@@ -369,7 +380,7 @@ class PurgedOut(msgspec.Struct):
 
 
 class QueueStatsOut(msgspec.Struct, kw_only=True):
-    """A queue's numbers: totals since the server started, rates per second over about a minute."""
+    """A queue's numbers: totals since the server started, rates per second over about a minute, ten seconds and an hour."""
 
     name: QueueName
     paused: bool
@@ -381,6 +392,8 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     oldest_ready_ms: int | None
     totals: dict[str, int]
     rates: dict[str, float]
+    rates_10s: dict[str, float]
+    rates_1h: dict[str, float]
     paused_types: tuple[str, ...] | UnsetType = UNSET
     fair_keys: Annotated[int, Meta(description="Fair keys with jobs that wait, of a fair queue.")] | UnsetType = UNSET
 
@@ -432,6 +445,8 @@ class StatsOut(msgspec.Struct):
     jobs: CountsOut
     bytes: int
     rates: dict[str, float]
+    rates_10s: dict[str, float]
+    rates_1h: dict[str, float]
     queue_count: int
     queues: list[QueueStatsOut]
     store: StoreOut

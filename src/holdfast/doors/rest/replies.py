@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import trace_context
 from holdfast.doors.rest.answers import (
+    BetweenOut,
     BulkOut,
     CopyOut,
     CountsOut,
@@ -295,6 +296,20 @@ def queue_out(info: QueueInfo) -> QueueOut:
         set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
         paused_types=info.paused_types,
     )
+
+
+def between_out(facts: JobFacts) -> list[BetweenOut]:
+    """What happened between a job's attempts."""
+    return [
+        BetweenOut(
+            one.what,
+            one.of,
+            None if one.began_at is None else instant(one.began_at),
+            None if one.ended_at is None else instant(one.ended_at),
+            one.attempt,
+        )
+        for one in facts.between
+    ]
 
 
 def waits_out(facts: JobFacts) -> list[WaitOut]:

@@ -32,7 +32,7 @@ async def stats(
         Meta(description="Of the queues only those whose name has this.", pattern="^[A-Za-z0-9._:-]{0,600}$"),
     ] = "",
 ) -> Reply:
-    """Counts are exact; totals count since the server started; rates are per second over about a minute.
+    """Counts are exact; totals count since the server started; rates are per second over about a minute, ten seconds and an hour.
 
     `queues` are at most 1,000: if there are more, those that need attention first, then those with the most jobs.
     """
@@ -54,7 +54,9 @@ def stats_out(given: Stats, engine: Engine) -> StatsOut:
         draining=engine.draining,
         jobs=replies.counts_out(given.tally),
         bytes=given.tally.bytes,
-        rates={verb: round(rate, 3) for verb, rate in given.rates.items()},
+        rates=_rounded(given.rates),
+        rates_10s=_rounded(given.rates_10s),
+        rates_1h=_rounded(given.rates_1h),
         queue_count=given.all,
         queues=queues,
         store=StoreOut(
@@ -84,6 +86,10 @@ def stats_out(given: Stats, engine: Engine) -> StatsOut:
     )
 
 
+def _rounded(rates: dict[str, float]) -> dict[str, float]:
+    return {verb: round(rate, 3) for verb, rate in rates.items()}
+
+
 def _queue_stats(queue: QueueStats) -> QueueStatsOut:
     return QueueStatsOut(
         name=queue.info.name,
@@ -96,7 +102,9 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
         oldest_ready_ms=queue.oldest_ready_ms,
         paused_types=tuple(queue.info.paused_types) or UNSET,
         totals=queue.totals,
-        rates={verb: round(rate, 3) for verb, rate in queue.rates.items()},
+        rates=_rounded(queue.rates),
+        rates_10s=_rounded(queue.rates_10s),
+        rates_1h=_rounded(queue.rates_1h),
         fair_keys=UNSET if queue.fair_keys is None else queue.fair_keys,
     )
 

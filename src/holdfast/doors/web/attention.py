@@ -27,6 +27,7 @@ _INBOX_WAITS_MS = 10_000  # what was enqueued by SQL is taken in within a tenth 
 _TYPES_TOLD = 5  # paused types that are named
 FAILING = 0.2  # share of attempts that go wrong
 FAILING_RATE = 0.05  # per second: one odd failure is no trend
+FAILURES = 3  # since the server started: nor is it just after a start, when rates are those of few seconds
 
 
 @dataclass(frozen=True)
@@ -323,7 +324,8 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
     """Whether too many of its attempts fail."""
     wrong = queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
     done = queue.rates.get("concluded", 0.0)
-    if wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:
+    count = queue.totals.get("failed", 0) + queue.totals.get("expired", 0)
+    if count < FAILURES or wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:
         return []
     share = round(100 * wrong / (wrong + done))
     text = f"has failures: {share} % of its attempts fail ({formats.rate(wrong)} per second)."

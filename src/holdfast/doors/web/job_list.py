@@ -12,6 +12,7 @@ from holdfast.doors.web.bulk import WAYS, latest_errors
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
 from holdfast.doors.web.layout import View, get
+from holdfast.doors.web.running_jobs import names_of
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
 from holdfast.http.reply import Reply, redirect
@@ -60,7 +61,8 @@ async def list_jobs(view: View) -> Reply:
         "query": query,
         "others": {name: value for name, value in query.items() if name != "state"},
         "tabs": _tabs(wanted, counts),
-        "rows": [_row(detail, errors) for detail in page.jobs],
+        "rows": (rows := [_row(detail, errors) for detail in page.jobs]),
+        "names": await names_of(view, [row["worker"] for row in rows]),
         "now": page.jobs[0].now if page.jobs else 0,
         "next": view.at("/jobs", **query, cursor=following, searched=searched if short else None) if following else "",
         "previous": view.at("/jobs", **query, cursor=cursor_text(page.first), back="1") if page.first is not None else "",

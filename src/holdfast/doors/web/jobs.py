@@ -13,7 +13,9 @@ from holdfast.doors.rest.parameters import JobId
 from holdfast.doors.web import cures, formats, forms, related_jobs, timeline
 from holdfast.doors.web.filters import meta_of, shown_meta
 from holdfast.doors.web.layout import View, get, post
+from holdfast.doors.web.running_jobs import names_of
 from holdfast.engine import checks
+from holdfast.engine.failure_groups import line_of
 from holdfast.errors import InvalidRequest, MalformedJson, NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
@@ -37,7 +39,7 @@ async def show_job(view: View, job_id: JobId) -> Reply:
     (facts, reasons), chain = await asyncio.gather(
         view.engine.reading.why(job_id), related_jobs.around(view.engine.reading, detail)
     )
-    tries = timeline.attempts(detail)
+    tries = timeline.attempts(detail, facts.between)
     progress = detail.progress
     values = {
         "job": job,
@@ -45,14 +47,17 @@ async def show_job(view: View, job_id: JobId) -> Reply:
         "content_type": detail.content.content_type,
         "now": detail.now,
         "reasons": [(code, sentence, cures.of(facts, code)) for code, sentence in reasons],
-        "attempts": list(reversed(tries)),
-        "spans": timeline.spans(detail, tries),
+        "attempts": timeline.rows(tries, facts.between),
+        "happened": timeline.WORDS,
+        "spans": timeline.spans(detail, tries, facts.between),
         "line_end": timeline.end_of(job, detail.now),
         "width": timeline.WIDTH,
         "result_bytes": detail.result_bytes,
         "progress": formats.pretty(progress, is_json=True, whole=True) if progress is not None else None,
         "share": formats.share(progress) if progress is not None else None,
         "last_error": max(detail.errors, key=lambda error: error.attempt, default=None) if job.state in _UNDONE else None,
+        "line_of": line_of,
+        "names": await names_of(view, [one.worker for one in tries]),
         "lease_ms_left": max(0, job.lease.until - detail.now) if job.lease is not None else None,
         "can": _possible(job),
         "small": job.size <= EDITED_BYTES,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from holdfast.auth.keys import Ability
@@ -23,16 +24,21 @@ _FRESH_S = 0.5
 _SCOPES = 100  # of which the numbers are held
 _RESTS = 4  # times as long as a look took, until the next: with very many queues the store has other things to do
 
-SORTS: dict[str, Any] = {
-    "name": lambda queue: queue.info.name,
-    "backlog": lambda queue: -queue.info.tally.unfinished,
-    "full": lambda queue: -fullness(queue),
-    "oldest": lambda queue: -(queue.oldest_ready_ms or 0),
-    "dead": lambda queue: -queue.info.tally.dead,
-    "in": lambda queue: -queue.rates.get("enqueued", 0.0),
-    "out": lambda queue: -queue.rates.get("concluded", 0.0),
-    "failed": lambda queue: -went_wrong(queue),
+SORTS: dict[str, Callable[[QueueStats, str], Any]] = {
+    "name": lambda queue, _: queue.info.name,
+    "backlog": lambda queue, _: -queue.info.tally.unfinished,
+    "full": lambda queue, _: -fullness(queue),
+    "oldest": lambda queue, _: -(queue.oldest_ready_ms or 0),
+    "dead": lambda queue, _: -queue.info.tally.dead,
+    "in": lambda queue, over: -rates_of(queue, over)[0],
+    "out": lambda queue, over: -rates_of(queue, over)[1],
+    "failed": lambda queue, over: -rates_of(queue, over)[2],
 }
+SPANS = {"10s": "10 s", "1min": "1 min", "1h": "1 h"}
+"""What rates are shown over."""
+_USUAL_SPAN = "1min"
+_GONE = ("concluded", "died", "cancelled", "deadline_passed")
+"""How unfinished jobs become fewer."""
 
 
 class CachedStats:
@@ -77,15 +83,27 @@ def cached_stats(state: AppState) -> CachedStats:
     return known[scope]
 
 
-def went_wrong(queue: QueueStats) -> float:
-    """Attempts per second that failed or crashed."""
-    return queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
+def rates_of(numbers: QueueStats | Stats, over: str) -> tuple[float, float, float]:
+    """Jobs per second that were enqueued and completed, and attempts that failed or crashed, over one of `SPANS`."""
+    rates = {"10s": numbers.rates_10s, "1min": numbers.rates, "1h": numbers.rates_1h}[over]
+    wrong = rates.get("failed", 0.0) + rates.get("expired", 0.0)
+    return rates.get("enqueued", 0.0), rates.get("concluded", 0.0), wrong
 
 
-def line(queue: QueueStats) -> dict[str, Any]:
+def all_rates(numbers: QueueStats | Stats) -> list[tuple[str, list[tuple[str, float]]]]:
+    """What happened, and how often a second over each of the spans."""
+    spans = [(words, rates_of(numbers, over)) for over, words in SPANS.items()]
+    return [
+        (what, [(words, rates[place]) for words, rates in spans])
+        for place, what in enumerate(("Enqueued", "Completed", "Failed"))
+    ]
+
+
+def line(queue: QueueStats, over: str = _USUAL_SPAN) -> dict[str, Any]:
     """A queue as the table shows it."""
-    tally, rates = queue.info.tally, queue.rates
-    came, done = rates.get("enqueued", 0.0), rates.get("concluded", 0.0)
+    tally = queue.info.tally
+    came, done, wrong = rates_of(queue, over)
+    gone = sum([queue.rates.get(verb, 0.0) for verb in _GONE])
     return {
         "name": queue.info.name,
         "paused": queue.info.paused,
@@ -96,8 +114,8 @@ def line(queue: QueueStats) -> dict[str, Any]:
         "oldest": queue.oldest_ready_ms,
         "came": came,
         "done": done,
-        "wrong": went_wrong(queue),
-        "drains": formats.drains_in(tally.unfinished, came, done),
+        "wrong": wrong,
+        "drains": formats.drains_in(tally.unfinished, queue.rates.get("enqueued", 0.0), gone),
     }
 
 
@@ -105,23 +123,19 @@ def line(queue: QueueStats) -> dict[str, Any]:
 async def overview(view: View) -> Reply:
     """Every queue."""
     stats, history = await asyncio.gather(cached_stats(view.state).stats(), view.engine.reading.history())
-    wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
+    asked = _asked(view.query)
+    wanted, only, sort, over = asked["q"], asked["only"], asked["sort"] or "name", asked["over"] or _USUAL_SPAN
     cut = stats.all > len(stats.queues)
     some = await view.engine.reading.stats(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
-    only = view.query.get("only", "")
     queues = sorted(
-        [
-            queue
-            for queue in some.queues
-            if wanted in queue.info.name and (only not in attention.KINDS or only in attention.kinds_of(queue))
-        ],
-        key=SORTS.get(sort, SORTS["name"]),
+        [queue for queue in some.queues if wanted in queue.info.name and (not only or only in attention.kinds_of(queue))],
+        key=lambda queue: SORTS[sort](queue, over),
     )
     pages = max(1, -(-len(queues) // QUEUES_SHOWN))
     number = min(max(1, _page_number(view.query.get("page", "1"))), pages)
     shown = queues[(number - 1) * QUEUES_SHOWN : number * QUEUES_SHOWN]
     depths = await view.engine.reading.depths([queue.info.name for queue in shown])
-    tally, rates = stats.tally, stats.rates
+    tally = stats.tally
     wrong = attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
     certificate = view.state.certificate
     if certificate is not None:
@@ -129,33 +143,41 @@ async def overview(view: View) -> Reply:
     wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps), stats.silent)
     totals = {
         "unfinished": tally.unfinished,
-        "came": rates.get("enqueued", 0.0),
-        "done": rates.get("concluded", 0.0),
-        "wrong": rates.get("failed", 0.0) + rates.get("expired", 0.0),
+        "rates": all_rates(stats),
         "dead": tally.dead,
         "leased": tally.leased,
     }
     values = {
-        "lines": [line(queue) for queue in shown],
+        "lines": [line(queue, over) for queue in shown],
         "depths": depths,
         "problems": wrong if view.query.get("problems") else wrong[:PROBLEMS_SHOWN],
         "more_problems": 0 if view.query.get("problems") else max(0, len(wrong) - PROBLEMS_SHOWN),
-        "only": only if only in attention.KINDS else "",
+        "only": only,
         "only_words": attention.KINDS.get(only, ""),
         "totals": totals,
         "store": stats.store,
         "now": stats.now,
-        "found": some.found if wanted and cut else len(queues) if wanted or only in attention.KINDS else stats.all,
+        "found": some.found if wanted and cut else len(queues) if wanted or only else stats.all,
         "listed": len(queues),
         "all": stats.all,
         "wanted": wanted,
-        "sort": sort if sort in SORTS else "name",
+        "sort": sort,
+        "over": over,
+        "spans": SPANS,
+        "kept": asked,
         "number": number,
         "pages": pages,
         "began_at": history.began_at,
         "history_now": history.now,
     }
     return view.page("overview.html", "Overview", "overview", values, view.curl("GET", "/v1/stats"))
+
+
+def _asked(query: Mapping[str, str]) -> dict[str, str]:
+    """What an address asks for, as the links of the screen keep it; "" is usual."""
+    known: dict[str, Collection[str]] = {"only": attention.KINDS, "over": SPANS, "sort": SORTS}
+    given = {name: query.get(name, "") for name in known}
+    return {"q": query.get("q", "")} | {name: value if value in known[name] else "" for name, value in given.items()}
 
 
 def _page_number(text: str) -> int:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from holdfast import limits, units
 from holdfast.doors.web import attention, forms
 from holdfast.doors.web.layout import View, get, post
-from holdfast.doors.web.overview import line
+from holdfast.doors.web.overview import all_rates, line
 from holdfast.doors.web.running_jobs import by_group, by_worker
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound, breach
@@ -68,6 +68,7 @@ async def show_queue(view: View, name: str) -> Reply:
     silent = {info.worker.id for info in taking if registry.is_silent(info.beat_at, workers.now)}
     values = {
         "line": line(stats),
+        "rates": all_rates(stats),
         "info": stats.info,
         "totals": stats.totals,
         "problems": attention.of_queue(stats),

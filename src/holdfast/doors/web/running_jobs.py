@@ -1,9 +1,13 @@
-"""Running jobs by their worker and by their group. Pure."""
+"""Running jobs by their worker and by their group, and what workers are called."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from holdfast.doors.web.layout import View
 from holdfast.job.job import Job
+from holdfast.limits import LIST_LIMIT
+
+_REGISTERED = "w-"  # how the ids of registered workers begin
 
 
 @dataclass
@@ -34,3 +38,12 @@ def by_group(jobs: Iterable[Job]) -> list[Group]:
             group.limit = job.extras.group_limit
             group.jobs.append(job)
     return sorted(found.values(), key=lambda group: (len(group.jobs) < group.limit, group.key))
+
+
+async def names_of(view: View, workers: Iterable[str]) -> dict[str, str]:
+    """By the ids of registered workers their names, of the first thousand; whoever is not registered any more is not among them."""
+    wanted = {worker for worker in workers if worker.startswith(_REGISTERED)}
+    if not wanted:
+        return {}
+    found = (await view.engine.reading.workers_after(LIST_LIMIT, (-1, ""))).workers
+    return {info.worker.id: info.worker.name for info in found if info.worker.id in wanted and info.worker.name}

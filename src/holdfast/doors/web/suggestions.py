@@ -9,6 +9,7 @@ from holdfast.engine import checks
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.job import State
+from holdfast.limits import LIST_LIMIT
 from holdfast.messages.queries import ListJobs
 
 _LOOKED_AT = 50  # jobs of each state
@@ -24,7 +25,7 @@ async def suggest(view: View) -> Reply:
     questions = [ListJobs(_LOOKED_AT, queue, one, payload_up_to=0) for one in State]
     stats = await cached_stats(view.state).stats()
     pages = await asyncio.gather(*[view.engine.reading.jobs(one) for one in questions])
-    workers = (await view.engine.reading.workers()).workers
+    workers = (await view.engine.reading.workers_after(LIST_LIMIT, (-1, ""))).workers
     details = [detail for page in pages for detail in page.jobs]
     lists: dict[str, list[Any]] = {
         "workers": [(one.worker.id, one.worker.name) for one in workers if queue in (None, *one.worker.queues)][:_OFFERED],

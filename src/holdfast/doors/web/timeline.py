@@ -3,13 +3,16 @@
 created ──── waits ────▌ attempt 1 ✖ ▌── backoff ──▌ attempt 2 … ▌
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.job.job import ENDED, Job, JobError, Raised, State
-from holdfast.messages.views import JobDetail
+from holdfast.messages.views import Between, JobDetail
 
 WIDTH = 1_000.0
 _LEAST = 6.0  # a short attempt is still to be seen
+_WAITS = ("held", "waits_for_budget", "blocked")
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,15 @@ class Span:
     label: str
 
 
-def attempts(detail: JobDetail) -> list[Attempt]:
-    """Every known attempt, oldest first. A released one leaves only its number."""
+def attempts(detail: JobDetail, between: Sequence[Between] = ()) -> list[Attempt]:
+    """Every known attempt, oldest first. A released one leaves its number, and what is remembered of it."""
     job = detail.job
-    known = {error.attempt: _failed(error) for error in detail.errors}
+    known = {
+        one.attempt: Attempt(one.attempt, one.began_at, one.ended_at, one.of, "released")
+        for one in between
+        if one.what == "released"
+    }
+    known |= {error.attempt: _failed(error) for error in detail.errors}
     if job.state is State.LEASED and job.lease is not None:
         known[job.attempt] = Attempt(job.attempt, job.lease.leased_at, None, job.lease.worker, "running")
     elif job.state is State.CONCLUDED:
@@ -65,7 +73,32 @@ def end_of(job: Job, now: int) -> int:
     return max(now, job.ready_at) if job.state is State.SCHEDULED else now
 
 
-def spans(detail: JobDetail, tries: list[Attempt]) -> list[Span]:
+def rows(tries: Sequence[Attempt], between: Sequence[Between]) -> list[Attempt | Between]:
+    """Attempts and what happened between them, the newest first: a wait stands before the attempt that it ended with."""
+    found: list[Attempt | Between] = []
+    after: dict[int, list[Between]] = defaultdict(list)
+    for one in between:
+        if one.what != "released":
+            after[one.attempt].append(one)
+    first = tries[0].number if tries else 1
+    for number in sorted(number for number in after if number < first):
+        found += after.pop(number)
+    for attempt in tries:
+        found += [attempt, *after.pop(attempt.number, [])]
+    return found[::-1]
+
+
+WORDS = {
+    "held": "waited for its group",
+    "waits_for_budget": "waited for its budget",
+    "blocked": "budget was blocked",
+    "retried": "retried by hand",
+    "promoted": "run now, by hand",
+}
+"""What happened between two attempts, for people."""
+
+
+def spans(detail: JobDetail, tries: Sequence[Attempt], between: Sequence[Between] = ()) -> list[Span]:
     """The line from the job's creation to its end, or to now."""
     job, now = detail.job, detail.now
     start, end = job.created_at, end_of(job, now)
@@ -77,6 +110,11 @@ def spans(detail: JobDetail, tries: list[Attempt]) -> list[Span]:
     found = [Span(0.0, WIDTH, "waiting", "waiting")]
     if job.state is State.SCHEDULED and job.ready_at > now:
         found.append(Span(at(now), WIDTH - at(now), "ahead", "scheduled"))
+    for wait in between:
+        if wait.what in _WAITS:
+            x = at(wait.began_at or start)
+            width = max(_LEAST, at(wait.ended_at if wait.ended_at is not None else now) - x)
+            found.append(Span(min(x, WIDTH - width), width, wait.what, WORDS[wait.what]))
     for one in tries:
         if one.began is None:
             continue

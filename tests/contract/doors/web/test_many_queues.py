@@ -61,3 +61,18 @@ def test_a_server_in_earnest_that_keeps_jobs_in_memory_alone_is_not_well(serve, 
 
 def test_without_an_environment_nothing_is_said(browser):
     assert "Environment:" not in browser.text("")
+
+
+def test_rates_are_shown_over_three_spans_and_queues_sorted_by_one(browser, queue):
+    browser.put(queue, count=5)
+    html = browser.get(f"?q={queue}&over=10s")
+    for what in ("Enqueued/s", "Completed/s", "Failed/s"):
+        assert what in html
+    assert "<strong>10 s</strong>" in html
+    assert f"?q={queue}&amp;over=1h" in html, "the filter stays"
+    assert f"q={queue}&amp;over=10s&amp;sort=in" in html, "and the span does when the table is sorted"
+    assert "<strong>1 min</strong>" in browser.get("?over=nonsense")
+    found = browser.http.get("/v1/stats", params={"named": queue}).json()["queues"][0]
+    assert {"rates_10s", "rates_1h"} <= found.keys()
+    assert found["rates_10s"]["enqueued"] > 0
+    assert "over 10 s" in browser.text(f"/queues/{queue}")

@@ -18,9 +18,9 @@ from holdfast.messages.views import FailedJob, JobDetail, QueueInfo, QueueStats,
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
 
 
-def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
+def stats(tally=None, paused=False, oldest=None, rates=None, until=0, failed=100, **policy):
     info = QueueInfo("q", QueueSettings(), QueuePolicy(**policy), paused, 0, tally or Tally(), until)
-    return QueueStats(info, oldest, {}, rates or {})
+    return QueueStats(info, oldest, {"failed": failed}, rates or {})
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
         (stats(rates={"failed": 3.0, "concluded": 1.0}), ["bad: 75 % of its attempts fail"]),
         (stats(rates={"failed": 0.5, "concluded": 90.0}), []),
         (stats(rates={"failed": 0.001}), []),
+        (stats(rates={"failed": 0.5}, failed=1), []),
     ],
 )
 def test_a_queue_says_what_is_wrong_with_it(queue, said):
@@ -262,8 +263,10 @@ def test_how_far_a_job_has_come_is_read_from_what_its_worker_noted(noted, share)
 
 def test_a_small_picture_has_a_point_for_what_is_known_and_none_for_what_is_not():
     spark = templates().get_template("_parts.html").module.spark
-    assert 'points="50.0,12.0 100.0,1.5 "' in spark([None, 2, 4], "of mail")
-    assert 'aria-label="of mail"' in spark([None, 2, 4], "of mail")
+    drawn = spark([None, 2, 12_345], "of mail")
+    assert 'polyline points="50.0,23.0 100.0,2.0 "' in drawn
+    assert 'aria-label="of mail, at most 12,345"' in drawn
+    assert ">12.3 k<" in drawn
     assert "svg" not in spark([None, 2], "of mail")
 
 

@@ -238,6 +238,7 @@ SINCE = {
             "fair_cost",
             "fair_key",
             "paused_types",
+            "process",
             "queue_budgets",
             "raised",
             "types",

@@ -21,6 +21,26 @@
   theme.addEventListener("click", () => paint(THEMES[(THEMES.indexOf(chosen()) + 1) % 3]));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.holdfastPlots && window.holdfastPlots.redraw());
 
+  // Times are shown in the reader's zone, with UTC when one points at them; without scripts they are UTC.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const day = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short" }), clock = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" });
+  const zoned = new Intl.DateTimeFormat("en", { timeZoneName: "short" });
+  const hour = (at) => clock.format(at) + " " + zoned.formatToParts(at).find((part) => part.type === "timeZoneName").value;
+  function times() {
+    for (const element of document.querySelectorAll("time[datetime]")) {
+      const at = new Date(element.dateTime);
+      if (isNaN(at)) continue;
+      const utc = at.toISOString().slice(0, 19).replace("T", " ") + " UTC", here = day.format(at) + " " + hour(at), said = element.textContent;
+      const only = /^\d\d:\d\d:\d\d UTC$/.test(said) ? hour(at) : / UTC$/.test(said) ? here : "";
+      if (only && only !== said) element.textContent = only;
+      element.title = only || here === utc ? utc : here + "\n" + utc;
+    }
+  }
+  times();
+  if (!/^(Etc\/)?(UTC|GMT)$/.test(zone)) $("zone").textContent = "times are of " + zone + ", UTC when you point at them";
+  const shown = document.querySelector(".top nav [aria-current]");
+  if (shown) shown.parentElement.scrollLeft = shown.offsetLeft - shown.parentElement.offsetLeft - 24;
+
   // Live: the server says that something was committed, and the part of the screen that shows it is fetched anew.
   const live = $("live"), part = () => document.querySelector("[data-live]");
   const POLL_MS = 5000, PLOT_MS = 10000;
@@ -47,7 +67,7 @@
     if (event.detail.target !== part()) return;
     const stale = $("stale"), status = event.detail.xhr.status;
     if (event.detail.successful) { seen = Date.now(); stale.hidden = true; delete live.dataset.stale; return; }
-    stale.textContent = (status ? "The server refused this screen (" + status + ")." : "The server does not answer.") + " Last update: " + new Date(seen).toISOString().slice(11, 19) + " UTC.";
+    stale.textContent = (status ? "The server refused this screen (" + status + ")." : "The server does not answer.") + " Last update: " + hour(new Date(seen)) + ".";
     stale.hidden = false;
     live.dataset.stale = "yes";
   });
@@ -94,7 +114,7 @@
     if (event.target.id === "pick-page") document.querySelectorAll("#rows-form input[name=ids]").forEach((box) => { box.checked = event.target.checked; });
     if (event.target.closest && event.target.closest("#rows-form")) count();
   });
-  document.addEventListener("htmx:afterSettle", () => { count(); mark(at, false); });
+  document.addEventListener("htmx:afterSettle", () => { times(); count(); mark(at, false); });
   count();
 
   // A list that has too few, because only so many jobs are looked at for one answer, is searched on until it is full, there are no more, or it is
@@ -145,7 +165,7 @@
   if (back && history.length > 1) { back.hidden = false; back.addEventListener("click", () => history.back()); }
 
   // Keys
-  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", b: "/operations", e: "/enqueue", a: "/audit" };
+  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", b: "/operations", t: "/batches", u: "/budgets", e: "/enqueue", a: "/audit" };
   const help = $("help");
   let at = -1, going = 0;
   $("help-open").hidden = false;

@@ -25,22 +25,23 @@
     if (ms < 3600000) return trim(ms / 60000) + " min";
     return trim(ms / 3600000) + " h";
   }
+  const local = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" });
+  const clock = (seconds) => local.format(new Date(seconds * 1e3)); // in the reader's zone
   function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 
   function options(kind, width) {
     const plot = PLOTS[kind], muted = colour("--muted"), grid = { stroke: colour("--line-soft"), width: 1 };
     return {
       width: width, height: HEIGHT - LEGEND, pxAlign: 0,
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
       legend: { live: true }, cursor: { y: false, drag: { x: false, y: false } },
       hooks: { ready: [latest], setData: [latest], setCursor: [(plot) => { if (plot.cursor.idx == null) latest(plot); else plot.root.classList.remove("latest"); }] },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
         { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 26, space: 64,
-          values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, ticks.some((one) => one % 60) ? 19 : 16)) },
+          values: (_, ticks) => ticks.map((at) => clock(at).slice(0, ticks.some((one) => one % 60) ? 8 : 5)) },
         Object.assign({ stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 60, values: (_, ticks) => ticks.map(plot.unit) }, plot.unit === span ? { incrs: SPANS } : {}),
       ],
-      series: [{ label: "at", value: (_, at) => at == null ? "–" : new Date(at * 1e3).toISOString().slice(11, 19) }].concat(
+      series: [{ label: "at", value: (_, at) => at == null ? "–" : clock(at) }].concat(
         plot.series.map(([label, , name]) => ({
           label: label, stroke: colour(name), width: 1.5, spanGaps: false, points: { show: plot.unit === span ? true : undefined, size: 4, fill: colour(name) }, value: (_, value) => plot.unit(value),
         }))),
