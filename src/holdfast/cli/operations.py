@@ -8,6 +8,7 @@ import click
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
+    AMOUNT,
     REFUSED,
     JobId,
     Verbs,
@@ -103,7 +104,7 @@ def shown(client: Client, operation: int, as_json: bool) -> None:
 @filtered(list(Counts.__struct_fields__), one_state=True)
 @click.option("--to", help="Target queue of move.", shell_complete=queue_names)
 @click.option("--per-s", type=float, help="So many a second, spread evenly.")
-@click.option("--limit", type=click.IntRange(1), help="Max number of jobs.")
+@click.option("--limit", type=AMOUNT, help="Max number of jobs.")
 @click.option("--idempotency-key", help="Repeating the command with this key starts no second operation.")
 @click.option("--wait", is_flag=True, help="Wait for its end.")
 @destroying
