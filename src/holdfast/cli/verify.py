@@ -241,7 +241,7 @@ async def _verified(place: Profile, plan: Plan, expected: str | None) -> dict[st
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="How many lease and conclude at once."
 )
-@click.option("--durability", type=click.Choice(LEVELS), help="What every answer has to say, or more.")
+@click.option("--durability", type=click.Choice(LEVELS), help="The least that every answer has to say.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @addressed
 def verify(
