@@ -26,6 +26,7 @@ from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.operations import Operation
 from holdfast.client.types import Counts
+from holdfast.errors import HoldfastError
 from holdfast.units import counted
 
 _LOOK_S = (0.02, 1.0)
@@ -53,6 +54,11 @@ def follow(client: Client, operation: Operation) -> Operation:
             operation = client.operation(operation.id)
     except KeyboardInterrupt:
         tell(f"holdfast: operation {operation.id} goes on; to end it: holdfast operation cancel {operation.id}")
+        raise
+    except HoldfastError:
+        tell(
+            f"holdfast: operation {operation.id} goes on once the server does; to wait for it: holdfast operation wait {operation.id}"
+        )
         raise
     tell(f"holdfast: {words(operation)}")
     return operation

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.client.proxy import Proxy, answer
+from tests.contract.client.proxy import PASS, Proxy, answer
 
 ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 NO_TEXT = "\udcff"  # how the byte 0xff, which is no UTF-8, stands in an argument
@@ -83,3 +83,16 @@ def test_a_limit_beyond_all_bounds_is_named_with_the_bound(holdfast):
     for words in (("job", "ls"), ("events", "--follow")):
         done = holdfast(*words, "--limit" if words[0] == "job" else "--count", "9" * 30)
         assert (done.returncode, "1<=x<=1000000000" in done.stderr) == (2, True)
+
+
+def test_who_waits_for_an_operation_when_the_server_dies_learns_how_to_wait_on(holdfast, witness, proxy, queue):
+    for number in range(3):
+        witness.enqueue(queue, number)
+    begun = witness.start_operation("cancel", queue=queue, per_s=0.01)
+    proxy.plan.extend([PASS, *[answer("502 Bad Gateway")] * 50])
+    done = holdfast("operation", "wait", begun.id, "--url", proxy.url, "--deadline", "1s")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert (
+        f"operation {begun.id} goes on once the server does; to wait for it: holdfast operation wait {begun.id}" in done.stderr
+    )
+    witness.cancel_operation(begun.id)
