@@ -142,7 +142,7 @@ lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_A
 MAN := build/man
 dist: $(SERVE) ## Build a wheel and a source archive into dist/
 	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz $(DIST)/*.pyz $(DIST)/*.json $(DIST)/SHA256SUMS
-	@rm -rf $(MAN) && PYTHONPATH=src $(BIN)/python -m holdfast man --to $(MAN) 2>/dev/null
+	@rm -rf $(MAN) && PYTHONPATH=src $(BIN)/python -m holdfast man --to $(MAN)
 	@HOLDFAST_REPOSITORY=$(REPOSITORY) HOLDFAST_MAN=$(MAN) $(BIN)/python -m hatchling build --directory $(DIST)
 
 # An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it. The version is named because one in the

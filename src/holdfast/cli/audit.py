@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import Duration, JobId, Words, examples, show, talking
+from holdfast.cli.context import AMOUNT, Duration, JobId, Words, examples, show, talking
 from holdfast.cli.tables import chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.key_types import AuditEntry
@@ -46,7 +46,7 @@ COLUMNS = {
 @click.option("--text", type=Words(), help="Only with this text.")
 @click.option("--since", "since_ms", type=Duration(), help="Only entries of the last 24h, or another time.")
 @click.option("--until", "until_ms", type=Duration(), help="Only entries older than this, such as 1h.")
-@click.option("--limit", type=click.IntRange(1), help="Max number of entries.")
+@click.option("--limit", type=AMOUNT, help="Max number of entries.")
 @click.option("--follow", is_flag=True, help="Print new entries as they come, until Ctrl-C.")
 @chosen(AuditEntry, COLUMNS, wide=("id", "door", "run"))
 @talking

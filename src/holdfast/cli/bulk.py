@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
+    AMOUNT,
     REFUSED,
     Duration,
     JobId,
@@ -71,7 +72,7 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
         click.argument("job_ids", type=JobId(), nargs=-1),
         click.option("--all", "every", is_flag=True, help="All jobs, where no other filter is given."),
         filtered(verb.states, verb.usual),
-        click.option("--limit", type=click.IntRange(1), help="Max number of jobs."),
+        click.option("--limit", type=AMOUNT, help="Max number of jobs."),
         *(
             [
                 click.option(

@@ -3,6 +3,7 @@
 Data goes to standard output, messages to standard error. With `--json`, one JSON document for each line.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from holdfast.cli.profiles import Profile, address, complete_profiles
 from holdfast.cli.sent import remember
 from holdfast.client import Client, NotConcluded, Unreachable
 from holdfast.client.budgets import Charge
+from holdfast.client.refusals import UnexpectedAnswer
 from holdfast.client.retry import Call, decode
 from holdfast.client.tokens import Hidden
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
@@ -28,13 +30,14 @@ EXIT_CODES = {
     0: "Done.",
     REFUSED: "Refused. The message ends with the code, and the field where there is one: [invalid_request: cron].",
     2: "The command was wrong. Nothing was done.",
-    UNREACHED: "No server answered, or the outcome is unknown: repeat the command with the same --idempotency-key.",
+    UNREACHED: "No Holdfast server answered, or the outcome is unknown: repeat the command with the same --idempotency-key.",
     NOT_THERE: "What was named is not there.",
     ENDED_OTHERWISE: "The job did not end as concluded, or the time was up.",
     UNWRITTEN: "Done, but standard output could not be written (full disk, closed pipe). The message says what was done.",
     INTERRUPTED: "Interrupted by Ctrl-C.",
 }
 """What a caller may go by. The documentation and the manual pages have the same table."""
+AMOUNT = click.IntRange(1, 1_000_000_000)
 Command = Callable[..., Any]
 T = TypeVar("T")
 _LONGEST_MS = 36_500 * 86_400_000  # a hundred years: dates can't be computed with more
@@ -60,7 +63,7 @@ class Duration(click.ParamType[int]):
 
 
 class Words(click.ParamType[str]):
-    """A text to search for. An empty one, such as that of an unset variable, would match everything."""
+    """A text that is not empty: such as that of an unset variable would match everything, or mean another server."""
 
     name = "text"
 
@@ -160,13 +163,16 @@ class CommandClient(Client):
 def addressed(command: Command) -> Command:
     """Give a command a `place`: a server, by `--url`, `--token` and the files of TLS, by `--profile`, or by the environment."""
 
-    @click.option("--url", help="Server URL.  [env: HOLDFAST_URL]")
-    @click.option("--token", help="Access token.  [env: HOLDFAST_TOKEN]")
+    @click.option("--url", type=Words(), help="Server URL.  [env: HOLDFAST_URL]")
+    @click.option("--token", type=Words(), help="Access token.  [env: HOLDFAST_TOKEN]")
     @click.option("--ca-file", help="PEM file with the CA of the server's certificate.  [env: HOLDFAST_CA_FILE]")
     @click.option("--client-cert", help="PEM file with a client certificate.  [env: HOLDFAST_CLIENT_CERT]")
     @click.option("--client-key", help="PEM file with its key, if not in the same file.  [env: HOLDFAST_CLIENT_KEY]")
     @click.option(
-        "--profile", help="Profile with the URL and the token.  [env: HOLDFAST_PROFILE]", shell_complete=complete_profiles
+        "--profile",
+        type=Words(),
+        help="Profile with the URL and the token.  [env: HOLDFAST_PROFILE]",
+        shell_complete=complete_profiles,
     )
     @wraps(command)
     def run(profile: str | None, **given: Any) -> None:
@@ -222,6 +228,8 @@ def refusals() -> Iterator[None]:
         refuse(words_of(error), code_of(error))
     except TimeoutError as error:
         refuse(str(error), ENDED_OTHERWISE)
+    except UnicodeEncodeError as error:  # of an argument: bytes that are no text stand in it as halves of characters
+        raise click.UsageError(f"{error.object[:100]!a} is not UTF-8") from None
     except ValueError as error:
         raise click.UsageError(harmless(str(error))) from None
     except KeyboardInterrupt:
@@ -244,7 +252,7 @@ def code_of(error: HoldfastError) -> int:
         return NOT_THERE
     if isinstance(error, NotConcluded):
         return ENDED_OTHERWISE
-    return UNREACHED if isinstance(error, Unreachable | OutcomeUnknown) else REFUSED
+    return UNREACHED if isinstance(error, Unreachable | OutcomeUnknown | UnexpectedAnswer) else REFUSED
 
 
 def refuse(message: str, code: int) -> NoReturn:
@@ -260,11 +268,15 @@ def examples(*lines: str) -> str:
 
 def given_json(text: str | bytes, place: str) -> msgspec.Raw:
     """JSON given by the user, unchanged; the error says where it is invalid."""
-    body = text.encode() if isinstance(text, str) else text
+    body = os.fsencode(text) if isinstance(text, str) else text  # as it was typed, whatever the locale
     try:
         body.decode()
         msgspec.json.decode(body, type=msgspec.Raw)  # a number that Python can't represent is valid JSON
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{place} is not UTF-8: byte {error.start + 1} is 0x{body[error.start]:02x}") from None
+    except RecursionError:
+        raise click.UsageError(f"{place} is nested too deeply") from None
+    except msgspec.DecodeError as error:
         raise click.UsageError(f"{place} is not JSON: {error}. A text is put in quotes: '\"text\"'.") from None
     return msgspec.Raw(body.strip())
 

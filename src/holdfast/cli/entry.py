@@ -62,7 +62,9 @@ TALKING = {
     "operation": Place("holdfast.cli.operations", "commands", "Have the server do one thing to many jobs, and watch it."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
-    "bench": Place("holdfast.cli.bench", "bench", "Measure a server: jobs a second, and how long each call takes."),
+    "bench": Place(
+        "holdfast.cli.bench", "bench", "Measure a server: how many jobs a second go through it, and how long each call takes."
+    ),
     "budget": Place("holdfast.cli.budgets", "commands", "Limit how many jobs start in a time, or run at once."),
     "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, drain, configure and purge queues."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import Duration, examples, show, talking
+from holdfast.cli.context import AMOUNT, Duration, examples, show, talking
 from holdfast.cli.numbers import age, amount, queue_rate, share
 from holdfast.cli.output import say
 from holdfast.cli.tables import instant, lined_up
@@ -40,7 +40,7 @@ COLUMNS = {
     "--event", "wanted", type=click.Choice(EVENTS), multiple=True, help="Only events of this kind, such as failed; repeatable."
 )
 @click.option("--follow", is_flag=True, help="Reconnect when the stream breaks off, and mark where events may be missing.")
-@click.option("--count", type=click.IntRange(1), help="Stop after this many events.")
+@click.option("--count", type=AMOUNT, help="Stop after this many events.")
 @talking
 def events(client: Client, queue: str | None, wanted: tuple[str, ...], follow: bool, count: int | None, as_json: bool) -> None:
     """Stream events of jobs as they are committed. Without --follow, stop when the stream breaks off."""
@@ -63,7 +63,7 @@ def _line(event: Event) -> str:
 @click.option("--queue", help="Of the queues only this one.", shell_complete=queue_names)
 @click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
 @click.option("--every", "every_ms", type=Duration(), default="2s", help="Refresh interval with --watch.  [default: 2s]")
-@click.option("--count", type=click.IntRange(1), help="With --watch: stop after this many refreshes.")
+@click.option("--count", type=AMOUNT, help="With --watch: stop after this many refreshes.")
 @talking
 def stats(client: Client, queue: str | None, watch: bool, every_ms: int, count: int | None, as_json: bool) -> None:
     """Show the statistics of a server, in total and per queue."""

@@ -1,5 +1,6 @@
 """`holdfast job …`: enqueue, list, inspect and manage jobs. Each command is one call of the client."""
 
+import os
 import sys
 from itertools import islice
 from typing import Any, cast
@@ -9,6 +10,7 @@ import click
 from holdfast.cli.bulk import BULK
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
+    AMOUNT,
     ENDED_OTHERWISE,
     NOT_THERE,
     Duration,
@@ -110,7 +112,7 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
             raise click.UsageError("--ndjson and --jobs read from standard input, as JSON, and wait for none of the jobs")
         push_lines(client, queue, options, key, as_json, whole_jobs=whole_jobs)
         return
-    body = sys.stdin.buffer.read() if payload == "-" else (payload or "null").encode()
+    body = sys.stdin.buffer.read() if payload == "-" else os.fsencode(payload or "null")
     if content_type is not None:
         receipt = client.enqueue(queue, body, content_type=content_type, idempotency_key=key, **options)
     else:
@@ -156,7 +158,7 @@ def get(client: Client, job_id: int | None, key: str | None, queue: str | None, 
 )
 @filtered(list(Counts.__struct_fields__))
 @click.option("--reverse", is_flag=True, help="The last ones first.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
+@click.option("--limit", type=AMOUNT, default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking
 def listed(

@@ -13,7 +13,7 @@ from holdfast.cli.output import UNWRITTEN, lost, tell
 from holdfast.cli.progress import Progress
 from holdfast.client import Client, NewJob
 from holdfast.client.types import PutOptions
-from holdfast.errors import HoldfastError, OutcomeUnknown
+from holdfast.errors import HoldfastError, InvalidRequest, OutcomeUnknown
 from holdfast.limits import BULK_JOBS
 from holdfast.units import counted, is_or_are
 
@@ -52,11 +52,15 @@ def push_lines(
 
 def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
     """Print what is stored, and how to continue."""
-    unknown = "at least " if isinstance(error, OutcomeUnknown) else ""
+    unknown = isinstance(error, OutcomeUnknown)
+    wrong = isinstance(error, click.UsageError | InvalidRequest)
+    if not kept and not unknown and wrong:
+        tell("holdfast: no job is enqueued")
+        return
     upto = f", all of lines 1 to {lines:,} among them" if lines else ""
     tell(
-        f"holdfast: interrupted: {unknown}{counted(kept, 'job')} {is_or_are(kept)} enqueued{upto}. The same command and input with "
-        f"--idempotency-key {key} within 24 hours enqueues the rest, and nothing twice."
+        f"holdfast: interrupted: {'at least ' if unknown else ''}{counted(kept, 'job')} {is_or_are(kept)} enqueued{upto}. The same command and input"
+        f"{', once it is mended,' if wrong else ''} with --idempotency-key {key} within 24 hours enqueues the rest, and nothing twice."
     )
 
 

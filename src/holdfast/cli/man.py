@@ -48,7 +48,7 @@ def page(root: click.Context, name: str) -> str | None:
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Write all pages into this folder.")
 @click.pass_context
 def manual(ctx: click.Context, command: str | None, to: Path | None) -> None:
-    """Read the manual page of holdfast or of one of its commands, or write all of them into a folder.
+    """Read the manual pages, or write them into a folder: that of holdfast, or of one of its commands.
 
     On a terminal it is shown by man(1); elsewhere it is printed as it is, in roff.
     """

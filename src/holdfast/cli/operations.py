@@ -8,6 +8,7 @@ import click
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.context import (
+    AMOUNT,
     REFUSED,
     JobId,
     Verbs,
@@ -25,6 +26,7 @@ from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.operations import Operation
 from holdfast.client.types import Counts
+from holdfast.errors import HoldfastError
 from holdfast.units import counted
 
 _LOOK_S = (0.02, 1.0)
@@ -52,6 +54,11 @@ def follow(client: Client, operation: Operation) -> Operation:
             operation = client.operation(operation.id)
     except KeyboardInterrupt:
         tell(f"holdfast: operation {operation.id} goes on; to end it: holdfast operation cancel {operation.id}")
+        raise
+    except HoldfastError:
+        tell(
+            f"holdfast: operation {operation.id} goes on once the server does; to wait for it: holdfast operation wait {operation.id}"
+        )
         raise
     tell(f"holdfast: {words(operation)}")
     return operation
@@ -103,7 +110,7 @@ def shown(client: Client, operation: int, as_json: bool) -> None:
 @filtered(list(Counts.__struct_fields__), one_state=True)
 @click.option("--to", help="Target queue of move.", shell_complete=queue_names)
 @click.option("--per-s", type=float, help="So many a second, spread evenly.")
-@click.option("--limit", type=click.IntRange(1), help="Max number of jobs.")
+@click.option("--limit", type=AMOUNT, help="Max number of jobs.")
 @click.option("--idempotency-key", help="Repeating the command with this key starts no second operation.")
 @click.option("--wait", is_flag=True, help="Wait for its end.")
 @destroying

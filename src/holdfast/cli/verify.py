@@ -241,13 +241,13 @@ async def _verified(place: Profile, plan: Plan, expected: str | None) -> dict[st
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="How many lease and conclude at once."
 )
-@click.option("--durability", type=click.Choice(LEVELS), help="What every answer has to say, or more.")
+@click.option("--durability", type=click.Choice(LEVELS), help="The least that every answer has to say.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @addressed
 def verify(
     place: Profile, for_ms: int, settle_ms: int, producers: int, workers: int, durability: str | None, as_json: bool
 ) -> None:
-    """Verify that a server keeps what it answers, in a queue of its own. Meanwhile kill it, restart it, fail it over: nothing may be lost or done twice.
+    """Verify that a server keeps what it answers, while it is killed and restarted. It works in a queue of its own: nothing in it may be lost or done twice.
 
     Some calls are repeated on purpose, and some workers hang until their lease has ended: a repeated call must change nothing, and a stale lease must be
     refused. Exit code 1: a promise was broken, and the queue is kept for a look. 5: jobs were still there when the time was up.

@@ -88,7 +88,7 @@ class Response:
 
     def take_lines(self) -> list[bytes]:
         """The lines that have come since this was last asked; at the end also what follows the last of them. Raises `StreamRefused` and `Lost`."""
-        if self.status != 200:
+        if self.status != 200 or (self.has_head and not self._header(b"content-type").startswith("text/event-stream")):
             if self.is_whole:
                 raise StreamRefused(self.answer())
             return []

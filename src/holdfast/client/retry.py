@@ -278,7 +278,7 @@ class RetryState:
             return answer.body
         said = problem(answer.body)
         if said is None:
-            self._not_ours(url, answer)
+            self.not_ours(url, answer)
         error = refusal(said, answer.request_id)
         error.repeated = self.repeated
         if error.code == "outcome_unknown":
@@ -301,7 +301,8 @@ class RetryState:
         if self._nodes.watch is not None:
             self._nodes.watch.answered()
 
-    def _not_ours(self, url: str, answer: Answer) -> NoReturn:
+    def not_ours(self, url: str, answer: Answer) -> NoReturn:
+        """Something else answered, such as a proxy."""
         said = answer.body[:200].decode(errors="replace")
         if answer.status in UNKNOWN_STATUSES:
             self._nodes.leave(url)

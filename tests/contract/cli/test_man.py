@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from holdfast.cli.context import EXIT_CODES
 from holdfast.cli.entry import SERVER, TALKING, main
 from tests.contract.cli.shell import Terminal
+from tests.system.docs.pages import read
 
 COMMANDS = sorted(TALKING | SERVER)
 
@@ -99,3 +100,9 @@ def test_on_a_terminal_man_shows_it(shared):
         assert terminal.end() == 0
     finally:
         terminal.destroy()
+
+
+def test_the_documentation_has_the_same_exit_codes():
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", read("docs/shell.md").partition("| exit code | it means |")[2], re.MULTILINE)
+    told = {int(code): re.sub(r"\[(\w+)\]\([^)]*\)", r"\1", words).replace("`", "") for code, words in rows}
+    assert told == EXIT_CODES

@@ -1,5 +1,6 @@
 """The changelog: fragments become the section of the new version, above those before."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,9 @@ def test_the_fragments_of_today_can_be_read():
     draft = ran("towncrier", "build", "--draft", "--version", "77.1.0")
     assert [path.name for path in found if path.read_text().split("\n")[0] not in draft] == []
     assert all(f"`{kind}`" in read("changelog.d/README.md") for kind in KINDS)
+
+
+def test_a_link_of_a_fragment_leads_somewhere_from_the_changelog():
+    links = [link for path in (ROOT / "changelog.d").glob("+*") for link in re.findall(r"\]\(([^)#:]+)[#)]", path.read_text())]
+    assert links
+    assert [link for link in links if link.startswith("..") or not (ROOT / link).exists()] == []

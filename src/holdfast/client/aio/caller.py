@@ -206,6 +206,8 @@ class AsyncCaller:
 
     def _judge_stream(self, url: str, call: Call, answer: Answer) -> None:
         try:
-            RetryState(call, self.nodes, 0.0, None).judge(url, answer)
+            trial = RetryState(call, self.nodes, 0.0, None)
+            trial.judge(url, answer)
+            trial.not_ours(url, answer)  # it says 200, and is no stream
         except Retry as again:
             raise again.final from None
