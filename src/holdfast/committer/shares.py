@@ -13,13 +13,16 @@ from holdfast.stores.store import Change, Transaction
 class Shares:
     """What lines count follows from the jobs: `count` is called with all changes, before they are written."""
 
-    __slots__ = ("_changed", "_clocks_changed", "_tx", "clocks", "idle", "lines", "queues")
+    __slots__ = ("_changed", "_clocks_changed", "_tx", "clocks", "coming", "idle", "lines", "queues")
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self.queues: dict[str, Queue] = {}  # of this transaction, that are or will be fair
         self.lines: dict[LineId, Line] = {}
         self.clocks: dict[tuple[int, int], Clock] = {}
+        self.coming: dict[
+            tuple[int, int], set[str]
+        ] = {}  # where a priority is nearly full: keys of jobs that are not counted yet
         self._changed: dict[LineId, None] = {}
         self._clocks_changed: dict[tuple[int, int], None] = {}
         self.idle = 0  # lines that are left without jobs, and clocks without lines, to be forgotten later
@@ -43,6 +46,7 @@ class Shares:
 
     async def count(self, changes: Iterable[Change]) -> None:
         """Count jobs as they are now instead of as they were, and move the turns of those that were started."""
+        self.coming.clear()
         moves: list[tuple[LineId | None, LineId | None, Job]] = []
         queues, known, missing = self.queues, self.lines, False
         for change in changes:
