@@ -402,6 +402,20 @@ async def test_calls_that_were_rolled_back_do_not_fill_it(client, connect, shop)
     enqueue(shop)
 
 
+async def test_a_transaction_that_sees_the_past_has_nobody_else_believe_it(node, client, connect, shop):
+    server = postgres_server()
+    server.sql("UPDATE holdfast.enqueue_bounds SET inbox_rows = 10", database="holdfast")
+    application = connect()
+    application.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    application.execute("SELECT 1")  # from here on it sees an empty inbox
+    for _ in range(10):
+        enqueue(shop)
+    enqueue(application)
+    assert refusal(shop)[0] == "queue_full"
+    application.rollback()
+    await node.take_in()
+
+
 async def test_until_the_upgrade_is_finished_it_does_what_it_did(node, client, shop):
     server = postgres_server()
     before = server.value("SELECT min_compatible FROM holdfast.schema_version", database="holdfast")
