@@ -475,7 +475,8 @@ class Walk:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_every_lease_is_what_the_rules_say_over_restarts(lasting_place, reopen, new, seed):
+async def test_every_lease_is_what_the_rules_say_over_restarts(lasting_place, reopen, new, seed, monkeypatch):
+    monkeypatch.setattr(holdfast.stores.sqlite.fair, "WHOLE", 2 if seed % 2 else 4_000)
     chance = random.Random(seed)
     walk = Walk(await reopen(lasting_place), new, chance)
     await walk.client.do(SetQueue("q", QueueSettings(fair=True, max_attempts=100), whole=True))
