@@ -105,7 +105,7 @@ class Lives:
 
 
 VARIANTS = ("plain", "rate", "held", "batch", "fair")
-WAYS = {"many": 100, "hundreds": 200, "alone": 20}
+WAYS = {"many": 50, "hundreds": 200, "alone": 10}
 """How many lives each turn has: short turns, so that some fall between two noisy spells."""
 
 
@@ -145,7 +145,7 @@ async def measure(folder: Path, runs: int, ways: Iterable[str], variants: Iterab
 
 
 @click.command()
-@click.option("--runs", default=100, show_default=True, help="Rounds of each way.")
+@click.option("--runs", default=200, show_default=True, help="Rounds of each way.")
 @click.option("--way", "ways", multiple=True, type=click.Choice(list(WAYS)), help="How the jobs come; all, if none is given.")
 @click.option(
     "--variant", "variants", multiple=True, type=click.Choice(VARIANTS[1:]), help="What they have; all, if none is given."

@@ -292,7 +292,7 @@ async def _take_budget(batch: Batch, line: BudgetLine) -> None:
         raise InvalidRequest(f"there are {BUDGETS} budgets already; that is the most")
     until = min(line.blocked_until, batch.now + BUDGET_BLOCK_MS_MAX)
     budget = Budget(line.name, line.limit, line.per_ms, line.burst or line.limit, until, line.created_at, batch.now)
-    accounts.budgets[line.name] = budget
+    accounts.set_budget(line.name, budget)
     await batch.tx.save_budget(budget)
 
 

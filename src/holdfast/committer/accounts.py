@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping
 
 from holdfast.job import budget as rules
 from holdfast.job.budget import NOBODY, Account, Budget, Charge, Next
-from holdfast.job.job import LEASED, READY, UNFINISHED, Job
+from holdfast.job.job import LEASED, READY, UNFINISHED, Extras, Job
 from holdfast.job.queue import Queue
+from holdfast.limits import BUDGET_NEXT
 from holdfast.stores.store import Transaction
 
 Charges = tuple[Charge, ...]
-Bill = list[tuple[Account, str, int]]
-"""What a job costs: each of its accounts, the name of the budget, and how much."""
-_NOTHING: Bill = []
+Bill = list[tuple[Account, Budget | None, int]]
+"""What a job costs: each of its accounts, the budget (None if it was deleted), and how much."""
+_NO_CHARGES: Charges = ()
+_LOTS = 1 << 53
 
 
 class Accounts:
@@ -20,15 +22,20 @@ class Accounts:
     __slots__ = (
         "_bills",
         "_changed",
+        "_kept",
         "_known",
+        "_left",
         "_loaded",
+        "_promised",
         "_queues",
         "_tx",
         "budgets",
+        "good",
         "later",
         "now",
         "pause_ms",
         "seen",
+        "sure",
         "to_admit",
     )
 
@@ -38,10 +45,17 @@ class Accounts:
         self.now = now
         self.budgets, self._known = tx.budgets_in_memory()
         self._loaded: dict[str, tuple[Account, str]] = {}  # with the names of their budgets
-        self._bills: dict[
-            int, tuple[Charges, Bill]
-        ] = {}  # by the identity of the charges, which jobs that cost the same mostly share
+        self._bills: dict[int, Bill] = {
+            id(_NO_CHARGES): []
+        }  # by the identity of the charges, which jobs that cost the same mostly share
+        self._kept: list[Charges] = []  # so that these keep their identities
         self._changed: set[str] = set()
+        self.good: dict[
+            Extras, Extras
+        ] = {}  # of new jobs that may name what they name: one and the same for those that are alike
+        self._left: dict[str, int] = {}  # what accounts can pay, until that changes
+        self._promised: dict[str, int] = {}  # what they could pay besides, once all jobs that were read for a lease have paid
+        self.sure = True  # all of these can
         self.to_admit: set[str] = set()  # whose line may have a job that can be next now
         self.seen: dict[int, Job | None] = {}  # each job as it was counted last
         self.later: set[str] = set()  # with a job at the head of the line whose queue is not locked
@@ -49,11 +63,15 @@ class Accounts:
 
     async def load(self, some: Iterable[Charges]) -> None:
         """Read the accounts of these that are not read yet. On a shared store they are locked from here on."""
-        unread = [charges for charges in some if charges and id(charges) not in self._bills and not self._make_bill(charges)]
+        unread = [charges for charges in some if not self.knows(charges)]
         if unread:
             await self.load_accounts([charge.account for charges in unread for charge in charges])
             for charges in unread:
                 self._make_bill(charges)
+
+    def knows(self, charges: Charges) -> bool:
+        """Whether nothing has to be read for these."""
+        return id(charges) in self._bills or self._make_bill(charges)
 
     def _make_bill(self, charges: Charges) -> bool:
         """Find the accounts of these; False if one has to be read."""
@@ -66,8 +84,9 @@ class Accounts:
                 if account is None:
                     return False
                 pair = self._loaded[one] = account, charge.name
-            bill.append((pair[0], pair[1], charge.cost))
-        self._bills[id(charges)] = charges, bill
+            bill.append((pair[0], self.budgets.get(pair[1]), charge.cost))
+        self._bills[id(charges)] = bill
+        self._kept.append(charges)
         return True
 
     async def load_accounts(self, ids: Iterable[str]) -> None:
@@ -98,10 +117,6 @@ class Accounts:
         found = self._loaded.get(account)
         return 0 if found is None else found[0].blocked_until
 
-    def _bill(self, job: Job) -> Bill:
-        charges = job.extras.budgets
-        return self._bills[id(charges)][1] if charges else _NOTHING
-
     def loaded_of(self, budget: str) -> list[Account]:
         """The loaded accounts of a budget."""
         return [account for account, name in self._loaded.values() if name == budget]
@@ -109,6 +124,7 @@ class Accounts:
     def touch(self, account: str) -> Account:
         """A loaded account that is changed and will be written."""
         self._changed.add(account)
+        self._left.pop(account, None)
         return self._loaded[account][0]
 
     def free(self, account: str) -> None:
@@ -116,13 +132,39 @@ class Accounts:
         if self._loaded[account][0].waiting:
             self.to_admit.add(account)
 
+    def set_budget(self, name: str, budget: Budget | None) -> None:
+        """A budget was made, changed or, with None, deleted."""
+        if budget is None:
+            self.budgets.pop(name)
+        else:
+            self.budgets[name] = budget
+        self._bills = {id(_NO_CHARGES): []}
+        self._left.clear()
+        self.good.clear()
+
+    def _can_pay(self, account: Account, budget: Budget | None) -> int:
+        """How many units it can pay now, by all that is counted so far; a lot, if its budget was deleted."""
+        if budget is None:
+            left = _LOTS
+        elif account.blocked_until > self.now or budget.blocked_until > self.now:
+            left = 0
+        else:
+            left = rules.left(account, budget, self.now)
+        self._left[account.id] = left
+        return left
+
     def obstacle(self, job: Job, line: str | None = None) -> str | None:
         """The first account that keeps a ready job from being next; None if there is none. It is at the head of the line of `line`."""
-        for account, name, cost in self._bill(job):
-            if account.waiting and account.id != line and self._overtakes(account, job):
-                return account.id
-            if not rules.can_be_next(account, self.budgets.get(name), cost, self.now, job.queue):
-                return account.id
+        for account, budget, cost in self._bills[id(job.extras.budgets)]:
+            one = account.id
+            if account.waiting and one != line and self._overtakes(account, job):
+                return one
+            jobs, units = account.kept(job.queue) if account.passed else (account.next_jobs, account.next_units)
+            left = self._left.get(one)
+            if left is None:
+                left = self._can_pay(account, budget)
+            if jobs >= BUDGET_NEXT or (left - units < cost and (budget is None or left - units < budget.need(cost))):
+                return one
         return None
 
     @staticmethod
@@ -132,10 +174,28 @@ class Accounts:
             return True
         return account.first != NOBODY and not 0 < job.id < account.first
 
+    def start_unasked(self) -> None:
+        """A job is to start that was not promised anything: what was promised to others has to be looked at again."""
+        self.sure = False
+
+    def promise(self, jobs: Iterable[Job]) -> bool:
+        """Whether all of these next jobs, which were read for a lease, can pay, besides all that were read before: then none has to be asked again."""
+        promised = self._promised
+        for job in jobs:
+            for account, budget, cost in self._bills[id(job.extras.budgets)]:
+                one = account.id
+                promised[one] = left = (promised[one] if one in promised else self._can_pay(account, budget)) - cost
+                if left < 0:
+                    self.sure = False
+        return self.sure
+
     def cannot_pay(self, job: Job) -> str | None:
         """The first account that keeps a job that is next from starting now."""
-        for account, name, cost in self._bill(job):
-            if not rules.can_pay(account, self.budgets.get(name), cost, self.now):
+        for account, budget, cost in self._bills[id(job.extras.budgets)]:
+            left = self._left.get(account.id)
+            if left is None:
+                left = self._can_pay(account, budget)
+            if left < cost and (budget is None or left < budget.need(cost)):
                 return account.id
         return None
 
@@ -147,46 +207,72 @@ class Accounts:
         if before is not None and before.state in UNFINISHED:
             self._count(before, -1)
             if given_back and before.lease is not None:
-                for account, name, cost in self._bill(before):
-                    rules.give_back(account, self.budgets.get(name), cost, before.lease.leased_at, self.now)
+                for account, budget, cost in self._bills[id(before.extras.budgets)]:
+                    self._left.pop(account.id, None)
+                    rules.give_back(account, budget, cost, before.lease.leased_at, self.now)
         if after is not None and after.state in UNFINISHED:
             self._count(after, 1)
             if after.state is LEASED and (before is None or before.state is not LEASED):
-                for account, name, cost in self._bill(after):
-                    rules.pay(account, self.budgets.get(name), cost, self.now)
+                for account, budget, cost in self._bills[id(after.extras.budgets)]:
+                    self._left.pop(account.id, None)
+                    rules.pay(account, budget, cost, self.now)
+
+    def come(self, job: Job) -> None:
+        """Count a new job that is next."""
+        self.seen[job.id] = job
+        queue, now = job.queue, self.now
+        if (found := self._queues.get(queue)) is not None and found.paused:
+            now = 0
+        for account, _, cost in self._bills[id(job.extras.budgets)]:
+            self._changed.add(account.id)
+            account.jobs += 1
+            account.come_next(queue, cost, now)
 
     def start(self, job: Job, leased: Job) -> None:
         """Count a job that was next and is leased, and have it pay."""
         self.seen[job.id] = leased
-        for account, name, cost in self._bill(job):
-            self._take(account, job.queue)
-            account.go(job.queue, cost)
-            account.running += cost
-            budget = self.budgets.get(name)
+        queue, now = job.queue, self.now
+        for account, budget, cost in self._bills[id(job.extras.budgets)]:
+            one = account.id
+            self._changed.add(one)
+            self._left.pop(one, None)
+            if account.passed and account.waiting and account.is_passed(queue):
+                self.to_admit.add(one)
+            account.start(queue, cost, now)
             if budget is not None and budget.per_ms is not None:
-                rules.pay(account, budget, cost, self.now)
+                rules.pay(account, budget, cost, now)
+
+    def end(self, job: Job, after: Job | None) -> None:
+        """Count a leased job no more."""
+        self.seen[job.id] = after
+        for account, _, cost in self._bills[id(job.extras.budgets)]:
+            one = account.id
+            self._changed.add(one)
+            self._left.pop(one, None)
+            account.jobs -= 1
+            account.running -= cost
+            if account.waiting:
+                self.to_admit.add(one)
 
     def _is_paused(self, queue: str) -> bool:
         return (found := self._queues.get(queue)) is not None and found.paused
 
     def want(self, job: Job) -> None:
         """Somebody would have taken a job that is next and can't pay."""
-        for account, _, _ in self._bill(job):
-            self._take(account, job.queue)
-
-    def _take(self, account: Account, queue: str) -> None:
-        self._changed.add(account.id)
-        if account.waiting and account.is_passed(queue):
-            self.to_admit.add(account.id)
-        account.take(queue, self.now)
+        for account, _, _ in self._bills[id(job.extras.budgets)]:
+            self._changed.add(account.id)
+            if account.waiting and account.is_passed(job.queue):
+                self.to_admit.add(account.id)
+            account.take(job.queue, self.now)
 
     def _count(self, job: Job, n: int) -> None:
         is_ready = job.state is READY and not job.held
-        for account, _, cost in self._bill(job):
+        for account, _, cost in self._bills[id(job.extras.budgets)]:
             one = account.id
             self._changed.add(one)
             account.jobs += n
             if job.state is LEASED:
+                self._left.pop(one, None)
                 account.running += n * cost
             elif is_ready and job.waits is None:
                 if n > 0:

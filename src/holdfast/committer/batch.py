@@ -242,8 +242,10 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             moment = some.lease.until if some.lease is not None else some.ready_at
             if self.earliest is None or moment < self.earliest:
                 self.earliest = moment
-        if some.extras is not NO_EXTRAS:
-            self._note_extras(some, before, after)
+        if some.extras is not NO_EXTRAS and not (state is LEASED and before is not None and before.state is READY):
+            self._note_extras(
+                some, before, after
+            )  # all of it stays as it is when a job is leased, and who leases counts its budgets
         if state is READY and some.extras.worker is not None:
             self.for_one.add(queue.name)
         job_id = some.id
@@ -273,16 +275,23 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             self.grouped = True
             if after is None or not after.holds_group_slot:
                 self.left_group.add(some.id)
-        if extras.expires_at is not None:
-            deadline = some.deadline
-            if deadline is not None and (self.earliest is None or deadline < self.earliest):
-                self.earliest = deadline
+        if extras.expires_at is not None and (deadline := some.deadline) is not None:
+            self.earliest = deadline if self.earliest is None else min(self.earliest, deadline)
         if extras.batch is not None and moves(before, after):
-            self.members_here().note(extras.batch, before, after)
-        if extras.unreadable is not None or (before is not None and before.extras.unreadable is not None):
-            self.uncounted = True
-        if extras.budgets or (before is not None and before.extras.budgets):
+            (self.members or self.members_here()).note(extras.batch, before, after)
+        if extras.budgets:
             self.budgeted.add(some.id)
+        if extras.unreadable is not None:
+            self.uncounted = True
+        if before is not None and before.extras is not extras:
+            self._note_former(before)
+
+    def _note_former(self, before: Job) -> None:
+        """The same of what it had before."""
+        if before.extras.budgets:
+            self.budgeted.add(before.id)
+        if before.extras.unreadable is not None:
+            self.uncounted = True
 
     def _count(self, verb: str, queue: Queue, before: Job | None, after: Job | None) -> None:
         old = before.state if before is not None else None

@@ -55,7 +55,7 @@ async def delete(batch: Batch, command: DeleteBudget) -> Counted:
             budget=command.name,
             jobs=jobs,
         )
-    accounts.budgets.pop(command.name)
+    accounts.set_budget(command.name, None)
     await batch.tx.delete_budget(command.name)
     await _wake(batch, command.name)
     return Counted(jobs)
@@ -93,7 +93,7 @@ async def _named(batch: Batch, name: str) -> Budget:
 
 
 async def _change(batch: Batch, budget: Budget) -> None:
-    accounts_of(batch).budgets[budget.name] = budget
+    accounts_of(batch).set_budget(budget.name, budget)
     await batch.tx.save_budget(budget)
     await _wake(batch, budget.name)
 

@@ -17,19 +17,20 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from holdfast.committer import groups
-from holdfast.committer.accounts import Accounts
+from holdfast.committer.accounts import Accounts, Charges
 from holdfast.committer.batch import Batch
 from holdfast.committer.unreadable_jobs import set_aside
 from holdfast.errors import InvalidRequest
 from holdfast.job import budget as rules
 from holdfast.job import lifecycle
 from holdfast.job.budget import NOBODY, Account, Block, Charge, with_charges
-from holdfast.job.job import UNFINISHED, Job, NewJob, is_next
+from holdfast.job.job import LEASED, UNFINISHED, Job, NewJob, is_next
 from holdfast.job.queue import Queue
 from holdfast.limits import BUDGET_CHUNK
 from holdfast.messages import events
 from holdfast.messages.answers import Counted
 from holdfast.messages.time_commands import AdmitWaiting
+from holdfast.stores.store import Change
 
 _READ = 64  # jobs of a line read in one go; most batches give back fewer units
 _PAUSE_MS = 100  # before the next try where a queue that is held by others is in the way
@@ -44,12 +45,20 @@ def accounts_of(batch: Batch) -> Accounts:
 
 async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
     """Refuse new jobs that name an unknown budget, or cost more than one can ever pay."""
-    known = accounts_of(batch).budgets
+    accounts = accounts_of(batch)
+    known, good = accounts.budgets, accounts.good
     for new in jobs:
-        for charge in new.extras.budgets:
+        extras = new.extras
+        if not extras.budgets:
+            continue
+        if (same := good.get(extras)) is not None:
+            new.extras = same
+            continue
+        for charge in extras.budgets:
             budget = known.get(charge.name)
             if budget is None or charge.cost > budget.need(charge.cost):
-                await demand(batch, new.extras.budgets)
+                await demand(batch, extras.budgets)
+        good[extras] = extras
 
 
 async def demand(batch: Batch, charges: Sequence[Charge]) -> None:
@@ -88,64 +97,64 @@ async def settle(batch: Batch) -> None:
 
 async def _settle(batch: Batch) -> None:
     ids, batch.budgeted = batch.budgeted, set()
-    accounts = accounts_of(batch)
-    if len(ids) == 1:
-        await _settle_one(batch, accounts, ids.pop())
-        batch.given_back.clear()
-        return
-    moved: list[tuple[Job | None, Job | None, int]] = []
-    for job_id in sorted(ids):
-        change = batch.changes.get(job_id)
-        if change is not None:
-            before = accounts.seen.get(job_id, change.before)
-            if _counts_differ(before, change.after):
-                moved.append((before, change.after, job_id))
-    if not moved:
-        return
-    await accounts.load([job.extras.budgets for pair in moved for job in pair[:2] if job is not None])
-    wanting: list[Job] = []
-    for before, after, job_id in moved:
-        given_back = job_id in batch.given_back
-        if after is None or not is_next(after):
-            accounts.move(before, after, given_back)
-        else:
-            wanting.append(after)
-            if before is not None:
-                accounts.move(before, None, given_back)
-    for job in wanting:
-        account = accounts.obstacle(job)
-        after = job if account is None else lifecycle.stand_aside(job, account)
-        batch.changes[job.id].after = after
-        accounts.move(None, after)
+    accounts, changes, knows = accounts_of(batch), batch.changes, accounts_of(batch).knows
+    moved: list[tuple[Job | None, Change]] = []
+    unread: list[Charges] = []
+    for job_id in ids if len(ids) == 1 else sorted(ids):
+        change = changes.get(job_id)
+        if change is None:
+            continue
+        before, after = accounts.seen.get(job_id, change.before), change.after
+        if _counts_differ(before, after):
+            moved.append((before, change))
+            if before is not None and not knows(before.extras.budgets):
+                unread.append(before.extras.budgets)
+            if after is not None and not knows(after.extras.budgets):
+                unread.append(after.extras.budgets)
+    if unread:
+        await accounts.load(unread)
+    for change in [change for before, change in moved if _would_be_next(accounts, before, change.after, batch.given_back)]:
+        _let_come(accounts, change)
     batch.given_back.clear()
 
 
-async def _settle_one(batch: Batch, accounts: Accounts, job_id: int) -> None:
-    """The same for one job, as it is in a transaction of its own."""
-    change = batch.changes.get(job_id)
-    if change is None:
-        return
-    before, after = accounts.seen.get(job_id, change.before), change.after
-    if not _counts_differ(before, after):
-        return
-    await accounts.load([job.extras.budgets for job in (before, after) if job is not None])
-    given_back = job_id in batch.given_back
-    if after is None or not is_next(after):
-        accounts.move(before, after, given_back)
-        return
-    if before is not None:
-        accounts.move(before, None, given_back)
-    account = accounts.obstacle(after)
-    if account is not None:
-        after = change.after = lifecycle.stand_aside(after, account)
-    accounts.move(None, after)
+def _would_be_next(accounts: Accounts, before: Job | None, after: Job | None, given_back: set[int]) -> bool:
+    """Count a job as it is now; one that would be next is not counted yet."""
+    if after is not None and is_next(after):
+        if before is not None:
+            accounts.move(before, None, before.id in given_back)
+        return True
+    if (
+        before is not None
+        and before.state is LEASED
+        and (after is None or after.state not in UNFINISHED)
+        and before.id not in given_back
+    ):
+        accounts.end(before, after)
+    else:
+        accounts.move(before, after, before is not None and before.id in given_back)
+    return False
+
+
+def _let_come(accounts: Accounts, change: Change) -> None:
+    """A job that would be next is that, or stands aside."""
+    job = change.after
+    assert job is not None, "it is ready"
+    account = accounts.obstacle(job)
+    if account is None:
+        accounts.come(job)
+    else:
+        change.after = aside = lifecycle.stand_aside(job, account)
+        accounts.move(None, aside)
 
 
 def _counts_differ(before: Job | None, after: Job | None) -> bool:
     """Whether the accounts count them differently."""
-    was = before is not None and before.state in UNFINISHED
+    if before is None:
+        return after is not None and after.state in UNFINISHED
+    was = before.state in UNFINISHED
     now = after is not None and after.state in UNFINISHED
-    if not (was and now) or before is None or after is None:
+    if not (was and now) or after is None:
         return was or now
     return (
         before.state is not after.state
@@ -248,6 +257,8 @@ async def hold_up(batch: Batch, queue: Queue, jobs: Sequence[Job]) -> int:
     """Put those of the next jobs aside again that can't pay: their account was blocked, or made smaller. How many."""
     accounts = accounts_of(batch)
     await accounts.load([job.extras.budgets for job in jobs])
+    if accounts.promise(jobs):
+        return 0
     found = 0
     for job in jobs:
         if (account := accounts.cannot_pay(job)) is not None:
@@ -263,7 +274,9 @@ def cannot_pay(batch: Batch, job: Job) -> str | None:
 
 async def may_start(batch: Batch, job: Job) -> bool:
     """Whether a job that a caller leases by its id is next, and all of its accounts can pay."""
-    await accounts_of(batch).load((job.extras.budgets,))
+    accounts = accounts_of(batch)
+    await accounts.load((job.extras.budgets,))
+    accounts.start_unasked()
     return is_next(job) and cannot_pay(batch, job) is None
 
 

@@ -16,6 +16,8 @@ from holdfast.messages.time_commands import FillTypes
 if TYPE_CHECKING:
     from holdfast.committer.batch import Batch
 
+_IDLE_LOOK = 10_000  # lines without jobs that are written before it is looked whether there are too many
+
 Came = dict[str, dict[str, int]]
 """By queue, how many jobs of which types have become ready."""
 
@@ -29,6 +31,11 @@ class ByType:
         self.sharing: set[str] = set()  # queues that are being sorted by fair keys, or cleared of that
         self.idle_lines = False  # there may be lines of fair queues that can be forgotten
         self.idle_written = 0  # lines without jobs, since they were last found to be not too many
+
+    @property
+    def surplus_lines(self) -> bool:
+        """Whether it is to be looked whether there are too many lines without jobs."""
+        return self.idle_written >= _IDLE_LOOK
 
     def note_named(self, queues: Collection[str]) -> None:
         """A call names types, and these queues."""

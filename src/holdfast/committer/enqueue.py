@@ -155,10 +155,14 @@ async def _admit(
     """Check what some of these jobs have, and most have not; what stands in the place of which."""
     paying = one_of_a_kind = joins = shares = False
     for extras in unlike:
-        paying = paying or bool(extras.budgets)
-        one_of_a_kind = one_of_a_kind or extras.unique_key is not None
-        joins = joins or extras.batch is not None
-        shares = shares or extras.fair_key is not None or extras.fair_cost != 1
+        if extras.budgets:
+            paying = True
+        if extras.unique_key is not None:
+            one_of_a_kind = True
+        if extras.batch is not None:
+            joins = True
+        if extras.fair_key is not None or extras.fair_cost != 1:
+            shares = True
     if shares:
         await fair.demand(batch, jobs)
     if paying:

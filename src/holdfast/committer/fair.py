@@ -15,7 +15,7 @@ from holdfast.errors import InvalidRequest
 from holdfast.job import fair as rules
 from holdfast.job.by_type import Types
 from holdfast.job.fair import CLEARING, FAIR, SORTING, Line, Sharing
-from holdfast.job.job import Content, Job, NewJob
+from holdfast.job.job import READY, Content, Job, NewJob
 from holdfast.job.queue import Queue
 from holdfast.limits import FAIR_CHUNK, FAIR_KEYS, FAIR_WEIGHTS, PRIORITY_DEFAULT, TYPES_AT_ONCE, TYPES_HEAD
 from holdfast.messages.answers import Counted
@@ -24,7 +24,6 @@ from holdfast.messages.time_commands import ForgetShares, SortShares
 from holdfast.stores.by_type import OrderedJobs
 
 _PRIORITIES = 64  # whose clocks are read in one go
-_IDLE_LOOK = 10_000  # lines without jobs that are written before it is looked whether there are too many
 
 Key = tuple[int, str]
 Pair = tuple[Job, Content | None]
@@ -296,9 +295,10 @@ async def demand(batch: Batch, jobs: Sequence[NewJob]) -> None:
 
 
 async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
-    """Refuse new jobs of more fair keys than one priority of a queue may have."""
+    """Refuse new jobs of more fair keys than one priority of a queue may have. Those that come back (retried, due) are never refused."""
     shares = batch.shares_here()
     queues, clocks = shares.queues, shares.clocks
+    full: dict[tuple[int, int], Queue] = {}
     for new in jobs:
         queue = queues.get(new.queue)
         if queue is None:
@@ -308,24 +308,35 @@ async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
         if clock is None:
             await shares.load_clocks([at])
             clock = clocks[at]
-        if clock.lines + len(jobs) > FAIR_KEYS:
-            await _count_keys(batch, queue, at[1], jobs)
+        if clock.lines + len(jobs) + len(batch.changes) > FAIR_KEYS:
+            full[at] = queue
+    for (_, priority), queue in full.items():
+        await _count_keys(batch, queue, priority, jobs)
 
 
 async def _count_keys(batch: Batch, queue: Queue, priority: int, jobs: Sequence[NewJob]) -> None:
-    shares = batch.shares_here()
+    """Count the keys that wait, those that this transaction brings, and those of these jobs: each once."""
+    shares, at = batch.shares_here(), (queue.id, priority)
     keys = {
-        (queue.id, priority, new.extras.fair_key or "")
+        new.extras.fair_key or ""
         for new in jobs
         if new.queue == queue.name and (PRIORITY_DEFAULT if new.priority is None else new.priority) == priority
     }
-    await shares.load(keys)
-    if shares.clocks[queue.id, priority].lines + sum([shares.lines[one].waiting <= 0 for one in keys]) > FAIR_KEYS:
+    coming = shares.coming.get(at)
+    if coming is None:
+        came = [change.after for change in batch.changes.values() if change.after is not None]
+        coming = shares.coming[at] = {
+            job.extras.fair_key or "" for job in came if (job.queue, job.state, job.priority) == (queue.name, READY, priority)
+        }
+    both = {(*at, key) for key in keys | coming}
+    await shares.load(both)
+    if shares.clocks[at].lines + sum([shares.lines[one].waiting <= 0 for one in both]) > FAIR_KEYS:
         raise InvalidRequest(
             f"Jobs of {FAIR_KEYS} fair keys wait in this queue at this priority already; that is the most.",
             field="fair_key",
             limit=FAIR_KEYS,
         )
+    coming |= keys
 
 
 async def switch(batch: Batch, queue: Queue) -> None:
@@ -387,7 +398,7 @@ async def _go_on(batch: Batch, queue: Queue) -> bool:
 async def forget(batch: Batch, command: ForgetShares) -> Counted:
     """Forget lines that new ones would equal, and what is too much: where new keys come all the time, the clock may stand still."""
     count, by_type = await batch.tx.forget_lines(command.limit), batch.by_type
-    if count < command.limit and by_type.idle_written >= _IDLE_LOOK:
+    if count < command.limit and command.surplus:
         count += await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
         if count < command.limit:
             by_type.idle_written = 0

@@ -19,7 +19,7 @@ from holdfast.job import job_batch as rules
 from holdfast.job import lifecycle
 from holdfast.job.closing import Closing
 from holdfast.job.job import UNFINISHED, Job, NewJob, Receipt, State
-from holdfast.job.job_batch import ANY_QUEUE, NEVER, OWED, WAITS, ClosingJob, JobBatch
+from holdfast.job.job_batch import ANY_QUEUE, NEVER, OWED, PENDING, WAITS, ClosingJob, JobBatch
 from holdfast.limits import BATCH_BYTES, CLOSING_JOBS, JOB_BATCH_LEVELS, JOB_BATCHES
 from holdfast.messages import events
 from holdfast.messages.answers import Counted
@@ -149,6 +149,10 @@ async def foresee(batch: Batch, job: Job, then: Sequence[NewJob]) -> bool:
     """
     number = job.extras.batch
     assert number is not None, "it is a member"
+    members = batch.members_here()
+    known = members.loaded.get(number)
+    if known is not None and (not known.closed or known.pending + members.not_counted(number)[PENDING] > 1):
+        return False
     found = await current(batch, number)
     due = rules.makes_due(found) if found is not None else []
     if found is None or not due or any(new.extras.batch == number for new in then):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from holdfast.committer.batch import Batch
+from holdfast.committer.members import COUNTS
 from holdfast.errors import BatchClosed, BatchNotFound, InvalidRequest, LeaseLost
 from holdfast.job import job_batch as rules
 from holdfast.job.job import Job, LeaseRef, NewJob
@@ -32,8 +33,13 @@ async def here(batch: Batch, number: int) -> JobBatch:
     """The same, or `BatchNotFound` if it is not there or its caller may not see it."""
     found = await current(batch, number)
     if found is None or not rules.is_seen(found, batch.scope):
-        raise BatchNotFound(f"There is no batch {number}.", batch=number)
+        raise not_found(number)
     return found
+
+
+def not_found(number: int) -> BatchNotFound:
+    """The refusal for a batch that is not there, or not to be seen."""
+    return BatchNotFound(f"There is no batch {number}.", batch=number)
 
 
 async def admit(batch: Batch, jobs: Sequence[NewJob], member: Job | None) -> None:
@@ -46,23 +52,29 @@ async def admit(batch: Batch, jobs: Sequence[NewJob], member: Job | None) -> Non
         return
     if not batch.newest_only:
         await batch.demand_newest_only("batch")
-    await load(batch, joining)
+    members = batch.members_here()
+    if not joining.keys() <= members.loaded.keys():
+        await load(batch, joining)
     for number, count in joining.items():
-        if member is not None and member.extras.batch == number:
-            found = await current(batch, number)
-            if found is None:
-                continue
-        else:
-            found = await here(batch, number)
-            if found.closed:
-                raise BatchClosed(
-                    f"Batch {number} is closed: only its running jobs may still add to it, in their `then` or with their lease.",
-                    batch=number,
-                )
-        if found.total + count > JOB_BATCH_MEMBERS:
-            raise InvalidRequest(
-                f"Batch {number} has {found.total} jobs; at most {JOB_BATCH_MEMBERS} are taken.", field="batch"
-            )
+        _may_join(batch, number, count, member is not None and member.extras.batch == number)
+
+
+def _may_join(batch: Batch, number: int, count: int, is_own: bool) -> None:
+    """Raise if a loaded batch does not take so many more jobs. `is_own`: one of its running jobs adds them."""
+    members = batch.members_here()
+    found = members.loaded[number]
+    if found is None and is_own:
+        return
+    if found is None or not (is_own or rules.is_seen(found, batch.scope)):
+        raise not_found(number)
+    if found.closed and not is_own:
+        raise BatchClosed(
+            f"Batch {number} is closed: only its running jobs may still add to it, in their `then` or with their lease.",
+            batch=number,
+        )
+    total = found.total + sum(members.not_counted(number)[:COUNTS])
+    if total + count > JOB_BATCH_MEMBERS:
+        raise InvalidRequest(f"Batch {number} has {total} jobs; at most {JOB_BATCH_MEMBERS} are taken.", field="batch")
 
 
 async def member_by(batch: Batch, ref: LeaseRef, jobs: Sequence[NewJob]) -> Job:

@@ -220,8 +220,9 @@ class Leases:
         )
         batch.change(events.LEASED, queue, job, leased)
         if job.extras is not NO_EXTRAS and job.extras.budgets:
-            self._paid = True
-            budgets.accounts_of(batch).start(job, leased)
+            accounts = budgets.accounts_of(batch)
+            accounts.start(job, leased)
+            self._paid = not accounts.sure
         return leased
 
 

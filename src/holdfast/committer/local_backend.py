@@ -318,7 +318,7 @@ class LocalBackend:
         if self.committer.by_type.sharing:
             commands = (*commands, SortShares(_any_of(self.committer.by_type.sharing), FAIR_CHUNK))
         if self.committer.by_type.idle_lines:
-            commands = (*commands, ForgetShares(FAIR_CHUNK))
+            commands = (*commands, ForgetShares(FAIR_CHUNK, self.committer.by_type.surplus_lines))
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])

@@ -7,10 +7,12 @@ load ─▶ loaded ─▶ brought_up() counts them ─▶ changed ─▶ written
 
 from holdfast.job import job_batch as rules
 from holdfast.job.closing import Closing
-from holdfast.job.job import DEAD, UNFINISHED, Job
+from holdfast.job.job import DEAD, READY, UNFINISHED, Job
 from holdfast.job.job_batch import DIED, DROPPED, PENDING, ClosingJob, JobBatch
 
-_DEATHS = 4  # behind the four counts: members that became dead, even if they are not any more
+COUNTS = 4  # of a batch
+_DEATHS = COUNTS  # behind them: members that became dead, even if they are not any more
+_NOTHING = [0] * (_DEATHS + 1)
 
 
 def moves(before: Job | None, after: Job | None) -> bool:
@@ -50,6 +52,9 @@ class Members:
 
     def note(self, batch: int, before: Job | None, after: Job | None) -> None:
         """A member changes. What leaves its place in the batch as it is costs nothing more."""
+        if before is None and after is not None and after.state is READY:  # as most do
+            self.moved_of(batch)[PENDING] += 1
+            return
         old = None if before is None else rules.place(before.state)
         new = rules.place(after.state) if after is not None else DROPPED if old in (PENDING, DIED) else old
         if old == new or new is None:
@@ -60,6 +65,10 @@ class Members:
             moved[old] -= 1
         if after is not None and after.state is DEAD:
             moved[_DEATHS] += 1
+
+    def not_counted(self, batch: int) -> list[int]:
+        """The same, to be read only."""
+        return self.moved.get(batch, _NOTHING)
 
     def moved_of(self, batch: int) -> list[int]:
         """What members of a batch did since they were counted last, to be added to."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.job.job import NewJob
-from holdfast.limits import QUEUES_PER_TICK
+from holdfast.limits import FAIR_KEYS, QUEUES_PER_TICK
 from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
 from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
 from holdfast.messages.inbox import REFUSED_QUEUE, TakeIn
@@ -17,6 +17,7 @@ from holdfast.messages.time_commands import (
     ExpireLeases,
     FireSchedules,
     ForgetHistory,
+    ForgetShares,
     PromoteDue,
 )
 from holdfast.stores.store import Prefetch
@@ -131,6 +132,11 @@ def orphans(found: Prefetch, command: BuryOrphans) -> None:
 def accounts(found: Prefetch, command: AdmitWaiting) -> None:
     """Accounts in which time has something to do, and the queues of the heads of their lines."""
     found.accounts += command.limit
+
+
+def shares(found: Prefetch, command: ForgetShares) -> None:
+    """Queues with fair keys to forget."""
+    found.shares = (command.surplus, FAIR_KEYS)
 
 
 def fire(found: Prefetch, command: FireSchedules) -> None:

@@ -13,13 +13,16 @@ from holdfast.stores.store import Change, Transaction
 class Shares:
     """What lines count follows from the jobs: `count` is called with all changes, before they are written."""
 
-    __slots__ = ("_changed", "_clocks_changed", "_tx", "clocks", "idle", "lines", "queues")
+    __slots__ = ("_changed", "_clocks_changed", "_tx", "clocks", "coming", "idle", "lines", "queues")
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self.queues: dict[str, Queue] = {}  # of this transaction, that are or will be fair
         self.lines: dict[LineId, Line] = {}
         self.clocks: dict[tuple[int, int], Clock] = {}
+        self.coming: dict[
+            tuple[int, int], set[str]
+        ] = {}  # where a priority is nearly full: keys of jobs that are not counted yet
         self._changed: dict[LineId, None] = {}
         self._clocks_changed: dict[tuple[int, int], None] = {}
         self.idle = 0  # lines that are left without jobs, and clocks without lines, to be forgotten later
@@ -43,25 +46,24 @@ class Shares:
 
     async def count(self, changes: Iterable[Change]) -> None:
         """Count jobs as they are now instead of as they were, and move the turns of those that were started."""
+        self.coming.clear()
         moves: list[tuple[LineId | None, LineId | None, Job]] = []
-        queues, known, missing = self.queues, self.lines, False
+        queues, known = self.queues, self.lines
+        missing: list[LineId] = []
         for change in changes:
             before, after = change.before, change.after
             left = before if before is not None and before.state is READY else None
             came = after if after is not None and after.state is READY else None
-            some = after or before
-            if some is None or (left is None and came is None):
-                continue
-            queue = queues.get(some.queue)
-            if queue is None or queue.sharing is None:
+            some = left or came
+            if some is None or (queue := queues.get(some.queue)) is None or queue.sharing is None:
                 continue
             was = None if left is None else rules.line_of(queue.id, queue.sharing, left)
             now = None if came is None else rules.line_of(queue.id, queue.sharing, came)
             if was != now:
-                moves.append((was, now, some))
-                missing = missing or (was is not None and was not in known) or (now is not None and now not in known)
+                moves.append((was, now, after or some))
+                missing += [one for one in (was, now) if one is not None and one not in known]
         if missing:
-            await self.load([one for was, now, _ in moves for one in (was, now) if one is not None])
+            await self.load(missing)
         for was, now, job in moves:
             if was is not None:
                 line, clock = self.touch(was)
@@ -70,7 +72,8 @@ class Shares:
                 else:
                     rules.leave(line, clock)
             if now is not None:
-                rules.enter(*self.touch(now), job.id)
+                line, clock = self.touch(now)
+                rules.enter(line, clock, job.id)
 
     def touch(self, one: LineId) -> tuple[Line, Clock]:
         """A loaded line and its clock, which are changed and will be written."""
@@ -85,15 +88,18 @@ class Shares:
             return
         kept: list[Line] = []
         gone: list[Line] = []
+        lines, clocks_of = self.lines, self.clocks
         for one in self._changed:
-            line = self.lines[one]
-            if rules.is_forgettable(line, self.clocks[one[0], one[1]]):
+            line = lines[one]
+            if line.waiting > 0:
+                kept.append(line)
+            elif rules.is_forgettable(line, clocks_of[one[0], one[1]]):
                 gone.append(line)
             else:
                 kept.append(line)
-                self.idle += line.waiting <= 0
+                self.idle += 1
         for line in gone:
-            self.lines.pop(line.id)
+            lines.pop(line.id)
         clocks = [self.clocks[at] for at in self._clocks_changed]
         self.idle += any(clock.lines <= 0 for clock in clocks)
         self._changed.clear()

@@ -227,7 +227,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     FillTypes: Verb(by_type.fill, prefetch.queue, _limit, unheard=True),
     TakeIn: Verb(inbox.take_in, prefetch.take_in, _arrivals, unheard=True),
     SortShares: Verb(fair.sort, prefetch.queue, _limit, unheard=True),
-    ForgetShares: Verb(fair.forget, burden=_limit, unheard=True),
+    ForgetShares: Verb(fair.forget, prefetch.shares, _limit, unheard=True),
     # What beanstalkd's verbs ask for beyond these
     PutJobs: Verb(beanstalk.put, prefetch.put, _jobs),
     BuryLease: Verb(Conclude.bury, prefetch.fence),

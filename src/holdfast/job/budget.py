@@ -170,6 +170,20 @@ class Account(msgspec.Struct):
             self.passed -= 1
             self.first = 0
 
+    def start(self, queue: str, cost: int, now: int) -> None:
+        """A job that was next is leased."""
+        self.running += cost
+        of = self.by_queue.get(queue)
+        if of is None or of.jobs == 1 or not of.since:
+            self.take(queue, now)
+            self.go(queue, cost)
+            return
+        self.next_jobs -= 1
+        self.next_units -= cost
+        of.jobs -= 1
+        of.units -= cost
+        of.since = now
+
     def take(self, queue: str, now: int) -> None:
         """Somebody wanted a job of this queue: it is passed over no more."""
         of = self.by_queue.get(queue)
@@ -256,6 +270,9 @@ def room(account: Account, budget: Budget | None, now: int, queue: str | None = 
 def pay(account: Account, budget: Budget | None, cost: int, now: int) -> None:
     """A job that costs this starts. Units that are held follow from the leased jobs."""
     if budget is None or budget.per_ms is None:
+        return
+    if account.per_ms == budget.per_ms and account.owed and now <= account.owed_at <= now + BUDGET_CLOCK_MS:
+        account.owed += budget.need(cost) * budget.per_ms  # nothing is refilled since
         return
     account.owed = owed(account, budget, now) + budget.need(cost) * budget.per_ms
     account.per_ms = budget.per_ms

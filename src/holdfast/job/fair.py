@@ -80,9 +80,9 @@ class Clock(msgspec.Struct, gc=False):
 def line_of(queue: int, sharing: Sharing, job: Job) -> LineId | None:
     """The line in which a ready job is counted, if it is in one. One whose row can't be read is in none."""
     extras = job.extras
-    if job.held or job.waits is not None or extras.worker is not None or extras.unreadable is not None or sharing.clearing:
+    if job.held or job.waits is not None or extras.worker is not None or extras.unreadable is not None:
         return None
-    if sharing.upto is not None and (job.priority, job.id) > sharing.upto:
+    if sharing is not FAIR and (sharing.clearing or (sharing.upto is not None and (job.priority, job.id) > sharing.upto)):
         return None
     return queue, job.priority, extras.fair_key or ""
 

@@ -67,11 +67,12 @@ class SortShares(Command[Counted], frozen=True, tag=251):
 
 
 class ForgetShares(Command[Counted], frozen=True, tag=252):
-    """Forget fair keys that have nothing waiting, and have had no more than others."""
+    """Forget fair keys that have nothing waiting, and have had no more than others; with `surplus` also where there are too many without jobs."""
 
     phase: ClassVar[Phase] = Phase.TIME
 
     limit: int
+    surplus: bool = False
 
 
 class BuryOrphans(Command[Counted], frozen=True, tag=24):

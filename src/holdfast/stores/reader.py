@@ -146,9 +146,12 @@ class Reader(Listings):
 
     async def _job(self, job_id: int, scope: Scope | None) -> Job:
         found = await self._jobs(await self._fetch("any_job", job_id) or await self._fetch("misplaced_job", job_id))
-        if not found or not sees(scope, found[0].queue):
-            raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
-        return found[0]
+        if found and sees(scope, found[0].queue):
+            return found[0]
+        meant_for = None if found else await self._snapshot.inbox_of(job_id)
+        if meant_for is not None and sees(scope, meant_for):
+            raise JobNotFound(f"Job {job_id} waits in the inbox until a node takes it in.", job_id=job_id, in_inbox=True)
+        raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
 
     async def _is_seen(self, job_id: int, scope: Scope | None) -> bool:
         try:

@@ -33,6 +33,10 @@ class Snapshot(Protocol):
         """Called between the stretches of a long read, to yield to others. Returns False if the read blocks no others."""
         ...
 
+    async def inbox_of(self, job_id: int) -> str | None:
+        """The queue of a job that was enqueued in a transaction of an application and is not taken in yet; None if there is none with this id."""
+        ...
+
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """By queue, when the first of its ready jobs became ready: the earliest of the first ones of its priorities."""
         ...

@@ -78,7 +78,7 @@ class Prefetch(msgspec.Struct):
     one order, and reads what belongs together in one query. What is left out costs time, or a `TryAgain`; it is never wrong.
 
     `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `overdue`, `orphans`, `fire`: how many at most; `forget`: a page
-    of queues; `owed`: a page of batches whose closing jobs are owed; `job_batches`: batches that turned out to be needed. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
+    of queues; `shares`: queues with fair keys to forget, whether also where those without jobs are more than so many; `owed`: a page of batches whose closing jobs are owed; `job_batches`: batches that turned out to be needed. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
     wrote nothing need not be proven.
     """
 
@@ -98,6 +98,7 @@ class Prefetch(msgspec.Struct):
     orphans: int = 0
     fire: int = 0
     accounts: int = 0
+    shares: tuple[bool, int] | None = None
     forget: tuple[str, int] | None = None
     owed: tuple[int, int] | None = None
     job_batches: set[int] = msgspec.field(default_factory=set)

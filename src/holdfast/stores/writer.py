@@ -5,7 +5,7 @@ values.
 from collections import defaultdict
 from collections.abc import Collection
 
-from holdfast.job.job import FORGOTTEN, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
+from holdfast.job.job import FORGOTTEN, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Extras, Job
 from holdfast.limits import ERRORS_KEPT
 from holdfast.stores import formats
 from holdfast.stores.rows import Row
@@ -57,10 +57,11 @@ class Writer:
             self._leave(queue, before)
         else:
             self._update(queue, before, after, change)
-        if job.extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
+        extras = job.extras
+        if extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
             if before is None or after is None:
                 self._member(before, after)
-            if _has_keys(job) or (before is not None and _has_keys(before)):
+            if _has_keys(extras) or (before is not None and before.extras is not extras and _has_keys(before.extras)):
                 self._keys(queue, before, after)
         if change.error is not None or change.errors or change.progress is not None or after is None:
             self._notes(change, job.id)
@@ -281,9 +282,8 @@ ORDER = (
 PLACES = {name: place for place, name in enumerate(ORDER)}
 
 
-def _has_keys(job: Job) -> bool:
-    """Whether a job has something for which other tables are kept while it is in some states."""
-    extras = job.extras
+def _has_keys(extras: Extras) -> bool:
+    """Whether a job with these has something for which other tables are kept while it is in some states."""
     return extras.unique_key is not None or extras.expires_at is not None or extras.group_key is not None
 
 

@@ -9,6 +9,8 @@ HOME = "src/holdfast/__init__.py"
 # What was measured, and what changed, is of the version that it names for ever.
 RECORDS = {
     "CHANGELOG.md",
+    "bench/results/flow.json",
+    "bench/results/flow.md",
     "bench/results/latest.json",
     "bench/results/latest.md",
     "bench/results/postgresql.json",

@@ -100,16 +100,17 @@ class FairRows(Loader):
         return count
 
     async def forget_lines(self, limit: int) -> int:
-        """Forget lines that new ones would equal."""
-        count = int(await self._value("forget_lines", limit))
+        """Forget lines that new ones would equal, in the queues that are locked."""
+        locked = [queue.id for queue in self._queues.values()]
+        count = int(await self._value("forget_lines", limit, locked))
         if count < limit:
-            await self._db.execute(SQL["forget_clocks"])
+            await self._db.execute(SQL["forget_clocks"], locked)
         self._note_written()
-        return count
+        return limit if self._more_idle else count
 
     async def forget_surplus(self, most: int, limit: int) -> int:
-        """Forget lines without jobs that are too many."""
-        count = int(await self._value("forget_surplus", most, limit))
+        """Forget lines without jobs that are too many, likewise."""
+        count = int(await self._value("forget_surplus", most, limit, [queue.id for queue in self._queues.values()]))
         if count:
             self._note_written()
         return count

@@ -33,6 +33,7 @@ _HASTY = f"{BEGIN}; SET LOCAL lock_timeout = '{HASTY_MS}ms'"
 _QUEUE_COLUMNS = 16
 _UNASKED = 64  # ids reserved if the batch does not say how many it needs
 _AHEAD = 256
+_IDLE_QUEUES = 64  # whose keys are forgotten in one transaction
 
 
 class Locks:
@@ -58,6 +59,7 @@ class Locks:
         self._history: tuple[list[str], str] | None = None
         self._job_batches: dict[int, JobBatch | None] = {}  # locked; None: there is none
         self._budgets: dict[str, Budget | None] = {}  # those that are locked
+        self._more_idle = False  # there are further queues with lines of keys to forget
         self._due_accounts: list[str] | None = None
         self._interests = 0
         self._workers_version = 0
@@ -149,6 +151,10 @@ class Locks:
             due = await self._db.fetch(SQL["due_accounts"], now, expected.accounts)
             self._due_accounts = [row[0] for row in due]
             numbers.update(number for row in due for number in row[1] or ())
+        if expected.shares is not None:
+            idle = await self._db.fetch(SQL["idle_queues"], _IDLE_QUEUES, *expected.shares)
+            self._more_idle = len(idle) == _IDLE_QUEUES
+            numbers.update(row[0] for row in idle)
         if expected.forget is not None:
             numbers.update(await self._old(now, *expected.forget))
         return numbers

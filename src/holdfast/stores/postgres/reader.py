@@ -121,6 +121,11 @@ class PostgresSnapshot:
         """A read here does not block others."""
         return False
 
+    async def inbox_of(self, job_id: int) -> str | None:
+        """Read in the same snapshot in which there is no such job."""
+        found = await self.fetch("inbox_of", job_id)
+        return found[0][0] if found else None
+
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """Searched from where each queue's order begins, as for a lease: an old snapshot keeps all dead rows in front of it."""
         called: dict[int, str] = {}

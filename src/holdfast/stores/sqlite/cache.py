@@ -11,7 +11,7 @@ from holdfast.job.fair import Clock, Line, LineId, Sharing
 from holdfast.job.job_batch import JobBatch
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster
-from holdfast.limits import ID_MAX, JOB_BATCHES_CACHED
+from holdfast.limits import FAIR_LINES_KEPT, ID_MAX, JOB_BATCHES_CACHED
 from holdfast.stores import rows
 from holdfast.stores.recent_count import RecentCount
 from holdfast.stores.sqlite.sql import SQL
@@ -23,6 +23,28 @@ _AHEAD = 1_000  # how far the stored counter is ahead, so that most commits need
 
 
 Saved = tuple[QueueSettings | None, int, tuple[str, ...], Typed | None, Sharing | None]
+
+
+class Lines:
+    """Lines of fair queues. `whole`: by queue, whether all that it has are known; `weights`: of its keys, all of them."""
+
+    def __init__(self) -> None:
+        self.known: dict[LineId, Line] = {}
+        self.whole: dict[int, bool] = {}
+        self.weights: dict[int, dict[str, int]] = {}
+
+    def keep(self, line: Line) -> Line:
+        """Remember a line as it is on disk, or as it is not there."""
+        if len(self.known) >= FAIR_LINES_KEPT:
+            self.clear()
+        self.known[line.id] = line
+        return line
+
+    def clear(self) -> None:
+        """Nothing is known any more."""
+        self.known.clear()
+        self.whole.clear()
+        self.weights.clear()
 
 
 class Cache:
@@ -43,7 +65,7 @@ class Cache:
         self.workers: Roster | None = None
         self.budgets: dict[str, Budget] | None = None
         self.accounts: dict[str, Account] = {}
-        self.lines: dict[LineId, Line] = {}
+        self.lines = Lines()
         self.clocks: dict[int, dict[int, Clock] | None] = {}  # by queue and priority; None: too many to be remembered
         self.last_job = self.last_fence = -1
         self._kept_job = self._kept_fence = -1

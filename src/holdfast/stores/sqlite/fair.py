@@ -16,6 +16,7 @@ from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
+WHOLE = 4_000  # lines of a queue, of which all are remembered
 CLOCKS_KEPT = 64  # of a queue, in memory: with more priorities than that they are read when they are needed
 
 
@@ -27,27 +28,44 @@ class FairRows:
 
     async def fair_lines(self, ids: Sequence[LineId]) -> dict[LineId, Line]:
         """These lines."""
-        known, found = self._cache.lines, {}
+        lines, found = self._cache.lines, {}
         for one in ids:
-            line = known.get(one)
+            line = lines.known.get(one)
             if line is None:
-                queue, priority, key = one
-                row: Any = self._db.execute(SQL["fair_line"], (queue, key, priority)).fetchone()
-                line = Line(*row) if row is not None else Line(queue, priority, key, weight=self._weight(queue, key) or 1)
-                self._remember(line)
+                line = self._line_of(*one)
             found[one] = line
         return found
 
-    def _remember(self, line: Line) -> Line:
-        known = self._cache.lines
-        if len(known) >= FAIR_LINES_KEPT:
-            known.clear()
-        known[line.id] = line
-        return line
+    def _line_of(self, queue: int, priority: int, key: str) -> Line:
+        """A line that is not remembered."""
+        lines, row = self._cache.lines, None
+        if self._knows_all(queue):
+            if (line := lines.known.get((queue, priority, key))) is not None:
+                return line  # just read with all others
+        else:
+            row = self._db.execute(SQL["fair_line"], (queue, key, priority)).fetchone()
+        found: Any = row
+        return lines.keep(
+            Line(*found) if found is not None else Line(queue, priority, key, weight=self._weight(queue, key) or 1)
+        )
+
+    def _knows_all(self, queue: int) -> bool:
+        """Whether all lines of a queue are in memory: where there are few, so that most keys that come are known to be new."""
+        lines = self._cache.lines
+        if queue not in lines.whole:
+            found = fetch_undecodable(self._db, SQL["fair_lines_of"], (queue, WHOLE + 1), of_jobs=False)
+            lines.whole[queue] = len(found) <= WHOLE and len(lines.known) + len(found) <= FAIR_LINES_KEPT
+            if lines.whole[queue]:
+                for row in found:
+                    lines.known.setdefault((row[0], row[1], row[2]), Line(*row))
+        return lines.whole[queue]
 
     def _weight(self, queue: int, key: str) -> int | None:
-        row: Any = self._db.execute(SQL["fair_weight"], (queue, key)).fetchone()
-        return None if row is None else row[0]
+        weights = self._cache.lines.weights.get(queue)
+        if weights is None:
+            found = fetch_undecodable(self._db, SQL["fair_weights_of"], (queue,), of_jobs=False)
+            weights = self._cache.lines.weights[queue] = {row[0]: row[1] for row in found}
+        return weights.get(key)
 
     def _clocks_of(self, queue: int) -> dict[int, Clock] | None:
         """All clocks of a queue; None where there are so many that they are not remembered."""
@@ -85,8 +103,8 @@ class FairRows:
         if types is not None:
             bindings = (*bindings, json_text(types))
         found: Any = self._db.execute(SQL["fair_head" if types is None else "fair_head_types"], bindings).fetchall()
-        known = self._cache.lines
-        return [known.get((row[0], row[1], row[2])) or self._remember(Line(*row)) for row in found]
+        lines = self._cache.lines
+        return [lines.known.get((row[0], row[1], row[2])) or lines.keep(Line(*row)) for row in found]
 
     async def line_places(
         self, queue: Queue, asked: Sequence[tuple[Line, int]], types: Sequence[str] | None
@@ -136,14 +154,14 @@ class FairRows:
         """Write lines and clocks."""
         if lines:
             for line in lines:
-                self._cache.lines[line.id] = line
+                self._cache.lines.known[line.id] = line
             self._several(
                 "save_fair_line",
                 [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines],
             )
         if gone:
             for line in gone:
-                self._cache.lines.pop(line.id, None)
+                self._cache.lines.known.pop(line.id, None)
             self._db.executemany(SQL["delete_fair_line"], [line.id for line in gone])
         for clock in clocks:
             known = self._clocks_of(clock.queue)
@@ -188,7 +206,7 @@ class FairRows:
 
     def _delete_lines(self, found: Sequence[LineId]) -> None:
         for one in found:
-            self._cache.lines.pop(one, None)
+            self._cache.lines.known.pop(one, None)
         self._db.executemany(SQL["delete_fair_line"], found)
 
     async def forget_surplus(self, most: int, limit: int) -> int:

@@ -72,7 +72,10 @@ class JobBatchRows:
     ) -> None:
         """Write what changed."""
         for one in changed:
-            self._db.execute(SQL["update_job_batch"], rows.job_batch_changes(one))
+            row = rows.job_batch_changes(one)
+            self._db.execute(SQL["count_job_batch"], row)
+            if not self._db.changes():
+                self._db.execute(SQL["update_job_batch"], row)
         if gone:
             self._db.executemany(SQL["delete_closing_job"], [(number, on.value) for number, on in gone])
         if owed:

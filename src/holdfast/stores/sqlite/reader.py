@@ -145,6 +145,10 @@ class SqliteSnapshot:
         """A read on a connection of its own does not block others."""
         return False
 
+    async def inbox_of(self, job_id: int) -> str | None:  # noqa: ARG002
+        """A file has no inbox."""
+        return None
+
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """One queue after the other."""
         found = {name: await self.fetch("oldest_ready", name) for name in names}

@@ -6,6 +6,7 @@ import random
 import pytest
 
 import holdfast.committer.fair
+import holdfast.committer.prefetch
 import holdfast.committer.shares
 import holdfast.stores.sqlite.fair
 from holdfast.errors import InvalidRequest
@@ -21,15 +22,18 @@ from holdfast.messages.commands import (
     ConcludeLease,
     DeleteQueue,
     EditJob,
+    Enqueue,
     FailLease,
     LeaseJobs,
     MoveJob,
     PauseType,
     PurgeQueue,
     ReleaseLease,
+    RetryJob,
     SetQueue,
 )
 from holdfast.messages.fair_commands import SetFairWeight
+from holdfast.messages.frame import Refused
 from holdfast.messages.time_commands import FillTypes, ForgetShares, SortShares
 
 
@@ -307,12 +311,12 @@ async def test_keys_are_forgotten_once_they_have_had_no_more_than_others(fair, n
 
 async def test_keys_that_come_and_go_while_the_clock_stands_still_are_remembered_up_to_a_bound(fair, new, monkeypatch):
     monkeypatch.setattr(holdfast.committer.fair, "FAIR_KEYS", 3)
-    monkeypatch.setattr(holdfast.committer.fair, "_IDLE_LOOK", 1)
+    monkeypatch.setattr(holdfast.committer.prefetch, "FAIR_KEYS", 3)
     await put(fair, new, "z", type="x")  # which nobody takes
     for key in "abcdefgh":
         await put(fair, new, key, type="y")
         await fair.lease(types=("y",))
-    assert [(await fair.do(ForgetShares(2))).count for _ in range(4)] == [2, 2, 1, 0]
+    assert [(await fair.do(ForgetShares(2, surplus=True))).count for _ in range(4)] == [2, 2, 1, 0]
     async with fair.store.transaction() as tx:
         number = (await tx.queue("q")).id
         found = await tx.fair_lines([(number, PRIORITY_DEFAULT, key) for key in "abcdefgh"])
@@ -349,6 +353,27 @@ async def test_more_keys_than_the_limit_are_refused(fair, new, monkeypatch):
     assert refused.value.fields["field"] == "fair_key"
     await put(fair, new, "ba")
     await put(fair, new, "c", priority=3)
+
+
+async def test_keys_that_come_in_one_transaction_are_counted_once_each(fair, new, monkeypatch):
+    monkeypatch.setattr(holdfast.committer.fair, "FAIR_KEYS", 3)
+    await put(fair, new, "a")
+    other = [Enqueue([new("other", fair_key=key)]) for key in "xyz"]
+    results = await fair.together(
+        *other, *[Enqueue([new(fair_key=key) for key in keys]) for keys in ("ab", "bb", "bc", "cd", "ca")]
+    )
+    assert [isinstance(result, Refused) for result in results[3:]] == [False, False, False, True, False]
+    await fair.do(Enqueue([new("other", fair_key="w")]))
+    assert sorted({job.extras.fair_key for job in await fair.walk(queue="q")}) == ["a", "b", "c"]
+
+
+async def test_jobs_that_come_back_are_no_new_ones(fair, new, monkeypatch):
+    monkeypatch.setattr(holdfast.committer.fair, "FAIR_KEYS", 1)
+    await put(fair, new, "a")
+    await fair.do(FailLease((await fair.take()).ref(), "no", retry=False))
+    await put(fair, new, "b")
+    await fair.do(RetryJob(1))
+    assert sorted(ids(await fair.lease(limit=9))) == [1, 2]
 
 
 async def test_a_queue_that_is_deleted_leaves_nothing(fair, new):
@@ -450,7 +475,8 @@ class Walk:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_every_lease_is_what_the_rules_say_over_restarts(lasting_place, reopen, new, seed):
+async def test_every_lease_is_what_the_rules_say_over_restarts(lasting_place, reopen, new, seed, monkeypatch):
+    monkeypatch.setattr(holdfast.stores.sqlite.fair, "WHOLE", 2 if seed % 2 else 4_000)
     chance = random.Random(seed)
     walk = Walk(await reopen(lasting_place), new, chance)
     await walk.client.do(SetQueue("q", QueueSettings(fair=True, max_attempts=100), whole=True))

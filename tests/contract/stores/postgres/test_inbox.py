@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from holdfast import limits
+from holdfast.auth.scope import Scope
 from holdfast.cli.entry import main
 from holdfast.committer.intake import Intake
 from holdfast.doors.rest import bodies, inbox
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, StoreUnavailable
+from holdfast.errors import HoldfastError, JobNotFound, StoreUnavailable
 from holdfast.job.budget import Charge
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
@@ -25,6 +26,7 @@ from holdfast.messages.commands import ConcludeLease, Enqueue, PurgeQueue, Retry
 from holdfast.messages.frame import Refused
 from holdfast.messages.inbox import REFUSED_QUEUE, InboxState
 from holdfast.messages.job_batches import MakeJobBatch
+from holdfast.messages.queries import ExplainJob, GetJob
 from holdfast.stores.postgres import exporting
 from holdfast.stores.postgres import inbox as looking
 from holdfast.stores.postgres.store import PostgresStore
@@ -400,6 +402,33 @@ async def test_calls_that_were_rolled_back_do_not_fill_it(client, connect, shop)
         enqueue(application)
         application.rollback()
     enqueue(shop)
+
+
+async def test_a_transaction_that_sees_the_past_has_nobody_else_believe_it(node, client, connect, shop):
+    server = postgres_server()
+    server.sql("UPDATE holdfast.enqueue_bounds SET inbox_rows = 10", database="holdfast")
+    application = connect()
+    application.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    application.execute("SELECT 1")  # from here on it sees an empty inbox
+    for _ in range(10):
+        enqueue(shop)
+    enqueue(application)
+    assert refusal(shop)[0] == "queue_full"
+    application.rollback()
+    await node.take_in()
+
+
+async def test_who_asks_for_a_job_that_is_not_taken_in_yet_is_told_that(node, client, shop):
+    number = enqueue(shop)
+    for question in (GetJob(number), ExplainJob(number)):
+        with pytest.raises(JobNotFound, match="waits in the inbox") as refused:
+            await client.ask(question)
+        assert refused.value.fields == {"job_id": number, "in_inbox": True}
+    with pytest.raises(JobNotFound) as refused:
+        await client.ask(GetJob(number, scope=Scope(("other",))))
+    assert refused.value.fields == {"job_id": number}
+    await node.take_in()
+    assert await client.state(number) is State.READY
 
 
 async def test_until_the_upgrade_is_finished_it_does_what_it_did(node, client, shop):

@@ -74,3 +74,46 @@ async def test_the_steps_of_a_database_lock_and_write_anew_what_they_say(older):
                 written = {row[0] for row in await connection.fetch(WRITTEN)}
             assert (locked - SMALL, written - SMALL) == (set(step.locks) - SMALL, set(step.rewrites) - SMALL), number
         await connection.close()
+
+
+BEFORE = """
+DO $$ DECLARE one regprocedure; BEGIN
+  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO lender WITH GRANT OPTION', one);
+  END LOOP;
+  PERFORM holdfast.let_enqueue('lender');
+  GRANT EXECUTE ON FUNCTION holdfast.let_enqueue(regrole) TO PUBLIC;
+END $$;
+CREATE VIEW public.ask AS SELECT holdfast.enqueue('mail', '{"of": "a view"}'::text, priority => 7) AS id;
+"""
+MAY = """
+SELECT proname::text, bool_and(has_function_privilege('lender', oid, 'EXECUTE WITH GRANT OPTION')), bool_or(has_function_privilege('public', oid, 'EXECUTE'))
+FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname LIKE 'enqueue%' GROUP BY 1 ORDER BY 1
+"""
+
+
+async def test_what_an_application_has_made_of_enqueue_goes_on(older):
+    if not postgres_server().sql("SELECT 1 FROM pg_roles WHERE rolname = 'lender'"):
+        postgres_server().sql("CREATE ROLE lender")
+    connection = await connect(older, WRITER)
+    at = (await migrate.at(connection)).version
+    for number, step in migrate.steps("pre").items():
+        if number == 12:
+            await connection.execute(BEFORE)
+        if number > at:
+            async with connection.transaction():
+                await connection.execute(step.script)
+                if number == 4:
+                    await by_name.convert(connection)
+    try:
+        assert await connection.fetchval("SELECT id FROM public.ask") > 0
+        assert await connection.fetchval("SELECT max(priority) FROM holdfast.ready WHERE priority = 7") == 7
+        assert [tuple(row) for row in await connection.fetch(MAY)] == [
+            ("enqueue", True, False),
+            ("enqueue_before", True, False),
+            ("enqueue_exact", True, False),
+        ]
+        assert await connection.fetchval("SELECT holdfast.enqueue('mail', '{}', expires_in_ms => NULL)") > 0
+    finally:
+        await connection.execute("DROP VIEW public.ask")
+        await connection.close()

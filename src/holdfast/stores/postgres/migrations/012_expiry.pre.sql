@@ -17,8 +17,8 @@ ALTER TABLE job_error
   ADD COLUMN traceback text,
   ADD COLUMN place text;                    -- file and function in which it was raised
 
--- `holdfast.enqueue` takes a deadline, too, writes the type of a job that is ready in a queue which is `typed`, and refuses a queue whose settings have
--- budgets (014) or that is fair (015): only a node decides who is next. Its functions have two arguments more, so they are other functions: who may call them is kept.
+-- What `holdfast.enqueue` calls takes a deadline, too (016 lets applications give one), writes the type of a job that is ready in a queue which is
+-- `typed`, and refuses a queue whose settings have budgets (014) or that is fair (015): only a node decides who is next.
 
 CREATE FUNCTION check_deadline(expires_in_ms bigint, expires_at timestamptz, run_at timestamptz, most bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -35,7 +35,7 @@ END $$;
 CREATE FUNCTION put_job(
   p_queue text, p_payload bytea, p_content_type text, p_type text, p_priority bigint, p_delay_ms bigint, p_run_at timestamptz,
   p_max_attempts bigint, p_lease_ms bigint, p_unique_key text, p_unique_while text, p_group_key text, p_group_limit bigint, p_tags text[],
-  p_idempotency_key text, p_expires_in_ms bigint, p_expires_at timestamptz
+  p_idempotency_key text, p_expires_in_ms bigint DEFAULT NULL, p_expires_at timestamptz DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp
   SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -170,69 +170,7 @@ BEGIN
   RETURN number;
 END $$;
 
--- The functions for applications: for JSON as text, which is stored byte for byte, for JSON as jsonb, and for any bytes.
-CREATE FUNCTION enqueue(
-  queue text, payload text, type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
-  max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
-  group_key text DEFAULT NULL, group_limit bigint DEFAULT 1, tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
-  expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL
-) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
-BEGIN
-  payload := coalesce(payload, 'null');
-  PERFORM payload::json;
-  IF NOT nested_within(payload, (SELECT json_depth FROM enqueue_bounds)) THEN
-    PERFORM breach('payload', format('must not be nested deeper than %s levels', (SELECT json_depth FROM enqueue_bounds)));
-  END IF;
-  RETURN put_job(queue, convert_to(payload, 'UTF8'), NULL, type, priority, delay_ms, run_at, max_attempts, lease_ms, unique_key, unique_while,
-                 group_key, group_limit, tags, idempotency_key, expires_in_ms, expires_at);
-END $$;
-
-CREATE FUNCTION enqueue(
-  queue text, payload jsonb, type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
-  max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
-  group_key text DEFAULT NULL, group_limit bigint DEFAULT 1, tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
-  expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL
-) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
-  SELECT enqueue($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-$$;
-
-CREATE FUNCTION enqueue(
-  queue text, payload bytea, content_type text DEFAULT 'application/octet-stream', type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
-  max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
-  group_key text DEFAULT NULL, group_limit bigint DEFAULT 1, tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
-  expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL
-) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
-BEGIN
-  IF payload IS NULL THEN PERFORM breach('payload', 'must be given'); END IF;
-  IF content_type IS NULL OR lower(trim(split_part(content_type, ';', 1)) COLLATE "C") SIMILAR TO '(application/json|%\+json|)' THEN
-    PERFORM breach('content_type', 'must not be JSON: give the payload as jsonb or text');
-  END IF;
-  RETURN put_job(queue, payload, content_type, type, priority, delay_ms, run_at, max_attempts, lease_ms, unique_key, unique_while,
-                 group_key, group_limit, tags, idempotency_key, expires_in_ms, expires_at);
-END $$;
-
-DO $$
-DECLARE
-  one regprocedure;
-  application regrole;
-BEGIN
-  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' AND 'expires_at' = ANY(proargnames) LOOP
-    EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on SET bytea_output = hex SET timezone = ''UTC'''
-                   ' SET datestyle = ''ISO, MDY'' SET intervalstyle = postgres', one);
-    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
-    FOR application IN  -- whoever may call those that they replace
-      SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
-      WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue' AND NOT 'expires_at' = ANY(p.proargnames)
-        AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, p.proowner)
-    LOOP
-      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', one, application);
-    END LOOP;
-  END LOOP;
-  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname IN ('enqueue', 'put_job')
-             AND NOT proargnames && ARRAY['expires_at', 'p_expires_at'] LOOP
-    EXECUTE format('DROP FUNCTION %s', one);
-  END LOOP;
-END $$;
+DROP FUNCTION put_job(text, bytea, text, text, bigint, bigint, timestamptz, bigint, bigint, text, text, text, bigint, text[], text);
 REVOKE ALL ON FUNCTION check_deadline(bigint, timestamptz, timestamptz, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION put_job(text, bytea, text, text, bigint, bigint, timestamptz, bigint, bigint, text, text, text, bigint, text[], text, bigint, timestamptz)
   FROM PUBLIC;

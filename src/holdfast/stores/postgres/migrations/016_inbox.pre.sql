@@ -37,9 +37,13 @@ ALTER TABLE enqueue_bounds
   ADD COLUMN inbox_rows bigint NOT NULL DEFAULT 100000,
   ADD COLUMN inbox_bytes bigint NOT NULL DEFAULT 1073741824;
 
+-- Whether this transaction sees what is committed by now, and not only what was when it began.
+CREATE FUNCTION sees_the_present() RETURNS boolean LANGUAGE sql AS $$ SELECT current_setting('transaction_isolation') LIKE 'read %' $$;
+
 CREATE FUNCTION count_inbox(OUT rows bigint, OUT bytes bigint, OUT oldest bigint) LANGUAGE plpgsql SET search_path = holdfast, pg_temp AS $$
 BEGIN
   SELECT count(*), coalesce(sum(i.size), 0), min(i.at) INTO rows, bytes, oldest FROM inbox i;
+  IF NOT sees_the_present() THEN RETURN; END IF;  -- what it has counted is of the past
   PERFORM setval('inbox_rows', greatest(rows, 1), rows > 0), setval('inbox_units', greatest(bytes / 65536, 1), bytes >= 65536);
 END $$;
 
@@ -61,7 +65,7 @@ BEGIN
       FOR _ IN 0 .. bytes / 65536 LOOP PERFORM nextval('holdfast.inbox_units'); END LOOP;
       RETURN;
     END IF;
-    PERFORM setval('holdfast.inbox_full', moment);
+    IF holdfast.sees_the_present() THEN PERFORM setval('holdfast.inbox_full', moment); END IF;
   END IF;
   PERFORM holdfast.refuse('queue_full', 'JQ003', 'queue', format(
     'The inbox of holdfast.enqueue is full: at most %s jobs and %s bytes wait to be taken in by a node.', b.inbox_rows, b.inbox_bytes),
@@ -245,22 +249,55 @@ BEGIN
     p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key, p_expires_in_ms, p_expires_at);
 END $$;
 
-DO $$
-DECLARE one regprocedure;
+-- The functions for applications: for JSON as text, which is stored byte for byte, for JSON as jsonb, and for any bytes.
+CREATE FUNCTION json_payload(payload text) RETURNS bytea LANGUAGE plpgsql AS $$
 BEGIN
-  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' LOOP
-    EXECUTE format('ALTER FUNCTION %s RENAME TO enqueue_exact', one);
-  END LOOP;
+  payload := coalesce(payload, 'null');
+  PERFORM payload::json;
+  IF NOT holdfast.nested_within(payload, (SELECT json_depth FROM holdfast.enqueue_bounds)) THEN
+    PERFORM holdfast.breach('payload', format('must not be nested deeper than %s levels', (SELECT json_depth FROM holdfast.enqueue_bounds)));
+  END IF;
+  RETURN convert_to(payload, 'UTF8');
 END $$;
 
-CREATE OR REPLACE FUNCTION enqueue_exact(
+CREATE FUNCTION bytes_payload(payload bytea, content_type text) RETURNS bytea LANGUAGE plpgsql AS $$
+BEGIN
+  IF payload IS NULL THEN PERFORM holdfast.breach('payload', 'must be given'); END IF;
+  IF content_type IS NULL OR lower(trim(split_part(content_type, ';', 1)) COLLATE "C") SIMILAR TO '(application/json|%\+json|)' THEN
+    PERFORM holdfast.breach('content_type', 'must not be JSON: give the payload as jsonb or text');
+  END IF;
+  RETURN payload;
+END $$;
+
+CREATE FUNCTION enqueue_exact(
+  queue text, payload text, type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
+  max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
+  group_key text DEFAULT NULL, group_limit bigint DEFAULT 1, tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
+  expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
+BEGIN
+  RETURN put_job($1, json_payload($2), NULL, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+END $$;
+
+CREATE FUNCTION enqueue_exact(
   queue text, payload jsonb, type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
   max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
   group_key text DEFAULT NULL, group_limit bigint DEFAULT 1, tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
   expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL
-) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
-  SELECT enqueue_exact($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-$$;
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
+BEGIN
+  RETURN put_job($1, json_payload($2::text), NULL, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+END $$;
+
+CREATE FUNCTION enqueue_exact(
+  queue text, payload bytea, content_type text DEFAULT 'application/octet-stream', type text DEFAULT '', priority bigint DEFAULT NULL,
+  delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL, max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL,
+  unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished', group_key text DEFAULT NULL, group_limit bigint DEFAULT 1,
+  tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL, expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
+BEGIN
+  RETURN put_job($1, bytes_payload($2, $3), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+END $$;
 
 CREATE FUNCTION enqueue(
   queue text, payload text, type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
@@ -269,13 +306,7 @@ CREATE FUNCTION enqueue(
   expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL, options jsonb DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
 BEGIN
-  payload := coalesce(payload, 'null');
-  PERFORM payload::json;
-  IF NOT nested_within(payload, (SELECT json_depth FROM enqueue_bounds)) THEN
-    PERFORM breach('payload', format('must not be nested deeper than %s levels', (SELECT json_depth FROM enqueue_bounds)));
-  END IF;
-  RETURN put_job_or_inbox(queue, convert_to(payload, 'UTF8'), NULL, type, priority, delay_ms, run_at, max_attempts, lease_ms, unique_key,
-    unique_while, group_key, group_limit, tags, idempotency_key, expires_in_ms, expires_at, options);
+  RETURN put_job_or_inbox($1, json_payload($2), NULL, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 END $$;
 
 CREATE FUNCTION enqueue(
@@ -283,9 +314,10 @@ CREATE FUNCTION enqueue(
   max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
   group_key text DEFAULT NULL, group_limit bigint DEFAULT 1, tags text[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
   expires_in_ms bigint DEFAULT NULL, expires_at timestamptz DEFAULT NULL, options jsonb DEFAULT NULL
-) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
-  SELECT enqueue($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-$$;
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
+BEGIN
+  RETURN put_job_or_inbox($1, json_payload($2::text), NULL, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+END $$;
 
 CREATE FUNCTION enqueue(
   queue text, payload bytea, content_type text DEFAULT 'application/octet-stream', type text DEFAULT '', priority bigint DEFAULT NULL,
@@ -295,12 +327,7 @@ CREATE FUNCTION enqueue(
   options jsonb DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS $$
 BEGIN
-  IF payload IS NULL THEN PERFORM breach('payload', 'must be given'); END IF;
-  IF content_type IS NULL OR lower(trim(split_part(content_type, ';', 1)) COLLATE "C") SIMILAR TO '(application/json|%\+json|)' THEN
-    PERFORM breach('content_type', 'must not be JSON: give the payload as jsonb or text');
-  END IF;
-  RETURN put_job_or_inbox(queue, payload, content_type, type, priority, delay_ms, run_at, max_attempts, lease_ms, unique_key, unique_while,
-    group_key, group_limit, tags, idempotency_key, expires_in_ms, expires_at, options);
+  RETURN put_job_or_inbox($1, bytes_payload($2, $3), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
 END $$;
 
 CREATE OR REPLACE FUNCTION let_enqueue(application regrole) RETURNS void LANGUAGE plpgsql SET search_path = holdfast, pg_temp AS $$
@@ -312,16 +339,39 @@ BEGIN
   END LOOP;
 END $$;
 
+-- The functions of before have fewer arguments, so they are others: who may call them may call these. One on which something of an application
+-- depends (a view, a function with a body of SQL) can't be dropped: it goes on under another name, by which it is not found, and calls the new one.
 DO $$
-DECLARE one regprocedure;
+DECLARE
+  one regprocedure;
+  caller text;
+  callers CONSTANT text[] := ARRAY(
+    SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+    FROM pg_proc p, aclexplode(p.proacl) a
+    WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue' AND a.privilege_type = 'EXECUTE' AND a.grantee <> p.proowner
+      AND NOT 'expires_at' = ANY(p.proargnames));
+  takes text;
+  gives text;
 BEGIN
-  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname IN ('enqueue', 'enqueue_exact') LOOP
+  REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holdfast FROM PUBLIC;
+  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname IN ('enqueue', 'enqueue_exact')
+             AND 'expires_at' = ANY(proargnames) LOOP
     EXECUTE format('ALTER FUNCTION %s SET standard_conforming_strings = on SET bytea_output = hex SET timezone = ''UTC'''
                    ' SET datestyle = ''ISO, MDY'' SET intervalstyle = postgres', one);
+    FOREACH caller IN ARRAY callers LOOP
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', one, caller);
+    END LOOP;
   END LOOP;
-  REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holdfast FROM PUBLIC;
-  PERFORM let_enqueue(grantee::regrole) FROM (
-    SELECT DISTINCT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
-    WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname = 'enqueue_exact' AND a.privilege_type = 'EXECUTE' AND a.grantee NOT IN (0, p.proowner)
-  ) may_enqueue;
+  FOR one, takes, gives IN
+    SELECT oid, pg_get_function_arguments(oid), (SELECT string_agg('$' || n, ', ' ORDER BY n) FROM generate_series(1, pronargs) n)
+    FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' AND NOT 'expires_at' = ANY(proargnames)
+  LOOP
+    BEGIN
+      EXECUTE format('DROP FUNCTION %s', one);
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      EXECUTE format('ALTER FUNCTION %s RENAME TO enqueue_before', one);
+      EXECUTE format('CREATE OR REPLACE FUNCTION enqueue_before(%s) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS %L',
+                     takes, format('BEGIN RETURN enqueue(%s); END', gives));
+    END;
+  END LOOP;
 END $$;

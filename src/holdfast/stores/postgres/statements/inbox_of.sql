@@ -1,0 +1,1 @@
+SELECT queue FROM inbox WHERE job = $1

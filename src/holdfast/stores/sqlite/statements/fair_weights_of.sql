@@ -1,0 +1,1 @@
+SELECT fair, weight FROM fair_weight WHERE queue = ?1
