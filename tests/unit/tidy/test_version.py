@@ -19,8 +19,6 @@ RECORDS = {
     "bench/results/lone.md",
     "bench/results/python-peers.json",
     "bench/results/python-peers.md",
-    "bench/results/flow.json",
-    "bench/results/flow.md",
 }
 OURS = re.compile(rf"(?i)(?:holdfast|version).*(?<![\d.]){re.escape(__version__)}(?![\d.]*\d)")
 
