@@ -186,7 +186,7 @@ def test_failures_are_listed_by_their_error_and_its_place(run, client):
     listed = run("failures", "--queue", "failing")
     assert listed.returncode == 0, listed.stderr
     head, line = listed.stdout.splitlines()
-    assert head.split() == ["ERROR", "PLACE", "QUEUE", "TYPE", "DEAD", "RETRYING", "LAST", "EXAMPLE"]
+    assert head.split() == ["ERROR", "PLACE", "QUEUE", "TYPE", "DEAD", "RETRYING", "LAST", "EXAMPLE", "KEY"]
     assert line.startswith("OSError: no  /srv/app/mail.py in send  failing  -     2     0 ")
     (group,) = map(json.loads, run("failures", "--queue", "failing", "--json").stdout.splitlines())
     assert (group["error"], group["place"], group["dead"]) == ("OSError: no", "/srv/app/mail.py in send", 2)
