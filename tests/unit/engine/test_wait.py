@@ -23,6 +23,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs, PauseQueue, QuietWorker, ReleaseLease
 from holdfast.messages.queries import GetQueue
 from holdfast.stores.sqlite.store import SqliteStore
+from tests.every_case import EVERY_CASE
 
 QUEUES = ("a", "b")
 NAMES = st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")])
@@ -247,7 +248,7 @@ BOTH_WAIT = [(("feed", ("a",), 1, False), 7), (("poll", ("a",), 1, False), 7)]  
 PUT = (("put", ["a"]), 7)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 if EVERY_CASE else 150, deadline=None)
 @given(ROUNDS)
 @example([BOTH_WAIT, [(("with_the_news", ("credits", 0, 0)), 0), PUT]])
 @example([BOTH_WAIT, [(("with_the_news", ("leave", 1)), 0), PUT]])
