@@ -94,8 +94,9 @@ class Bench:
             click.echo(f"run {run} of {self.sizes.runs}")
             yield run
 
-    def start_holdfast(self, directory: Path, source: Path | None = None) -> Subject:
+    def start_holdfast(self, directory: Path, source: Path | None = None, name: str = "") -> Subject:
         server = Holdfast(directory, self.store, self.fronts, self.database, source)
+        server.name = name or server.name
         self.start_s.append(server.ready_after_s)
         self.durability = server.durability()
         return server
@@ -197,16 +198,17 @@ def one_postgresql(bench: Bench) -> Iterator[None]:
 
 
 def run_python_peers(bench: Bench, peers: list[pythonpeers.PythonPeer], python: str) -> None:
-    """Holdfast's Python client and worker, and every peer, in turn."""
+    """Holdfast's Python client and worker, its adapters, and every peer, in turn."""
     bench.about |= {peer.name: peer.durability for peer in peers} | pythonpeers.versions(peers)
-    bench.ways |= {"holdfast": pythonpeers.OURS} | {peer.name: peer.way for peer in peers}
+    bench.ways |= {name: ours.way for name, ours in pythonpeers.OURS.items()} | {peer.name: peer.way for peer in peers}
     for run in bench.runs():
-        ours = partial(pythonpeers.measure, "holdfast_client:Blocking")
-        bench.play("holdfast", run, bench.start_holdfast, ours, partial(Actors, python=sys.executable))
+        for name, ours in pythonpeers.OURS.items():
+            start, case = partial(bench.start_holdfast, name=name), partial(pythonpeers.measure, ours.caller)
+            bench.play(name, run, start, case, partial(Actors, python=sys.executable))
         for peer in peers:
             start, case = partial(peer.start, peer.name), partial(pythonpeers.measure, f"{peer.caller}:Producer")
             bench.play(peer.name, run, start, case, partial(Actors, python=python))
-    bench.about |= {"holdfast": f"fsync each ({bench.durability})"}
+    bench.about |= dict.fromkeys(pythonpeers.OURS, f"fsync each ({bench.durability})")
 
 
 def _about(peers: list[Peer]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from bench.generator import ROOT
 LOCK = ROOT / "requirements" / "peers.txt"
 FOLDER = ROOT / "build" / "peers"
 MADE_OF = ".made-of"
-PACKAGES = ("celery", "dramatiq", "huey", "pgqueuer", "procrastinate", "rq", "taskiq", "taskiq-redis")
+PACKAGES = ("celery", "django-tasks-db", "dramatiq", "huey", "pgqueuer", "procrastinate", "rq", "taskiq", "taskiq-redis")
 TAIL = 500  # characters of what uv says
 
 

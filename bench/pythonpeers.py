@@ -1,4 +1,4 @@
-"""Queues for Python beside Holdfast's Python client and worker, in one run. `make bench ARGS='--only python-peers'`.
+"""Queues for Python beside Holdfast's Python client and worker, and its adapters, in one run. `make bench ARGS='--only python-peers'`.
 
 Each does the same three things through its own package, in processes of their own: pick-up at 50 a second, one caller alone, and a drain by one worker
 process. What a peer keeps, and how fast a way it was given, stands beside its figures.
@@ -125,6 +125,14 @@ PEERS = [
     ),
     PythonPeer(PGQUEUER, "pgqueuer_peer", OnPostgres, WAL, f"asyncpg, {COROUTINES}, batches of 100", "PostgreSQL"),
     PythonPeer("Procrastinate", "procrastinate_peer", OnPostgres, WAL, f"psycopg, 32 {COROUTINES}, jobs deleted", "PostgreSQL"),
+    PythonPeer(
+        "django-tasks-db",
+        "django_tasks_db_peer",
+        OnPostgres,
+        WAL,
+        "one thread in db_worker, which looks every 50 ms",
+        "PostgreSQL",
+    ),
     *_on_redis("Huey on Redis", "huey_peer", "one thread in the consumer, blocking pop, no results"),
     *_on_redis("Dramatiq", "dramatiq_peer", THREADS),
     *_on_redis("taskiq, list", "taskiq_peer", f"{COROUTINES}, a list: nothing is acknowledged"),
@@ -132,7 +140,23 @@ PEERS = [
     *_on_redis("RQ", "rq_peer", "SimpleWorker, which does not fork, no results"),
     *_on_redis("Celery", "celery_peer", "solo pool, prefetch 32, no results"),
 ]
-OURS = "Python Client; Worker with 32 coroutines, 32 prefetched"
+
+
+class Ours(msgspec.Struct, frozen=True):
+    """One way into Holdfast."""
+
+    caller: str
+    way: str
+
+
+OURS = {
+    "holdfast": Ours("holdfast_client:Blocking", "Python Client; Worker with 32 coroutines, 32 prefetched"),
+    "Holdfast by Tasks": Ours("holdfast_tasks:Producer", "typed tasks; 32 coroutines, 32 prefetched"),
+    "Holdfast by Django": Ours("holdfast_django:Producer", "django.tasks, enqueued at once; 32 coroutines, 32 prefetched"),
+    "Holdfast by Celery": Ours("celery_peer:Producer", "Celery's solo pool, prefetch 32, no results"),
+    "Holdfast by Dramatiq": Ours("dramatiq_peer:Producer", f"Dramatiq's {THREADS}"),
+    "Holdfast by taskiq": Ours("taskiq_peer:Producer", f"taskiq's {COROUTINES}, 32 prefetched, acknowledged"),
+}
 
 
 def address_of(subject: Subject) -> str:

@@ -67,7 +67,7 @@ _HEAD += [
 
 
 def _called(subject: str) -> str:
-    return "**Holdfast**" if subject == OURS else subject
+    return f"**{'Holdfast' if subject == OURS else subject}**" if subject in pythonpeers.OURS else subject
 
 
 def _cells(subject: str, lines: dict[tuple[str, str], Line]) -> list[str]:
@@ -99,7 +99,8 @@ def losses(report: Report) -> str:
     said = []
     for what, case, figure, more in FIGURES:
         values = {line.subject: found.median for line in report.lines if line.name == case and (found := figure(line))}
-        ours = values.pop(OURS, None)
+        ours = values.get(OURS)
+        values = {subject: value for subject, value in values.items() if subject not in pythonpeers.OURS}
         if ours is None:
             continue
         ahead = {peer: value / ours if more else ours / value for peer, value in values.items() if value and ours}

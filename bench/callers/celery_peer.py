@@ -1,4 +1,4 @@
-"""Celery on Redis, without results. Its worker runs tasks in its own process (`--pool solo`), its fast way for handlers that do nothing."""
+"""Celery on Redis or on Holdfast, without results. Its worker runs tasks in its own process (`--pool solo`), its fast way for handlers that do nothing."""
 
 from celery import Celery, Task
 
@@ -6,6 +6,10 @@ from bench.callers.marks import handled
 
 
 def tasks(address: str, queue: str) -> tuple[Celery, Task]:
+    if address.startswith("http:"):
+        import holdfast.celery  # noqa: F401, PLC0415  (which peers have not)
+
+        address = address.replace("http:", "holdfast:")
     app = Celery("bench", broker=address)
     app.conf.update(task_ignore_result=True, task_default_queue=queue, worker_prefetch_multiplier=32, task_acks_late=False)
 

@@ -1,17 +1,20 @@
-"""Dramatiq on Redis. Its worker is one process with eight threads, as its command line starts them."""
+"""Dramatiq on Redis or on Holdfast. Its worker is one process with eight threads, as its command line starts them."""
 
 import signal
 import threading
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.worker import Worker
 
 from bench.callers.marks import handled
 
 
-def tasks(address: str, queue: str) -> tuple[RedisBroker, dramatiq.Actor]:
-    broker = RedisBroker(url=address)
+def tasks(address: str, queue: str) -> tuple[dramatiq.Broker, dramatiq.Actor]:
+    if address.startswith("http:"):
+        from holdfast.dramatiq import HoldfastBroker as Broker  # noqa: PLC0415  (which peers have not)
+    else:
+        from dramatiq.brokers.redis import RedisBroker as Broker  # noqa: PLC0415
+    broker = Broker(url=address)
     dramatiq.set_broker(broker)
 
     @dramatiq.actor(queue_name=queue)

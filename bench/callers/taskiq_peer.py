@@ -1,30 +1,38 @@
-"""taskiq on Redis: a list, which acknowledges nothing, or a stream, which does."""
+"""taskiq on Redis: a list, which acknowledges nothing, or a stream, which does. Or on Holdfast."""
 
 import asyncio
 from typing import Any
 
 from taskiq import AsyncBroker
 from taskiq.api import run_receiver_task
-from taskiq_redis import ListQueueBroker, RedisStreamBroker
 
 from bench.callers.marks import handled
 
 STREAM = "#stream"  # at the end of an address
+AT_ONCE = 32
 
 
 def tasks(address: str, queue: str) -> tuple[AsyncBroker, Any]:
-    url = address.removesuffix(STREAM)
-    broker: AsyncBroker = (
-        RedisStreamBroker(url, queue_name=queue, consumer_id="0")
-        if address.endswith(STREAM)
-        else ListQueueBroker(url, queue_name=queue)
-    )
+    broker = _broker(address, queue)
 
     @broker.task(task_name="handle")
     async def handle(n: int, fill: str) -> None:
         handled(n)
 
     return broker, handle
+
+
+def _broker(address: str, queue: str) -> AsyncBroker:
+    if address.startswith("http:"):
+        from holdfast.taskiq import HoldfastBroker  # noqa: PLC0415  (which peers have not)
+
+        return HoldfastBroker(address, queue=queue, prefetch=AT_ONCE)
+    from taskiq_redis import ListQueueBroker, RedisStreamBroker  # noqa: PLC0415
+
+    url = address.removesuffix(STREAM)
+    if address.endswith(STREAM):
+        return RedisStreamBroker(url, queue_name=queue, consumer_id="0")
+    return ListQueueBroker(url, queue_name=queue)
 
 
 class Producer:

@@ -67,7 +67,7 @@ def run(folder: Path, *arguments: str, capture: bool = False) -> subprocess.Comp
     for name in FILES:
         shutil.copy(source("dramatiq-2.2.1") / "tests" / f"test_{name}.py", tests)
     (tests / "__init__.py").touch()
-    shutil.copy(HARNESS / "common.py", tests)
+    shutil.copy(HARNESS / "names.py", tests / "common.py")
     shutil.copy(HARNESS / "fixtures.py", tests / "conftest.py")
     return run_in(folder, NOT_OURS, *arguments, capture=capture)
 

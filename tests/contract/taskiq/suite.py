@@ -44,7 +44,7 @@ def run(folder: Path, *arguments: str, capture: bool = False) -> subprocess.Comp
         shutil.copy(source("taskiq-0.13.0") / "tests" / name, tests / name)
         (tests / name).with_name("__init__.py").touch()
     (tests / "__init__.py").touch()
-    shutil.copy(HARNESS / "utils.py", tests)
+    shutil.copy(HARNESS / "queue_broker.py", tests / "utils.py")
     shutil.copy(HARNESS / "fixtures.py", tests / "conftest.py")
     return run_in(folder, NOT_OURS, *arguments, capture=capture)
 

@@ -13,7 +13,7 @@ from bench import peersenv, pythonpeers
 from bench.pythonpeerspage import losses
 from bench.summary import Report
 
-pytestmark = [pytest.mark.long(120), pytest.mark.timeout(640)]
+pytestmark = [pytest.mark.long(150), pytest.mark.timeout(920)]
 
 ROOT = Path(__file__).parents[3]
 CASES = (pythonpeers.ALONE, pythonpeers.DRAINED, pythonpeers.PICKED_UP)
@@ -24,15 +24,18 @@ def run(tmp_path_factory):
     """What the command said, the page and the report."""
     out = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "bench", "--smoke", "--only", "python-peers", "--out", str(out)]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=620)
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     assert said.returncode == 0, said.stdout + said.stderr
     return said.stderr, (out / "python-peers.md").read_text(), json.loads((out / "python-peers.json").read_bytes())
 
 
 def test_holdfast_does_all_three_things_and_its_server_counts_the_jobs(run):
     _, page, report = run
-    lines = {line["name"]: line for line in report["lines"] if line["subject"] == "holdfast"}
     assert report["problems"] == []
+    for name, ours in pythonpeers.OURS.items():
+        assert {line["name"] for line in report["lines"] if line["subject"] == name} == set(CASES)
+        assert f"** | fsync each (disk, replicas 0) | {ours.way} |" in page
+    lines = {line["name"]: line for line in report["lines"] if line["subject"] == "holdfast"}
     assert set(lines) == set(CASES)
     assert lines[pythonpeers.PICKED_UP]["p50_ms"]["median"] > 0
     assert lines[pythonpeers.PICKED_UP]["cpu_us_all"]["median"] > 0

@@ -1,4 +1,4 @@
-"""What Dramatiq's tests import of their own module of this name, which is not in the source archive."""
+"""What Dramatiq's tests import of their own module `common`, which is not in the source archive."""
 
 import os
 from contextlib import contextmanager

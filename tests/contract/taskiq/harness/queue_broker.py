@@ -1,4 +1,4 @@
-"""The broker that taskiq's tests have in a module of this name; here it is Holdfast's."""
+"""The broker that taskiq's tests have in their module `utils`; here it is Holdfast's."""
 
 import asyncio
 import itertools
