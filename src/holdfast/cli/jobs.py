@@ -183,13 +183,14 @@ def why(client: Client, job_id: int, as_json: bool) -> None:
     """Say why a job is not running."""
     said = client.why(job_id)
     lines = [f"{reason.detail} [{reason.code}]" for reason in said.reasons]
-    show(said, as_json, "\n".join(lines + [_happened(one) for one in said.between]))
+    over = [_happened(one) for one in said.between if one.ended_at is not None]  # what lasts is among the reasons
+    show(said, as_json, "\n".join(lines + over))
 
 
 def _happened(one: Between) -> str:
     """What happened between two attempts, in a line."""
     since = "before the server started" if one.began_at is None else instant(one.began_at)
-    until = "" if one.ended_at == one.began_at else f" to {'now' if one.ended_at is None else instant(one.ended_at)}"
+    until = "" if one.ended_at in (None, one.began_at) else f" to {instant(one.ended_at)}"
     return f"{since}{until}: {one.what}{f' ({one.of})' if one.of else ''}"
 
 

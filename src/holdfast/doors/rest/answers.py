@@ -302,7 +302,7 @@ class WhyOut(msgspec.Struct):
     group_holders: list[int] | UnsetType = UNSET
     expires_at: Instant | UnsetType = UNSET
     budgets: list[WaitOut] | UnsetType = UNSET
-    between: list[BetweenOut] = []
+    between: list[BetweenOut] | UnsetType = UNSET
 
 
 class CountsOut(msgspec.Struct):

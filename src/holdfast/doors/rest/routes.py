@@ -147,7 +147,7 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
         group_holders=facts.group_holders or UNSET,
         expires_at=UNSET if facts.job.deadline is None else replies.instant(facts.job.deadline),
         budgets=replies.waits_out(facts) or UNSET,
-        between=replies.between_out(facts),
+        between=replies.between_out(facts) or UNSET,
     )
 
 

@@ -299,3 +299,13 @@ def test_moments_are_in_utc_with_milliseconds(api, make):
     moments = [shown[name] for name in ("created_at", "ready_at", "leased_at", "ended_at")]
     assert all(len(text) == 24 and text.endswith("Z") for text in moments)
     assert moments == sorted(moments, key=datetime.fromisoformat)
+
+
+def test_why_tells_what_happened_between_the_attempts_of_a_job(api, queue):
+    job = api.push(queue)["id"]
+    assert "between" not in api.get(f"/v1/jobs/{job}/why").json()
+    (held,) = api.lease(queue, worker="anna")
+    api.ended("release", held)
+    (told,) = api.get(f"/v1/jobs/{job}/why").json()["between"]
+    assert (told["what"], told["of"], told["attempt"]) == ("released", "anna", 1)
+    assert told["began_at"] <= told["ended_at"]
