@@ -72,7 +72,7 @@ def test_an_account_that_gets_429_is_blocked_and_unblocked(walk, api, programs, 
         scenes.an_api_answers_429(api, programs, queue, f"bank-{queue}", bank, limited)
         story = walk(alert("HoldfastAttemptsFail", queue=queue))
         story.link("Too Many Requests", exact=False)
-        story.link(f"bank-{queue}/tenant-7")
+        story.click(story.page.get_by_role("link", name=f"bank-{queue}/tenant-7", exact=True).first)
         account = story.page.locator("tr", has_text="tenant-7")
         story.button("Block", within=account)
         expect(account).to_contain_text("blocked")
