@@ -20,7 +20,7 @@ from holdfast.cli.context import Duration, addressed, confirmed, examples, refus
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
 from holdfast.cli.tables import lined_up
-from holdfast.cli.trial import first_of, own_queue, run_trial
+from holdfast.cli.trial import first_of, own_queue, prefix_option, run_trial
 from holdfast.client import AsyncClient, Client, NewJob
 from holdfast.client.embedded import embedded
 from holdfast.client.types import Conclude, Durability, Job
@@ -130,10 +130,10 @@ class Bench:
             self._room.release()
 
 
-async def _measured(place: Profile, load: Load) -> dict[str, Any]:
+async def _measured(place: Profile, load: Load, prefix: str) -> dict[str, Any]:
     async with AsyncClient(**place._asdict(), deadline_s=_DEADLINE_S) as client:
         said = await client.stats()
-        async with own_queue(client, "bench", {"retention_ms": 0}, lambda: False) as queue:
+        async with own_queue(client, prefix, {"retention_ms": 0}, lambda: False) as queue:
             bench = Bench(client, queue, load)
             cpu = time.process_time()
             try:
@@ -214,10 +214,11 @@ def _agreed(place: Profile, load: Load, yes: bool) -> bool:
 @click.option(
     "--start", is_flag=True, help="Measure a server that is started for it, with a store in a new folder below this one."
 )
+@prefix_option("holdfast-bench")
 @click.option("--yes", is_flag=True, help="Do not ask, even if the server is at work.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @addressed
-def bench(place: Profile, for_ms: int, payload: str, start: bool, yes: bool, as_json: bool, **load: int) -> None:
+def bench(place: Profile, for_ms: int, payload: str, start: bool, prefix: str, yes: bool, as_json: bool, **load: int) -> None:
     """Measure a server: how many jobs a second go through it, and how long each call takes.
 
     It enqueues, leases and concludes jobs in a queue of its own, which it removes. The server's other queues share the disk with it. What it measures is
@@ -237,5 +238,5 @@ def bench(place: Profile, for_ms: int, payload: str, start: bool, yes: bool, as_
         elif not _agreed(place, wanted, yes):
             return
         tell(f"holdfast: measuring for {wanted.seconds:g}s")
-        found = run_trial(_measured(place, wanted))
+        found = run_trial(_measured(place, wanted, prefix))
         show(found, as_json, _in_words(found))

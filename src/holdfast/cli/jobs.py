@@ -34,6 +34,7 @@ from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.tail import tail
 from holdfast.client import Client, NotConcluded
 from holdfast.client.types import Between, Counts, Job, PutOptions
+from holdfast.errors import JobNotFound
 
 _COLUMNS = {
     "ID": lambda job: job.id,
@@ -44,6 +45,8 @@ _COLUMNS = {
     "FAILED": lambda job: f"{job.failures + job.crashes}/{job.max_attempts}",  # released attempts don't count
     "READY": lambda job: instant(job.ready_at),
 }
+_OF_ONE = {"ERROR", "ERRORS", "PROGRESS", "RESULT", "THEN"}
+"""Columns for which each job has to be asked for alone."""
 
 
 @click.group("job", cls=Verbs)
@@ -152,14 +155,19 @@ def get(client: Client, job_id: int | None, key: str | None, queue: str | None, 
     "ls",
     epilog=examples(
         "holdfast job ls --queue mail --state dead",
-        "holdfast job ls --queue mail --error 'timed out' --older 1h -o id,state,errors",
+        "holdfast job ls --queue mail --error 'timed out' --older 1h -o id,state,error",
         "holdfast job ls --text timeout --json",
     ),
 )
 @filtered(list(Counts.__struct_fields__))
 @click.option("--reverse", is_flag=True, help="The last ones first.")
 @click.option("--limit", type=AMOUNT, default=50, show_default=True, help="Max number of jobs.")
-@chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
+@chosen(
+    Job,
+    _COLUMNS,
+    more={"ERROR": lambda job: job.last_error or "-"},
+    wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"),
+)
 @talking
 def listed(
     client: Client,
@@ -177,7 +185,16 @@ def listed(
         for state in filters["states"] or (None,)
         for job in client.jobs(state=state, page=min(limit, 1_000), reverse=reverse, **matching)
     )
-    table(islice(jobs, limit), as_json, columns)
+    listing = islice(jobs, limit)
+    table((_whole(client, job) for job in listing) if not as_json and _OF_ONE & columns.keys() else listing, as_json, columns)
+
+
+def _whole(client: Client, job: Job) -> Job:
+    """With what a listing leaves out."""
+    try:
+        return client.job(job.id)
+    except JobNotFound:  # it was removed meanwhile
+        return job
 
 
 @commands.command(epilog=examples("holdfast job why 42"))

@@ -114,6 +114,6 @@ def _details(word: str, job: Job) -> str:
     if job.state == "concluded":
         return f"result {json_text(job.result_json)}"
     if word in ("failed", "expired", "dead"):
-        why = job.errors[-1].reason.rstrip().rpartition("\n")[2] if job.errors else job.reason or ""
+        why = job.last_error or job.reason or ""
         return f"{why} ({'dead' if job.state == 'dead' else f'again at {instant(job.ready_at)}'})"
     return f"ready at {instant(job.ready_at)}" if job.state == "scheduled" else job.state

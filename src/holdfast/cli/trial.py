@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import click
+
 from holdfast.cli.context import INTERRUPTED
 from holdfast.cli.output import tell
 from holdfast.client import AsyncClient
@@ -18,10 +20,17 @@ T = TypeVar("T")
 _STATES = ("scheduled", "ready", "dead", "concluded", "cancelled")
 
 
+def prefix_option(usual: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--prefix`, for a key that does not see every queue."""
+    return click.option(
+        "--prefix", default=usual, show_default=True, help="Begin the queue's name so, for a key that has only some queues."
+    )
+
+
 @asynccontextmanager
-async def own_queue(client: AsyncClient, purpose: str, settings: QueueSettings, keep: Callable[[], bool]) -> AsyncIterator[str]:
+async def own_queue(client: AsyncClient, prefix: str, settings: QueueSettings, keep: Callable[[], bool]) -> AsyncIterator[str]:
     """Make a queue with a name that no other has, and delete it with all its jobs at the end, unless it is to be kept for a look."""
-    name = f"holdfast-{purpose}-{secrets.token_hex(6)}"
+    name = f"{prefix}-{secrets.token_hex(6)}"
     await client.set_queue(name, **settings)
     try:
         yield name

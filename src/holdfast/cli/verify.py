@@ -18,7 +18,7 @@ from holdfast.cli.context import ENDED_OTHERWISE, REFUSED, Duration, addressed, 
 from holdfast.cli.ledger import LEVELS, Ledger, in_words
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
-from holdfast.cli.trial import first_of, own_queue, run_trial
+from holdfast.cli.trial import first_of, own_queue, prefix_option, run_trial
 from holdfast.client import AsyncClient, Unreachable
 from holdfast.client.refusals import UnexpectedAnswer
 from holdfast.client.types import Job, Queue
@@ -198,14 +198,14 @@ class Trial:
 _NOT_NOW = (Unreachable, OutcomeUnknown, Unavailable, RateLimited, UnexpectedAnswer)
 
 
-async def _verified(place: Profile, plan: Plan, expected: str | None) -> dict[str, Any]:
+async def _verified(place: Profile, plan: Plan, expected: str | None, prefix: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     async with (
         AsyncClient(**place._asdict(), deadline_s=_TRY_S) as client,
         AsyncClient(**place._asdict(), deadline_s=_PATIENCE_S) as patient,
     ):
         settings: Any = {"retention_ms": None, "retention_jobs": None, "retention_bytes": None}
-        async with own_queue(patient, "verify", settings, lambda: bool(told.get("broken"))) as queue:
+        async with own_queue(patient, prefix, settings, lambda: bool(told.get("broken"))) as queue:
             trial = Trial(client, queue, plan)
             try:
                 await trial.run()
@@ -242,10 +242,18 @@ async def _verified(place: Profile, plan: Plan, expected: str | None) -> dict[st
     "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="How many lease and conclude at once."
 )
 @click.option("--durability", type=click.Choice(LEVELS), help="The least that every answer has to say.")
+@prefix_option("holdfast-verify")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @addressed
 def verify(
-    place: Profile, for_ms: int, settle_ms: int, producers: int, workers: int, durability: str | None, as_json: bool
+    place: Profile,
+    for_ms: int,
+    settle_ms: int,
+    producers: int,
+    workers: int,
+    durability: str | None,
+    prefix: str,
+    as_json: bool,
 ) -> None:
     """Verify that a server keeps what it answers, while it is killed and restarted. It works in a queue of its own: nothing in it may be lost or done twice.
 
@@ -255,7 +263,7 @@ def verify(
     plan = Plan(for_ms / 1_000, settle_ms / 1_000, producers, workers)
     with refusals():
         tell(f"holdfast: verifying for {plan.seconds:g}s; the server may be killed and restarted meanwhile")
-        told = run_trial(_verified(place, plan, durability))
+        told = run_trial(_verified(place, plan, durability, prefix))
         show(told, as_json, in_words(told))
         if not told["sound"]:
             refuse("a promise was broken" if told["broken"] else "the durability is less than was asked for", REFUSED)

@@ -37,7 +37,7 @@ class NotConcluded(HoldfastError):
     title = "The job was not concluded"
 
     def __init__(self, job: Job) -> None:
-        last = job.errors[-1].reason.strip().rpartition("\n")[2][:_ERROR_CHARS] if job.errors else ""
+        last = job.last_error[:_ERROR_CHARS]
         said = f"Job {job.id} is {job.state}: {job.reason or 'no reason is given'}."
         super().__init__(f"{said} Its last error: {last}" if last else said, job=job)
 

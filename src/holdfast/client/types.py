@@ -257,6 +257,14 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
         """Whether it is concluded, dead or cancelled: it runs again only after a `retry`."""
         return self.state in ("concluded", "dead", "cancelled")
 
+    @property
+    def last_error(self) -> str:
+        """The line that says most of the last failed attempt; empty where there is none. Only a job that was asked for alone has its errors."""
+        lines = [line for line in self.errors[-1].reason.split("\n") if line.strip()] if self.errors else []
+        if len(lines) > 1 and lines[-1].startswith("("):  # such as (exit code 1): what the program said comes before it
+            return f"{lines[-2].strip()} {lines[-1].strip()}"
+        return lines[-1].strip() if lines else ""
+
     def payload_as(self, kind: builtins.type[T]) -> T:
         """The payload as a dataclass, a `msgspec.Struct` or another type; raises `msgspec.ValidationError` if it fails."""
         return msgspec.json.decode(self.payload_json, type=kind)

@@ -82,6 +82,28 @@ def test_an_interrupted_bench_removes_its_queue(shared, number):
     assert "Traceback" not in err
 
 
+def test_a_key_that_has_only_some_queues_begins_the_name_as_it_must(tmp_path):
+    store = f"sqlite:///{tmp_path}/home/jobs.db"
+    (tmp_path / "home").mkdir()
+
+    def key(*words: str) -> str:
+        made = [*HOLDFAST, "key", "create", "--store", store, "--name", words[0], "--can", *words[1:]]
+        return subprocess.run(made, env=environment(""), capture_output=True, text=True, check=True).stdout.strip()
+
+    key("root", "admin")
+    team = key("team", "produce,consume,read,manage", "--queues", "team.*")
+    server = Server(tmp_path / "home", "--store", store, "--log-level", "error").start()
+    try:
+        for command in ("bench", "verify"):
+            words = (command, "--for", "1s", "--token", team)
+            code, _, err = ended(started(server.url, *words))
+            assert (code, "lacks the ability manage on the queue" in err) == (1, True), err
+            code, _, err = ended(started(server.url, *words, "--prefix", "team.trial"))
+            assert code == 0, err
+    finally:
+        server.destroy()
+
+
 def test_a_size_that_is_none_is_a_wrong_command(holdfast):
     wrong = holdfast("bench", "--payload", "much")
     assert (wrong.returncode, "must be a size" in wrong.stderr) == (2, True)

@@ -128,3 +128,15 @@ def test_one_job_that_is_refused_holds_up_no_other(holdfast, witness, queue):
     assert (done.returncode, done.stdout) == (1, f"{first} cancelled\n{last} cancelled\n")
     assert f"job {ended}: " in done.stderr
     assert holdfast("job", "delete", 999_999_998, 999_999_999, "--yes").returncode == 4
+
+
+def test_a_failed_job_says_its_error_wherever_it_is_named(holdfast, witness, queue):
+    job = witness.enqueue(queue, 1, max_attempts=1).id
+    holdfast("worker", "exec", "--queue", queue, "--until-empty", "--", "sh", "-c", "echo no such user >&2; exit 3")
+    error = "no such user (exit code 3)"
+    listed = holdfast("job", "ls", "--queue", queue, "-o", "id,error")
+    assert [line.split(maxsplit=1) for line in listed.stdout.splitlines()] == [["ID", "ERROR"], [str(job), error]]
+    assert f"Its last error: {error}" in holdfast("job", "wait", job).stderr
+    assert error in holdfast("job", "tail", job).stdout
+    assert witness.job(job).last_error == error
+    assert "no such user" in holdfast("job", "ls", "--queue", queue, "-o", "errors").stdout
