@@ -94,15 +94,12 @@ class Bench:
             click.echo(f"run {run} of {self.sizes.runs}")
             yield run
 
-    def start_holdfast(self, directory: Path, source: Path | None = None, name: str = "") -> Subject:
-        server = Holdfast(directory, self.store, self.fronts, self.database, source)
+    def start_holdfast(self, directory: Path, source: Path | None = None, name: str = "", fronts: int | None = None) -> Subject:
+        server = Holdfast(directory, self.store, self.fronts if fronts is None else fronts, self.database, source)
         server.name = name or server.name
         self.start_s.append(server.ready_after_s)
         self.durability = server.durability()
         return server
-
-    def start_one_process(self, directory: Path) -> Subject:
-        return Holdfast(directory, self.store, 0)
 
     def baseline(self) -> None:
         """The usual design, one table for all, under the same old snapshot."""
@@ -161,7 +158,9 @@ def run_lone(bench: Bench) -> None:
         for name, case in lone.CASES.items():
             bench.play(name, run, bench.start_holdfast, case, load)
             if name in lone.IN_ONE_PROCESS:
-                bench.play(f"{name}, one process", run, bench.start_one_process, case, load)
+                bench.play(
+                    f"{name}, one process", run, partial(bench.start_holdfast, name=lone.ONE_PROCESS, fronts=0), case, load
+                )
         for peer in lone.peers():
             bench.play(f"lone {peer.name}", run, partial(PeerServer, peer), lone.tubes, load)
 
@@ -203,7 +202,10 @@ def run_python_peers(bench: Bench, peers: list[pythonpeers.PythonPeer], python: 
     bench.ways |= {name: ours.way for name, ours in pythonpeers.OURS.items()} | {peer.name: peer.way for peer in peers}
     for run in bench.runs():
         for name, ours in pythonpeers.OURS.items():
-            start, case = partial(bench.start_holdfast, name=name), partial(pythonpeers.measure, ours.caller)
+            start, case = (
+                partial(bench.start_holdfast, name=name, fronts=ours.fronts),
+                partial(pythonpeers.measure, ours.caller),
+            )
             bench.play(name, run, start, case, partial(Actors, python=sys.executable))
         for peer in peers:
             start, case = partial(peer.start, peer.name), partial(pythonpeers.measure, f"{peer.caller}:Producer")

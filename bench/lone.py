@@ -106,6 +106,7 @@ CASES: dict[str, Case] = {
 }
 
 
+ONE_PROCESS = "Holdfast, one process"
 IN_ONE_PROCESS = ("lone HTTP socket", f"lone {CLIENT}", "lone pick-up", "lone drain")
 """The cases that a server with `--fronts 0` plays as well."""
 

@@ -147,10 +147,12 @@ class Ours(msgspec.Struct, frozen=True):
 
     caller: str
     way: str
+    fronts: int = 1
 
 
 OURS = {
     "holdfast": Ours("holdfast_client:Blocking", "Python Client; Worker with 32 coroutines, 32 prefetched"),
+    "Holdfast, one process": Ours("holdfast_client:Blocking", "the same, with `--fronts 0`", 0),
     "Holdfast by Tasks": Ours("holdfast_tasks:Producer", "typed tasks; 32 coroutines, 32 prefetched"),
     "Holdfast by Django": Ours("holdfast_django:Producer", "django.tasks, enqueued at once; 32 coroutines, 32 prefetched"),
     "Holdfast by Celery": Ours("celery_peer:Producer", "Celery's solo pool, prefetch 32, no results"),

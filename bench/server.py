@@ -52,8 +52,6 @@ class Holdfast:
     ) -> None:
         """`source`: the folder of another version's source, which is run instead of this one's."""
         environment = None
-        if fronts == 0:
-            self.name = "Holdfast, one process"
         if source is not None:
             self.name, environment = f"holdfast at {source.parent.name}", {**os.environ, "PYTHONPATH": str(source)}
         self.port, self.tubes = free_port(), free_port()

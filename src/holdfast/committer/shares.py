@@ -61,19 +61,29 @@ class Shares:
             now = None if came is None else rules.line_of(queue.id, queue.sharing, came)
             if was != now:
                 moves.append((was, now, after or some))
-                missing += [one for one in (was, now) if one is not None and one not in known]
+                if was is not None and was not in known:
+                    missing.append(was)
+                if now is not None and now not in known:
+                    missing.append(now)
         if missing:
             await self.load(missing)
+        self._apply(moves)
+
+    def _apply(self, moves: Iterable[tuple[LineId | None, LineId | None, Job]]) -> None:
+        """Move jobs out of and into their lines, in this order."""
+        lines, clocks, changed, clocks_changed = self.lines, self.clocks, self._changed, self._clocks_changed
         for was, now, job in moves:
             if was is not None:
-                line, clock = self.touch(was)
+                at = was[0], was[1]
+                changed[was] = clocks_changed[at] = None
                 if job.state is LEASED:
-                    rules.start(line, clock, job.id, job.extras.fair_cost)
+                    rules.start(lines[was], clocks[at], job.id, job.extras.fair_cost)
                 else:
-                    rules.leave(line, clock)
+                    rules.leave(lines[was], clocks[at])
             if now is not None:
-                line, clock = self.touch(now)
-                rules.enter(line, clock, job.id)
+                at = now[0], now[1]
+                changed[now] = clocks_changed[at] = None
+                rules.enter(lines[now], clocks[at], job.id)
 
     def touch(self, one: LineId) -> tuple[Line, Clock]:
         """A loaded line and its clock, which are changed and will be written."""
