@@ -37,6 +37,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     at_least: bool = True
     needs: int = 0
     above: str = ""
+    subject: str = "holdfast"
 
     def reached(self, value: float, bound: float | None) -> bool | None:
         """Whether a value is as good as a bound; None without a bound."""
@@ -154,41 +155,51 @@ DATABASE_GOALS = [
 ]
 
 
+def _in_one_process_too(goals: list[Goal]) -> list[Goal]:
+    """These, and the same of a server with `--fronts 0`."""
+    alone = [msgspec.structs.replace(goal, what=f"{goal.what} (one process)", subject=lone.ONE_PROCESS) for goal in goals]
+    return [*goals, *alone]
+
+
 TWO_FLUSHES, ONE_FLUSH = "goal: 2 × fdatasync + 60 µs", "goal: fdatasync + 90 µs"
-LONE_GOALS = [
-    _at_most(
-        "enqueue alone, Python Client with its key, p50",
-        lone.alone(lone.CLIENT),
-        _p50_us,
-        "µs",
-        None,
-        _flushes(2, 60),
-        above=TWO_FLUSHES,
-    ),
-    _at_most("… CPU of all server processes", lone.alone(lone.CLIENT), _cpu, "µs", 200, 120),
-    _at_most(
-        "enqueue alone, HTTP socket, p50", lone.alone("HTTP socket"), _p50_us, "µs", 260, _flushes(1, 90), above=ONE_FLUSH
-    ),
-    _at_most("pick-up at 50/s, Python client and worker, p50", lone.PICKED_UP, _p50, "ms", 1.5, 0.9),
-    _at_most("… p99", lone.PICKED_UP, _p99, "ms", 3, 2),
-    _at_most("… server CPU a job, all in", lone.PICKED_UP, _cpu, "µs", 900, 400),
-    _rate_goal("drain by one Python worker", lone.DRAINED, 28_600, 40_000),
-]
+LONE_GOALS = _in_one_process_too(
+    [
+        _at_most(
+            "enqueue alone, Python Client with its key, p50",
+            lone.alone(lone.CLIENT),
+            _p50_us,
+            "µs",
+            None,
+            _flushes(2, 60),
+            above=TWO_FLUSHES,
+        ),
+        _at_most("… CPU of all server processes", lone.alone(lone.CLIENT), _cpu, "µs", 200, 120),
+        _at_most(
+            "enqueue alone, HTTP socket, p50", lone.alone("HTTP socket"), _p50_us, "µs", 260, _flushes(1, 90), above=ONE_FLUSH
+        ),
+        _at_most("pick-up at 50/s, Python client and worker, p50", lone.PICKED_UP, _p50, "ms", 1.5, 0.9),
+        _at_most("… p99", lone.PICKED_UP, _p99, "ms", 3, 2),
+        _at_most("… server CPU a job, all in", lone.PICKED_UP, _cpu, "µs", 900, 400),
+        _rate_goal("drain by one Python worker", lone.DRAINED, 28_600, 40_000),
+    ]
+)
 PGQUEUER = f"floor: {pythonpeers.PGQUEUER}'s + 70 µs; {TWO_FLUSHES}"
-PYTHON_GOALS = [
-    _at_most(
-        "enqueue alone, p50",
-        pythonpeers.ALONE,
-        _p50_us,
-        "µs",
-        _beside(pythonpeers.PGQUEUER, 70),
-        _flushes(2, 60),
-        above=PGQUEUER,
-    ),
-    _at_most("pick-up at 50/s, p50", pythonpeers.PICKED_UP, _p50, "ms", 1.5, 0.9),
-    _at_most("… p99", pythonpeers.PICKED_UP, _p99, "ms", 3, 2),
-    _rate_goal("drain by one worker", pythonpeers.DRAINED, 28_600, 40_000),
-]
+PYTHON_GOALS = _in_one_process_too(
+    [
+        _at_most(
+            "enqueue alone, p50",
+            pythonpeers.ALONE,
+            _p50_us,
+            "µs",
+            _beside(pythonpeers.PGQUEUER, 70),
+            _flushes(2, 60),
+            above=PGQUEUER,
+        ),
+        _at_most("pick-up at 50/s, p50", pythonpeers.PICKED_UP, _p50, "ms", 1.5, 0.9),
+        _at_most("… p99", pythonpeers.PICKED_UP, _p99, "ms", 3, 2),
+        _rate_goal("drain by one worker", pythonpeers.DRAINED, 28_600, 40_000),
+    ]
+)
 
 
 def judge(report: Report, goals: list[Goal] | None = None) -> list[Verdict]:
@@ -198,7 +209,7 @@ def judge(report: Report, goals: list[Goal] | None = None) -> list[Verdict]:
 
 
 def _judge(goal: Goal, report: Report) -> Verdict:
-    named = [line for line in report.lines if line.subject == "holdfast" and re.fullmatch(goal.case, line.name)]
+    named = [line for line in report.lines if line.subject == goal.subject and re.fullmatch(goal.case, line.name)]
     line = max(named, key=lambda line: _number_in(line.name) if goal.needs else 0, default=None)
     measured = goal.figure(line) if line else None
     floor, aim = (_in_force(bound, line, report) for bound in (goal.floor, goal.goal))
