@@ -13,6 +13,8 @@ RECORDS = {
     "bench/results/latest.md",
     "bench/results/postgresql.json",
     "bench/results/postgresql.md",
+    "bench/results/flow.json",
+    "bench/results/flow.md",
     "bench/results/lone.json",
     "bench/results/lone.md",
     "bench/results/python-peers.json",
