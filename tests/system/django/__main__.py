@@ -1,4 +1,4 @@
-"""`python -m tests.system.django`: both suites, with Django 6.1 on each Python from 3.12 on, and the second with the Django of this environment, too."""
+"""`python -m tests.system.django`: both suites, with Django 6.1 on each Python from 3.12 on; that of Django 6.0; and the second with the Django of this environment, too."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.system.django.suites import (
     DJANGO,
+    DJANGO_6_0,
     DJANGO_TASKS_DB,
     Report,
     Suite,
@@ -65,6 +66,7 @@ def _all(pythons: list[str], folder: Path, scratch: Path) -> "list[tuple[str, Re
         one(DJANGO, python, made)
         one(DJANGO_TASKS_DB, f"Django {django_of(made)}, {python}", made)
         found.append((f"tests/contract/django, Django {django_of(made)}, {python}", contract(made)))
+    one(DJANGO_6_0, pythons[0], environment(pythons[0], folder / f"env-6.0-{Path(pythons[0]).parts[-3]}", DJANGO_6_0))
     one(DJANGO_TASKS_DB, f"Django {django_of(sys.executable)}, {sys.executable}", sys.executable)
     return found
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ DJANGO = Suite(
     reasons.DJANGO,
     "holdfast_suite.backends.Suite",
 )
+DJANGO_6_0 = replace(
+    DJANGO,
+    package="django-6.0.10",
+    requirement="django==6.0.10 --hash=sha256:6005d030df924f85088454c18bd35dcf082b058aa355ad3df520d8de9aef9f41",
+)
 DJANGO_TASKS_DB = Suite(
     "django_tasks_db-0.13.0",
     "django-tasks-db==0.13.0 --hash=sha256:09630d417cf722b07e1439b837403e18e86455908ba532fa6795b0d23dc3ff23",
@@ -83,7 +88,7 @@ def run(suite: Suite, python: str, folder: Path, labels: Sequence[str] = ()) -> 
     tests = folder / suite.package
     shutil.rmtree(tests, ignore_errors=True)
     tests.mkdir(parents=True)
-    (_django if suite is DJANGO else _django_tasks_db)(source, tests)
+    (_django_tasks_db if suite is DJANGO_TASKS_DB else _django)(source, tests)
     server = Server(folder / "server", "--log-level", "warning").start()
     try:
         done = subprocess.run(
@@ -145,13 +150,17 @@ def sources(suite: Suite, python: str, folder: Path) -> Path:
     return place
 
 
-def environment(python: str, folder: Path) -> str:
-    """The interpreter of an environment with Django and what Holdfast needs, by their hashes."""
+def environment(python: str, folder: Path, suite: Suite = DJANGO) -> str:
+    """The interpreter of an environment with the Django of a suite and what Holdfast needs, by their hashes."""
     made = folder / "bin" / "python"
     if not (folder / "made").exists():
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
         pip(str(made), "install", "--require-hashes", "-r", str(ROOT / "requirements" / "serve.txt"))
         pip(str(made), "install", "--require-hashes", "-r", str(HERE / "requirements.txt"))
+        if suite is not DJANGO:
+            wanted = folder / "wanted.txt"
+            wanted.write_text(f"{suite.requirement}\n")
+            pip(str(made), "install", "--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", str(wanted))
         (folder / "made").touch()
     return str(made)
 

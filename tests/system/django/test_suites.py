@@ -1,13 +1,15 @@
-"""A short run of the suites of others: that of django-tasks-db, on this Python and its Django. All of them: `python -m tests.system.django`."""
+"""A short run of the suites of others: Django's own on the oldest Python that it runs on, and that of django-tasks-db on this Python and its Django.
+All of them: `python -m tests.system.django`.
+"""
 
 import sys
 
 import pytest
 
 from tests.missing import missing
-from tests.system.django.suites import DJANGO_TASKS_DB, Unavailable, run
+from tests.system.django.suites import DJANGO, DJANGO_TASKS_DB, Unavailable, environment, interpreters, run
 
-pytestmark = pytest.mark.long(30)
+pytestmark = pytest.mark.long(100)
 
 
 def test_the_suite_of_django_tasks_db_passes(tmp_path):
@@ -18,3 +20,15 @@ def test_the_suite_of_django_tasks_db_passes(tmp_path):
         missing("the source of django-tasks-db", str(error))
     assert report.failed == [], report.output
     assert report.passed >= 24
+
+
+def test_django_s_own_suite_of_tasks_passes(tmp_path):
+    pythons = interpreters()
+    if not pythons:
+        missing("a Python from 3.12 on", "apt install python3.12, or pyenv install 3.12")
+    try:
+        report = run(DJANGO, environment(pythons[0], tmp_path / "environment"), tmp_path)
+    except Unavailable as error:
+        missing("the source of Django", str(error))
+    assert report.failed == [], report.output
+    assert report.passed >= 69
