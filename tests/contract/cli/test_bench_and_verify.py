@@ -83,8 +83,8 @@ def test_an_interrupted_bench_removes_its_queue(shared, number):
 
 
 def test_a_key_that_has_only_some_queues_begins_the_name_as_it_must(tmp_path):
-    store = f"sqlite:///{tmp_path}/home/jobs.db"
-    (tmp_path / "home").mkdir()
+    store = f"sqlite:///{tmp_path}/store/jobs.db"
+    (tmp_path / "store").mkdir()
 
     def key(*words: str) -> str:
         made = [*HOLDFAST, "key", "create", "--store", store, "--name", words[0], "--can", *words[1:]]
@@ -92,7 +92,7 @@ def test_a_key_that_has_only_some_queues_begins_the_name_as_it_must(tmp_path):
 
     key("root", "admin")
     team = key("team", "produce,consume,read,manage", "--queues", "team.*")
-    server = Server(tmp_path / "home", "--store", store, "--log-level", "error").start()
+    server = Server(tmp_path / "store", "--store", store, "--log-level", "error").start()
     try:
         for command in ("bench", "verify"):
             words = (command, "--for", "1s", "--token", team)
