@@ -83,8 +83,8 @@ def test_an_interrupted_bench_removes_its_queue(shared, number):
 
 
 def test_a_key_that_has_only_some_queues_begins_the_name_as_it_must(tmp_path):
-    store = f"sqlite:///{tmp_path}/served/jobs.db"
-    (tmp_path / "served").mkdir()
+    store = f"sqlite:///{tmp_path}/store/jobs.db"
+    (tmp_path / "store").mkdir()
 
     def key(*words: str) -> str:
         made = [*HOLDFAST, "key", "create", "--store", store, "--name", words[0], "--can", *words[1:]]
@@ -92,7 +92,7 @@ def test_a_key_that_has_only_some_queues_begins_the_name_as_it_must(tmp_path):
 
     key("root", "admin")
     team = key("team", "produce,consume,read,manage", "--queues", "team.*")
-    server = Server(tmp_path / "served", "--store", store, "--log-level", "error").start()
+    server = Server(tmp_path / "store", "--store", store, "--log-level", "error").start()
     try:
         for command in ("bench", "verify"):
             words = (command, "--for", "1s", "--token", team)
@@ -129,7 +129,7 @@ def again(home: Path, port: int, *options: str) -> Server:
 
 
 def test_a_server_that_is_killed_in_the_middle_loses_nothing(tmp_path):
-    server = Server(tmp_path / "served", "--log-level", "error").start()
+    server = Server(tmp_path / "home", "--log-level", "error").start()
     url, port = server.url, server.port
     try:
         process = started(url, "verify", "--for", "8s", "--json")
@@ -137,7 +137,7 @@ def test_a_server_that_is_killed_in_the_middle_loses_nothing(tmp_path):
             before = concluded(url, "verify")
             until(lambda before=before: concluded(url, "verify") > before + 50, "it is in the middle")
             server.destroy()
-            server = again(tmp_path / "served", port)
+            server = again(tmp_path / "home", port)
         code, out, err = ended(process)
         told = json.loads(out)
         assert (code, told["sound"], told["lost"], told["unfinished"]) == (0, True, 0, 0), (told, err)
@@ -147,7 +147,7 @@ def test_a_server_that_is_killed_in_the_middle_loses_nothing(tmp_path):
 
 
 def test_a_store_that_was_set_back_is_found_out_and_the_queue_is_kept(tmp_path):
-    home = tmp_path / "served"
+    home = tmp_path / "home"
     server = Server(home, "--log-level", "error").start()
     url, port = server.url, server.port
     try:
@@ -175,13 +175,13 @@ def test_a_store_that_was_set_back_is_found_out_and_the_queue_is_kept(tmp_path):
 
 def test_what_memory_loses_was_not_promised(tmp_path):
     options = ("--store", "memory")
-    server = Server(tmp_path / "served", "--log-level", "error", *options).start()
+    server = Server(tmp_path / "home", "--log-level", "error", *options).start()
     url, port = server.url, server.port
     try:
         process = started(url, "verify", "--for", "6s", "--settle", "20s")
         until(lambda: concluded(url, "verify") > 20, "it has begun")
         server.destroy()
-        server = again(tmp_path / "served", port, *options)
+        server = again(tmp_path / "home", port, *options)
         code, out, err = ended(process)
         assert code == 0, (out, err)
         assert "lost with the memory of the server" in out
@@ -191,7 +191,7 @@ def test_what_memory_loses_was_not_promised(tmp_path):
 
 
 def test_a_server_that_never_comes_back_is_no_proof_of_anything(tmp_path):
-    server = Server(tmp_path / "served", "--log-level", "error").start()
+    server = Server(tmp_path / "home", "--log-level", "error").start()
     try:
         process = started(server.url, "verify", "--for", "3s", "--settle", "1s")
         until(lambda: concluded(server.url, "verify") > 20, "it has begun")
