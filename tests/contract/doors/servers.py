@@ -17,6 +17,11 @@ from tests.system.whole.servers import Server
 ALL = ["scheduled", "ready", "concluded", "dead", "cancelled"]
 
 
+def one_process(options: tuple[str, ...]) -> tuple[str, ...]:
+    """These options of a server of a test's own, which starts in two thirds of the time; the servers that tests share have a keeper."""
+    return options if "--fronts" in options else ("--fronts", "0", *options)
+
+
 @contextmanager
 def serving(home: Path, *options: str, store: str = "memory", wrapper: tuple[str, ...] = ()) -> Iterator[Server]:
     """A server that ends in good order with the block, and has raised nothing."""

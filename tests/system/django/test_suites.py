@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.every_case import EVERY_CASE
 from tests.missing import missing
 from tests.system.django.suites import DJANGO, DJANGO_TASKS_DB, Unavailable, environment, interpreters, run
 
@@ -22,6 +23,7 @@ def test_the_suite_of_django_tasks_db_passes(tmp_path):
     assert report.passed >= 24
 
 
+@pytest.mark.skipif(not EVERY_CASE, reason="another Python and Django are installed for it: make test-django, or EVERY_CASE=1")
 def test_django_s_own_suite_of_tasks_passes(tmp_path):
     pythons = interpreters()
     if not pythons:

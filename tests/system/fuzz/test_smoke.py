@@ -13,7 +13,7 @@ from fuzz.shrink import replayed, served
 from fuzz.trial import DOORS, attack
 
 pytestmark = pytest.mark.long(100)
-SECONDS = 5.0
+SECONDS = 3.0
 SEED = os.environ.get("FUZZ_SEED", "smoke")  # the same each time: what is new is looked for by `make fuzz`
 
 

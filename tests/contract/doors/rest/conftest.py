@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.doors.servers import one_process
+
 PATIENCE_S = 20.0
 LOOK_S = 0.01  # between two looks: the server needs the processor, too
 
@@ -193,7 +195,7 @@ def serve(start):
     started = []
 
     def run(*flags: str, clean: bool = True, **options: Any) -> tuple[Server, Api]:
-        pair = start(*flags, **options), clean
+        pair = start(*one_process(flags), **options), clean
         started.append(pair)
         return pair[0], Api(pair[0].url)
 

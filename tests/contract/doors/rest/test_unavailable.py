@@ -125,7 +125,7 @@ def test_a_second_signal_ends_at_once(serve, queue):
 @pytest.fixture
 def hung(serve):
     """Stop and continue the keeper of a server, as a machine that stalls would."""
-    server, api = serve()
+    server, api = serve("--fronts", "1")
     keeper = server.keeper()
     yield server, api, lambda: os.kill(keeper, signal.SIGSTOP), lambda: os.kill(keeper, signal.SIGCONT)
     os.kill(keeper, signal.SIGCONT)
@@ -173,7 +173,7 @@ def test_what_would_pile_up_before_a_keeper_that_hangs_is_refused_and_certainly_
 
 
 def test_when_the_keeper_dies_what_was_on_its_way_has_an_unknown_outcome_and_the_server_ends(serve, queue):
-    server, api = serve(clean=False)
+    server, api = serve("--fronts", "1", clean=False)
     api.push(queue)
     keeper = server.keeper()
     os.kill(keeper, signal.SIGSTOP)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.doors.servers import serving
+from tests.contract.doors.servers import one_process, serving
 from tests.system.whole.servers import Server
 
 _numbers = itertools.count(1)
@@ -148,7 +148,7 @@ def browser(server: Server) -> Iterator[Browser]:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     with ExitStack() as stack:
-        yield lambda *options, **more: stack.enter_context(serving(tmp_path / "home", *options, **more))
+        yield lambda *options, **more: stack.enter_context(serving(tmp_path / "home", *one_process(options), **more))
 
 
 @pytest.fixture

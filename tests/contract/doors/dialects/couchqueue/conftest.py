@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.contract.doors.dialects.couchqueue.caller import Caller, clean
-from tests.contract.doors.servers import serving
+from tests.contract.doors.servers import one_process, serving
 from tests.system.whole.servers import Server
 
 
@@ -37,4 +37,4 @@ def caller(client: httpx.Client) -> Caller:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers with options of their own, all in one folder."""
     with ExitStack() as stack:
-        yield lambda *options, **more: stack.enter_context(serving(tmp_path / "home", *options, **more))
+        yield lambda *options, **more: stack.enter_context(serving(tmp_path / "home", *one_process(options), **more))

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.doors.servers import empty, serving
+from tests.contract.doors.servers import empty, one_process, serving
 from tests.system.whole.servers import Server
 
 
@@ -34,4 +34,4 @@ def client(server: Server) -> Iterator[httpx.Client]:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers with options of their own, all in one folder."""
     with ExitStack() as stack:
-        yield lambda *options, **more: stack.enter_context(serving(tmp_path / "home", *options, **more))
+        yield lambda *options, **more: stack.enter_context(serving(tmp_path / "home", *one_process(options), **more))
