@@ -35,6 +35,8 @@ class Ledger:
     """How long the longest call took to be answered, all tries included: through a restart, or a failover."""
     broken: list[str] = field(default_factory=list)
     """Promises that were broken while it ran."""
+    forgotten: list[str] = field(default_factory=list)
+    """The same, of what a server forgets that loses its memory."""
 
     def promise(self, number: int, job_id: int, level: str) -> None:
         """An enqueue was answered, perhaps for the second time."""
@@ -43,7 +45,7 @@ class Ledger:
         if number not in self.promised and not self.concluded[number]:
             self.missing.add(number)
         if self.promised.setdefault(number, job_id) != job_id:
-            self.broken.append(f"enqueued twice under one key: jobs {self.promised[number]} and {job_id}")
+            self.forgotten.append(f"enqueued twice under one key: jobs {self.promised[number]} and {job_id}")
 
     def see(self, number: int, job_id: int) -> None:
         """A worker got it."""
@@ -70,8 +72,8 @@ class Ledger:
         twice += [f"enqueued twice: jobs {sorted(ids)} are one" for ids in self.ids.values() if len(ids) > 1]
         twice += [f"a job that nobody enqueued: number {number}" for number in self.ids if not 0 <= number < sent]
         weak = [level for level in self.durability if expected and LEVELS.index(level) < LEVELS.index(expected)]
-        in_memory = self.durability == {"memory"}  # which promises nothing beyond the life of the process
-        broken = self.broken + twice + ([] if in_memory else [f"lost: {each}" for each in gone])
+        began_anew = self.durability == {"memory"} and gone  # which promises nothing beyond the life of the process
+        broken = self.broken + ([] if began_anew else [*self.forgotten, *twice, *(f"lost: {each}" for each in gone)])
         return {
             "sound": not broken and not weak,
             "durability": sorted(self.durability),

@@ -137,7 +137,7 @@ class Trial:
         if number % _EVERY == _CONCLUDED_AGAIN:
             self.ledger.repeated += 1
             if not await self._concluded(number, token):
-                self.ledger.broken.append(f"job {job.id} was concluded, and the same call was refused when it was repeated")
+                self.ledger.forgotten.append(f"job {job.id} was concluded, and the same call was refused when it was repeated")
         if stale := self._stalled.get(number):
             if await self._concluded(number, stale):
                 self.ledger.broken.append(f"a stale lease was let in: that of job {job.id}, attempt {job.attempt - 1}")

@@ -238,7 +238,8 @@ def test_a_worker_is_listed_stopped_and_removed(start, holdfast, witness, queue,
     pid_in(tmp_path / "pid")
     lines = [line.split() for line in holdfast("worker", "ls").stdout.splitlines()]
     (mine,) = [line for line in lines if line[1] == f"of-{queue}"]
-    assert mine[2:5] == ["running", "1", queue]
+    assert mine[2:4] == ["running", "1"]
+    assert queue in mine
     assert holdfast("worker", "quiet", mine[0]).stdout == f"{mine[0]} is quiet\n"
     assert f"would remove the worker of-{queue}" in holdfast("worker", "delete", mine[0], "--dry-run").stderr
     assert holdfast("worker", "delete", mine[0], "--yes").returncode == 0

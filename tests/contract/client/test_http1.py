@@ -94,7 +94,7 @@ def test_a_connection_with_more_than_one_answer_is_not_used_again(behind):
 
 def test_a_line_without_end_is_given_up():
     response = Response()
-    response.feed(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (LINE_BYTES + 1))
+    response.feed(HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % (LINE_BYTES + 1))
     response.feed(b"x" * LINE_BYTES)
     assert response.take_lines() == []
     response.feed(b"x")
