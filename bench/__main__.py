@@ -338,7 +338,7 @@ def parts_on_postgresql(only: tuple[str, ...], sizes: Sizes, groups: list[tuple[
 @click.option("--churn", type=click.IntRange(1_000), help="With PostgreSQL: jobs that come and go under an old snapshot.")
 @click.option("--add", is_flag=True, help="Keep what the report has from earlier runs and was not measured now.")
 @click.option("--against", default="", metavar="COMMIT", help="With --only flow: lives at this older commit, too.")
-@click.option("--fronts", type=click.IntRange(1), default=1, help="Front processes of the server.")
+@click.option("--fronts", type=click.IntRange(0), default=1, help="Front processes of the server; 0: all in one process.")
 @click.option("--disk", type=click.Path(path_type=Path, exists=True), default=Path("/var/tmp"), help="Where the stores go.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: bench/results]")
 def main(
