@@ -14,7 +14,7 @@ while or if it is paused: what is next there keeps nothing from the jobs of othe
 
 import msgspec
 
-from holdfast.limits import BUDGET_CLOCK_MS, BUDGET_NEXT, BUDGET_TOGETHER_MS, BUDGET_UNCLAIMED_MS
+from holdfast.limits import BUDGET_CLOCK_MS, BUDGET_NEXT, BUDGET_PASSED, BUDGET_TOGETHER_MS, BUDGET_UNCLAIMED_MS
 
 _FORGOTTEN_MS = 10_000
 _TOGETHER_MS = 1_000  # queues that become passed over are looked at together
@@ -93,7 +93,8 @@ class Account(msgspec.Struct):
     """One account while the committer works on a batch.
 
     `jobs` unfinished jobs name it: `waiting` of them are in its line, whose head is `first` (0: to be read) and costs `first_cost`; `next_jobs` are
-    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over.
+    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over,
+    with `passed_jobs` that cost `passed_units`.
     """
 
     id: str
@@ -111,6 +112,15 @@ class Account(msgspec.Struct):
     by_queue: dict[str, Next] = {}
     wake_at: int | None = None
     passed: int = 0
+    passed_jobs: int = 0
+    passed_units: int = 0
+
+    def sort_queues(self, by_queue: dict[str, Next]) -> None:
+        """Take over what is next by queue."""
+        self.by_queue = by_queue
+        passed = [of for of in by_queue.values() if not of.since]
+        self.passed = len(passed)
+        self.passed_jobs, self.passed_units = sum([of.jobs for of in passed]), sum([of.units for of in passed])
 
     @property
     def budget(self) -> str:
@@ -146,13 +156,16 @@ class Account(msgspec.Struct):
         self.next_units += cost
         of = self.by_queue.get(queue)
         if of is None:
-            self.by_queue[queue] = Next(1, cost, now)
-            if not now:
+            since = now or int(self.passed >= BUDGET_PASSED)
+            of = self.by_queue[queue] = Next(0, 0, since)
+            if not since:
                 self.passed += 1
                 self.first = 0
-        else:
-            of.jobs += 1
-            of.units += cost
+        of.jobs += 1
+        of.units += cost
+        if not of.since:
+            self.passed_jobs += 1
+            self.passed_units += cost
 
     def go(self, queue: str, cost: int) -> None:
         """A job is not next any more."""
@@ -161,6 +174,9 @@ class Account(msgspec.Struct):
         of = self.by_queue.get(queue)
         if of is None:
             return
+        if not of.since:
+            self.passed_jobs -= 1
+            self.passed_units -= cost
         if of.jobs > 1:
             of.jobs -= 1
             of.units -= cost
@@ -190,28 +206,30 @@ class Account(msgspec.Struct):
         if of is not None:
             if not of.since:
                 self.passed -= 1
+                self.passed_jobs -= of.jobs
+                self.passed_units -= of.units
                 self.first = 0
             of.since = now
 
     def pass_over(self, now: int) -> None:
-        """Pass over the queues from which nobody has taken for long."""
+        """Pass over the queues from which nobody has taken for long, at most `BUDGET_PASSED`."""
         for of in self.by_queue.values():
             if of.since > now + BUDGET_CLOCK_MS:
                 of.since = now  # the clock was set back
-            elif of.since and of.since + BUDGET_UNCLAIMED_MS <= now:
+            elif of.since and of.since + BUDGET_UNCLAIMED_MS <= now and self.passed < BUDGET_PASSED:
                 of.since = of.first_cost = 0
                 self.passed += 1
+                self.passed_jobs += of.jobs
+                self.passed_units += of.units
                 self.first = 0
 
     def kept(self, queue: str | None = None) -> tuple[int, int]:
         """How many next jobs there are, and the units that they keep, for one more of this queue."""
         if not self.passed:
             return self.next_jobs, self.next_units
-        jobs, units = self.next_jobs, self.next_units
-        for name, of in self.by_queue.items():
-            if not of.since and name != queue:
-                jobs, units = jobs - of.jobs, units - of.units
-        return jobs, units
+        jobs, units = self.next_jobs - self.passed_jobs, self.next_units - self.passed_units
+        of = self.by_queue.get(queue) if queue is not None else None
+        return (jobs, units) if of is None or of.since else (jobs + of.jobs, units + of.units)
 
 
 def blocked_until(account: Account, budget: Budget, now: int) -> int:
@@ -318,9 +336,9 @@ def wake_at(account: Account, budget: Budget | None, now: int) -> int | None:
         return None if account.jobs else _idle_at(account, budget, now)
     moments: list[int | None] = [_first_at(account, budget, now)]
     for queue, of in account.by_queue.items():
-        if of.since:
+        if of.since and account.passed < BUDGET_PASSED:
             moments.append(-(-(of.since + BUDGET_UNCLAIMED_MS) // _TOGETHER_MS) * _TOGETHER_MS)
-        elif of.first_cost and budget is not None:
+        elif not of.since and of.first_cost and budget is not None:
             moments.append(earliest(account, budget, of.first_cost, now, BUDGET_TOGETHER_MS, queue))
     return min([moment for moment in moments if moment is not None], default=None)
 

@@ -11,7 +11,7 @@ from holdfast.job.closing import Closing
 from holdfast.job.job import State
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.operation import STATES, Do, JobFilter
-from holdfast.limits import BUDGET_UNCLAIMED_MS
+from holdfast.limits import BUDGET_PASSED, BUDGET_UNCLAIMED_MS
 from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
 from holdfast.messages.commands import ConcludeLease, PauseQueue
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
@@ -151,6 +151,28 @@ async def test_an_operation_promotes_into_the_line_of_a_budget(client, new, one)
         pass
     assert await aside(client) == [2, 3]
     await client.count_again()
+
+
+async def test_of_very_many_queues_from_which_nobody_takes_a_bounded_number_is_passed_over(client, new):
+    """Each has a line to look at, in every transaction of the account; the others keep what they have."""
+    idle = BUDGET_PASSED + 6
+    await client.do(SetBudget("many", idle))
+    many = (Charge("many"),)
+    await client.put_all([new(f"idle-{number}", budgets=many) for number in range(idle)])
+    await client.put_all([new("used", budgets=many) for _ in range(idle)])
+    assert await client.lease("used", limit=idle) == []
+    for _ in range(2):
+        await client.pass_time(BUDGET_UNCLAIMED_MS + 1_000)
+        account = (await client.count_accounts_again())[many[0].account]
+        assert (account.passed, account.passed_jobs, account.passed_units) == (BUDGET_PASSED,) * 3
+        assert account.wake_at is None or account.wake_at > client.now, "no tick looks at it again and again"
+    taken = await client.lease("used", limit=idle)
+    assert len(taken) == idle - 6, "six keep what they have"
+    await client.do(ConcludeLease(taken[0].job.ref()))
+    assert len(await client.lease("idle-0", limit=1)) == 1, "who comes back has its turn"
+    await client.pass_time(BUDGET_UNCLAIMED_MS + 1_000)
+    account = (await client.count_accounts_again())[many[0].account]
+    assert account.passed == BUDGET_PASSED, "another one is passed over in its place"
 
 
 async def test_a_queue_from_which_nobody_takes_keeps_units_from_others_for_a_moment_only(client, new):
