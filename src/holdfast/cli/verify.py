@@ -19,7 +19,7 @@ from holdfast.cli.context import ENDED_OTHERWISE, REFUSED, Duration, addressed, 
 from holdfast.cli.ledger import LEVELS, Ledger, in_words
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
-from holdfast.cli.trial import first_of, own_queue, prefix_option, run_trial
+from holdfast.cli.trial import for_option, own_queue, prefix_option, run_trial, with_one_refusal
 from holdfast.client import AsyncClient, Unreachable
 from holdfast.client.refusals import UnexpectedAnswer
 from holdfast.client.types import Job, Queue
@@ -245,10 +245,7 @@ async def _verified(place: Profile, plan: Plan, expected: str | None, prefix: st
         settings: Any = {"retention_ms": None, "retention_jobs": None, "retention_bytes": None}
         async with own_queue(patient, prefix, settings, lambda: bool(told.get("broken"))) as queue:
             trial = Trial(client, queue, plan)
-            try:
-                await trial.run()
-            except* HoldfastError as errors:
-                raise first_of(errors) from None
+            await with_one_refusal(trial.run())
             try:
                 told = await trial.judge(patient, expected)
             except HoldfastError:
@@ -264,14 +261,7 @@ async def _verified(place: Profile, plan: Plan, expected: str | None, prefix: st
         "holdfast verify --json | jq .sound",
     )
 )
-@click.option(
-    "--for",
-    "for_ms",
-    type=Duration(_LONGEST_MS),
-    default="10s",
-    show_default=True,
-    help="How long jobs are enqueued; at most 1h.",
-)
+@for_option(_LONGEST_MS, "1h")
 @click.option(
     "--settle", "settle_ms", type=Duration(), default="60s", show_default=True, help="How long to wait for the rest then."
 )
