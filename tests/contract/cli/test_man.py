@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from holdfast.cli.context import EXIT_CODES
 from holdfast.cli.entry import SERVER, TALKING, main
+from holdfast.cli.man import _shown
 from tests.contract.cli.shell import Terminal
 from tests.system.docs.pages import read
 from tests.system.whole.machine import need
@@ -100,6 +101,15 @@ def test_on_a_terminal_man_shows_it(shared):
         assert terminal.end() == 0
     finally:
         terminal.destroy()
+
+
+def test_a_man_that_knows_no_option_shows_it(monkeypatch, tmp_path, capfd):
+    program = tmp_path / "man"
+    program.write_text('#!/bin/sh\ncase "$1" in -*) exit 1;; */*) exec cat "$1";; *) exit 16;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert _shown("the page", "job")
+    assert capfd.readouterr().out == "the page"
 
 
 def test_the_documentation_has_the_same_exit_codes():
