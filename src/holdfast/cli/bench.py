@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from holdfast import units
-from holdfast.cli.context import addressed, confirmed, examples, refusals, refuse, show
+from holdfast.cli.context import REFUSED, addressed, confirmed, examples, refusals, refuse, show
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
 from holdfast.cli.tables import lined_up
@@ -220,11 +220,13 @@ def bench(place: Profile, for_ms: int, payload: str, start: bool, prefix: str, y
         raise click.BadParameter(str(error), param_hint="--payload") from None
     with refusals(), ExitStack() as started:
         if start:
-            folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=".")))
             try:
+                folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=".")))
                 place = Profile(started.enter_context(embedded(folder / "jobs.db", set_url=False)).url)
+            except OSError as error:
+                refuse(f"this folder can't be written: {error.strerror}", REFUSED)
             except RuntimeError as error:
-                refuse(str(error), 1)
+                refuse(str(error), REFUSED)
         elif not _agreed(place, wanted, yes):
             return
         tell(f"holdfast: measuring for {wanted.seconds:g}s")
