@@ -16,11 +16,11 @@ import click
 import msgspec
 
 from holdfast import units
-from holdfast.cli.context import Duration, addressed, confirmed, examples, refusals, refuse, show
+from holdfast.cli.context import REFUSED, addressed, confirmed, examples, refusals, refuse, show
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
 from holdfast.cli.tables import lined_up
-from holdfast.cli.trial import first_of, own_queue, prefix_option, run_trial
+from holdfast.cli.trial import for_option, own_queue, prefix_option, run_trial, with_one_refusal
 from holdfast.client import AsyncClient, Client, NewJob
 from holdfast.client.embedded import embedded
 from holdfast.client.types import Conclude, Durability, Job
@@ -136,10 +136,7 @@ async def _measured(place: Profile, load: Load, prefix: str) -> dict[str, Any]:
         async with own_queue(client, prefix, {"retention_ms": 0}, lambda: False) as queue:
             bench = Bench(client, queue, load)
             cpu = time.process_time()
-            try:
-                seconds = await bench.run()
-            except* HoldfastError as errors:
-                raise first_of(errors) from None
+            seconds = await with_one_refusal(bench.run())
             cpu = (time.process_time() - cpu) / seconds
     durability = bench.durability if load.batch == 1 else msgspec.convert(said["store"]["durability"], Durability)
     return {
@@ -197,14 +194,7 @@ def _agreed(place: Profile, load: Load, yes: bool) -> bool:
 @click.command(
     epilog=examples("holdfast bench --start", "holdfast bench --for 30s --batch 100", "holdfast bench --json | jq .enqueue")
 )
-@click.option(
-    "--for",
-    "for_ms",
-    type=Duration(_LONGEST_MS),
-    default="10s",
-    show_default=True,
-    help="How long jobs are enqueued; at most 10m.",
-)
+@for_option(_LONGEST_MS, "10m")
 @click.option("--producers", type=click.IntRange(1, 256), default=4, show_default=True, help="How many enqueue at once.")
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="How many lease and conclude at once."
@@ -230,11 +220,13 @@ def bench(place: Profile, for_ms: int, payload: str, start: bool, prefix: str, y
         raise click.BadParameter(str(error), param_hint="--payload") from None
     with refusals(), ExitStack() as started:
         if start:
-            folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=".")))
             try:
+                folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=".")))
                 place = Profile(started.enter_context(embedded(folder / "jobs.db", set_url=False)).url)
+            except OSError as error:
+                refuse(f"this folder can't be written: {error.strerror}", REFUSED)
             except RuntimeError as error:
-                refuse(str(error), 1)
+                refuse(str(error), REFUSED)
         elif not _agreed(place, wanted, yes):
             return
         tell(f"holdfast: measuring for {wanted.seconds:g}s")

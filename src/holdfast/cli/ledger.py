@@ -37,29 +37,37 @@ class Ledger:
     """Promises that were broken while it ran."""
     forgotten: list[str] = field(default_factory=list)
     """The same, of what a server forgets that loses its memory."""
+    restarted: bool = False
+    """Whether the server began anew meanwhile."""
+    _held: dict[int, float] = field(default_factory=dict)
+    """Until when nobody else may get a job, by the clock of this machine."""
 
     def promise(self, number: int, job_id: int, level: str) -> None:
         """An enqueue was answered, perhaps for the second time."""
-        if level != "none":  # it was concluded and removed meanwhile
+        if level != "none" or not self.concluded[number]:  # none: it was concluded and removed meanwhile
             self.durability.add(level)
         if number not in self.promised and not self.concluded[number]:
             self.missing.add(number)
         if self.promised.setdefault(number, job_id) != job_id:
             self.forgotten.append(f"enqueued twice under one key: jobs {self.promised[number]} and {job_id}")
 
-    def see(self, number: int, job_id: int) -> None:
-        """A worker got it."""
+    def see(self, number: int, job_id: int, now: float, until: float) -> None:
+        """A worker got it. `until`: nobody else may get it before, unless it is given back."""
         self.ids.setdefault(number, set()).add(job_id)
+        if self.concluded[number]:
+            self.forgotten.append(f"given out again: job {job_id} was concluded")
+        elif now < self._held.get(number, now):
+            self.forgotten.append(f"given out twice: job {job_id} was leased to another worker, whose lease had not ended")
+        self._held[number] = until
 
     def conclude(self, number: int) -> None:
         """A conclude was answered as done."""
         self.concluded[number] += 1
         self.missing.discard(number)
+        self._held.pop(number, None)
 
-    def judged(self, lost: list[int], kept: set[int], sent: int, queue: Queue | None, expected: str | None) -> dict[str, Any]:
-        """All that is to be told. `lost`: promised jobs that are not there any more; `kept`: the concluded ones that are; `sent`: how
-        many numbers there are.
-        """
+    def judged(self, lost: list[int], kept: set[int], queue: Queue | None, expected: str | None) -> dict[str, Any]:
+        """All that is to be told. `lost`: promised jobs that are not there any more; `kept`: the concluded ones that are."""
         gone = [f"job {self.promised[number]} was answered as stored, and is not there" for number in lost]
         for number, ids in self.ids.items():
             if self.concluded[number] and not ids & kept:
@@ -70,9 +78,16 @@ class Ledger:
             )
         twice = [f"concluded twice: the job with number {number}" for number, times in self.concluded.items() if times > 1]
         twice += [f"enqueued twice: jobs {sorted(ids)} are one" for ids in self.ids.values() if len(ids) > 1]
-        twice += [f"a job that nobody enqueued: number {number}" for number in self.ids if not 0 <= number < sent]
-        weak = [level for level in self.durability if expected and LEVELS.index(level) < LEVELS.index(expected)]
-        began_anew = self.durability == {"memory"} and gone  # which promises nothing beyond the life of the process
+        twice += [
+            f"another's payload: job {self.promised[number]} was enqueued with number {number}, which job {min(ids)} has"
+            for number, ids in self.ids.items()
+            if len(ids) == 1 and self.promised.get(number, min(ids)) not in ids
+        ]
+        enough = LEVELS[LEVELS.index(expected) :] if expected else self.durability
+        weak = sorted(level for level in self.durability if level not in enough)
+        began_anew = (
+            self.restarted and self.durability == {"memory"} and gone
+        )  # it promises nothing beyond the life of the process
         broken = self.broken + ([] if began_anew else [*self.forgotten, *twice, *(f"lost: {each}" for each in gone)])
         return {
             "sound": not broken and not weak,
@@ -102,7 +117,7 @@ def in_words(told: dict[str, Any]) -> str:
         lines.append(f"{counted(told['unknown'], 'job')} of unknown outcome: never answered, and so not promised")
     if told["unfinished"]:
         lines.append(f"{counted(told['unfinished'], 'job')} still there when the time was up, neither lost nor concluded")
-    if told["lost"] and told["durability"] == ["memory"]:
+    if told["lost"] and told["durability"] == ["memory"] and not broken:
         lines.append("Jobs were lost with the memory of the server, which promises no more.")
     lines += [f"WEAK    {each}" for each in told["weak"]] + [f"BROKEN  {each}" for each in broken[:_SHOWN]]
     if len(broken) > _SHOWN:

@@ -86,4 +86,5 @@ def _shown(text: str, command: str | None) -> bool:
     with tempfile.NamedTemporaryFile("w", prefix=f"holdfast-{command or ''}", suffix=".1", encoding="ascii") as file:
         file.write(text)
         file.flush()
-        return subprocess.run([program, "-l", file.name], check=False).returncode == 0  # noqa: S603  (what the user has as man)
+        shown = subprocess.run([program, file.name], check=False)  # noqa: S603  (what the user has as man: with a slash it is a file to all)
+        return shown.returncode == 0

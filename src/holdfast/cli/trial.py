@@ -4,13 +4,13 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import click
 
-from holdfast.cli.context import INTERRUPTED
+from holdfast.cli.context import INTERRUPTED, Duration
 from holdfast.cli.output import tell
 from holdfast.client import AsyncClient
 from holdfast.client.types import QueueSettings
@@ -24,6 +24,18 @@ def prefix_option(usual: str) -> Callable[[Callable[..., Any]], Callable[..., An
     """`--prefix`, for a key that does not see every queue."""
     return click.option(
         "--prefix", default=usual, show_default=True, help="Begin the queue's name so, for a key that has only some queues."
+    )
+
+
+def for_option(longest_ms: int, in_words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--for`."""
+    return click.option(
+        "--for",
+        "for_ms",
+        type=Duration(longest_ms),
+        default="10s",
+        show_default=True,
+        help=f"How long jobs are enqueued; at most {in_words}.",
     )
 
 
@@ -69,7 +81,14 @@ def run_trial(trial: Coroutine[Any, Any, T]) -> T:
         sys.exit(INTERRUPTED)
 
 
-def first_of(errors: BaseExceptionGroup[HoldfastError]) -> HoldfastError:
-    """The first refusal that ended the tasks of a group."""
+async def with_one_refusal(run: Awaitable[T]) -> T:
+    """Of the refusals that end the tasks of a group, raise the first alone."""
+    try:
+        return await run
+    except* HoldfastError as errors:
+        raise _first_of(errors) from None
+
+
+def _first_of(errors: BaseExceptionGroup[HoldfastError]) -> HoldfastError:
     found = errors.exceptions[0]
-    return first_of(found) if isinstance(found, BaseExceptionGroup) else found
+    return _first_of(found) if isinstance(found, BaseExceptionGroup) else found

@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 import click
+from msgspec import Raw
 
 from holdfast.cli.context import ENDED_OTHERWISE, REFUSED, Duration, addressed, examples, refusals, refuse, show
 from holdfast.cli.ledger import LEVELS, Ledger, in_words
 from holdfast.cli.output import tell
 from holdfast.cli.profiles import Profile
-from holdfast.cli.trial import first_of, own_queue, prefix_option, run_trial
+from holdfast.cli.trial import for_option, own_queue, prefix_option, run_trial, with_one_refusal
 from holdfast.client import AsyncClient, Unreachable
 from holdfast.client.refusals import UnexpectedAnswer
 from holdfast.client.types import Job, Queue
@@ -32,7 +33,9 @@ _TRY_S, _PATIENCE_S = 2.0, 10.0
 _AGAIN_S = 0.1
 _AHEAD = 1_000  # jobs that are enqueued and not concluded
 _LONGEST_MS = 3_600_000  # what is written down takes memory
-_LOOKED_AT = 50  # results, after the end
+_LOOKED_AT = 500  # results, after the end
+_SURE_S = _LEASE_MS / 2_000  # that a lease lasts, even if the clocks of two nodes differ
+_DIGITS = 20
 _EVERY = 20
 _REPEATED, _CONCLUDED_AGAIN, _STALLED = 3, 11, 7  # of each so many numbers: what is done to them on purpose
 
@@ -56,12 +59,13 @@ class Trial:
         self._key = secrets.token_hex(8)
         self._numbers = itertools.count()
         self._room = asyncio.Semaphore(_AHEAD)
-        self._until = time.monotonic() + plan.seconds
+        self._began = time.monotonic()
+        self._until = self._began + plan.seconds
         self._give_up = self._until + plan.settle_s
         self._producing = plan.producers
         self._down = False
         self._stalled: dict[int, str] = {}
-        self.sent = 0
+        self._sent = 0
         self.ledger = Ledger()
 
     async def run(self) -> None:
@@ -75,7 +79,7 @@ class Trial:
     async def _produce(self) -> None:
         while await self._has_room():
             number = next(self._numbers)
-            self.sent = number + 1
+            self._sent = number + 1
             try:
                 await self._enqueue(number)
                 if number % _EVERY == _REPEATED:
@@ -103,18 +107,21 @@ class Trial:
         try:
             while self._producing or (self.ledger.missing and time.monotonic() < self._give_up):
                 try:
-                    jobs = await self._answered(
-                        lambda: self._client.lease(self._queue, max=10, lease_ms=_LEASE_MS, wait_ms=_WAIT_MS)
-                    )
+                    asked, jobs = await self._answered(self._lease)
                 except NotFound:  # a store in memory was begun anew
                     jobs = []
                     await asyncio.sleep(_AGAIN_S)
-                for job in jobs:
-                    await self._take(job)
+                for job, number in self._seen(jobs, asked):
+                    await self._take(job, number)
                 if not jobs and not self._producing and await self._is_empty():
                     return  # what is missing still is lost
         except _NOT_NOW:
             return  # the server did not come back in time
+
+    async def _lease(self) -> tuple[float, list[Job]]:
+        """When these jobs were asked for, and the jobs."""
+        asked = time.monotonic()
+        return asked, await self._client.lease(self._queue, max=10, lease_ms=_LEASE_MS, wait_ms=_WAIT_MS)
 
     async def _is_empty(self) -> bool:
         try:
@@ -123,10 +130,22 @@ class Trial:
             return True
         return not left.ready and not left.leased and not left.scheduled
 
-    async def _take(self, job: Job) -> None:
+    def _seen(self, jobs: list[Job], asked: float) -> list[tuple[Job, int | None]]:
+        """The jobs of an answer with their numbers, all written down before the first is worked on: its lease may have ended once the last is."""
+        found = [(job, _number_in(job.payload_json)) for job in jobs]
+        for job, number in found:
+            if number is None or number >= self._sent:
+                self.ledger.broken.append(f"job {job.id} has a payload that nobody enqueued")
+            else:
+                self.ledger.see(number, job.id, time.monotonic(), asked + _SURE_S)
+        return found
+
+    async def _take(self, job: Job, number: int | None) -> None:
         assert job.lease is not None, "it was leased"
-        number, token = job.payload, job.lease.token
-        self.ledger.see(number, job.id)
+        token = job.lease.token
+        if number is None or number >= self._sent:
+            await self._concluded(None, token)
+            return
         if number % _EVERY == _STALLED and number not in self._stalled:
             self._stalled[number] = token  # as a worker that hangs: its lease ends, and another gets the job
             return
@@ -144,7 +163,7 @@ class Trial:
             else:
                 self.ledger.stale_refused += 1
 
-    async def _concluded(self, number: int, token: str) -> bool:
+    async def _concluded(self, number: int | None, token: str) -> bool:
         try:
             await self._answered(lambda: self._client.conclude(token, number))
         except (LeaseLost, NotFound):
@@ -173,26 +192,45 @@ class Trial:
 
     async def judge(self, client: AsyncClient, expected: str | None) -> dict[str, Any]:
         """Look for what was promised, and say what is broken."""
-        lost = []
-        for number in self.ledger.missing:
-            try:
-                if (await client.job(self.ledger.promised[number])).payload != number:  # a store in memory was begun anew
-                    lost.append(number)
-            except JobNotFound:
-                lost.append(number)
+        lost = [number for number in self.ledger.missing if not await self._is_there(client, number)]
         kept: set[int] = set()
         queue: Queue | None = None
         try:
             queue = await client.queue(self._queue)
             async for job in client.jobs(queue=self._queue, state="concluded", payload=False, page=1_000):
                 kept.add(job.id)
-            for job_id in sorted(kept)[:: max(1, len(kept) // _LOOKED_AT)]:  # a listing has no results
-                result = (await client.job(job_id)).result
-                if job_id not in self.ledger.ids.get(result, ()):
-                    self.ledger.broken.append(f"lost: job {job_id} was concluded with another result than {result!r}")
-        except NotFound:  # as above
+        except NotFound:  # a store in memory was begun anew
             pass
-        return self.ledger.judged(lost, kept, self.sent, queue, expected)
+        for job_id in secrets.SystemRandom().sample(sorted(kept), min(_LOOKED_AT, len(kept))):  # a listing has no results
+            await self._look_at_result(client, job_id)
+        if self.ledger.durability == {"memory"}:
+            self.ledger.restarted = (await client.stats(named=self._queue))[
+                "uptime_ms"
+            ] / 1_000 < time.monotonic() - self._began
+        return self.ledger.judged(lost, kept, queue, expected)
+
+    async def _is_there(self, client: AsyncClient, number: int) -> bool:
+        try:
+            return (
+                _number_in((await client.job(self.ledger.promised[number])).payload_json) == number
+            )  # else it is another's id
+        except JobNotFound:
+            return False
+
+    async def _look_at_result(self, client: AsyncClient, job_id: int) -> None:
+        try:
+            number = _number_in((await client.job(job_id)).result_json)
+        except JobNotFound:
+            self.ledger.broken.append(f"lost: job {job_id} is listed as concluded, and is not there")
+            return
+        if number is None or job_id not in self.ledger.ids.get(number, ()):
+            self.ledger.broken.append(f"lost: job {job_id} was concluded with another result")
+
+
+def _number_in(content: Raw) -> int | None:
+    """What a payload or a result is, if a job of this run has it: its number."""
+    written = bytes(content)
+    return int(written) if written.isdigit() and len(written) < _DIGITS else None
 
 
 _NOT_NOW = (Unreachable, OutcomeUnknown, Unavailable, RateLimited, UnexpectedAnswer)
@@ -207,10 +245,7 @@ async def _verified(place: Profile, plan: Plan, expected: str | None, prefix: st
         settings: Any = {"retention_ms": None, "retention_jobs": None, "retention_bytes": None}
         async with own_queue(patient, prefix, settings, lambda: bool(told.get("broken"))) as queue:
             trial = Trial(client, queue, plan)
-            try:
-                await trial.run()
-            except* HoldfastError as errors:
-                raise first_of(errors) from None
+            await with_one_refusal(trial.run())
             try:
                 told = await trial.judge(patient, expected)
             except HoldfastError:
@@ -226,14 +261,7 @@ async def _verified(place: Profile, plan: Plan, expected: str | None, prefix: st
         "holdfast verify --json | jq .sound",
     )
 )
-@click.option(
-    "--for",
-    "for_ms",
-    type=Duration(_LONGEST_MS),
-    default="10s",
-    show_default=True,
-    help="How long jobs are enqueued; at most 1h.",
-)
+@for_option(_LONGEST_MS, "1h")
 @click.option(
     "--settle", "settle_ms", type=Duration(), default="60s", show_default=True, help="How long to wait for the rest then."
 )

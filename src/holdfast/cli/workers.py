@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -55,9 +56,7 @@ def listed(client: Client, silent: bool, as_json: bool, columns: Columns) -> Non
 @talking
 def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
     """Give workers no new jobs; they finish those they have and wait. To undo, restart the worker."""
-    for worker_id in worker_ids:
-        worker = client.quiet(worker_id)
-        show(worker, as_json, f"{worker.id} is {worker.state}")
+    _ask(client.quiet, worker_ids, as_json)
 
 
 @commands.command(epilog=examples("holdfast worker stop w-5f0c…"))
@@ -65,8 +64,13 @@ def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
 @talking
 def stop(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
     """End workers gracefully: they get no new jobs, finish those they have, and exit. What started one may start it again."""
+    _ask(client.stop_worker, worker_ids, as_json)
+
+
+def _ask(verb: Callable[[str], RegisteredWorker], worker_ids: Iterable[str], as_json: bool) -> None:
+    """Ask each of the workers, and show what its state is then."""
     for worker_id in worker_ids:
-        worker = client.stop_worker(worker_id)
+        worker = verb(worker_id)
         show(worker, as_json, f"{worker.id} is {worker.state}")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast import Client
 from holdfast.errors import HoldfastError
-from tests.contract.cli.shell import HOLDFAST, environment
+from tests.contract.cli.shell import HOLDFAST, call, environment
 from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.servers import Server, until
 
@@ -61,6 +61,12 @@ def test_a_bench_starts_a_server_of_its_own_and_removes_it(holdfast, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "durability: disk" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_takes_no_store_is_said_to(shared):
+    done = call(shared.url, Path("/proc"), "bench", "--start", "--for", "1s")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "holdfast: this folder can't be written: No such file or directory\n"
 
 
 def test_a_server_at_work_is_not_loaded_unasked(holdfast, witness, queue):

@@ -1,7 +1,6 @@
 """The manual pages: each is what `--help` says, and is read without complaint by those who read such pages."""
 
 import re
-import shutil
 import subprocess
 
 import click
@@ -10,8 +9,10 @@ from click.testing import CliRunner
 
 from holdfast.cli.context import EXIT_CODES
 from holdfast.cli.entry import SERVER, TALKING, main
+from holdfast.cli.man import _shown
 from tests.contract.cli.shell import Terminal
 from tests.system.docs.pages import read
+from tests.system.whole.machine import need
 
 COMMANDS = sorted(TALKING | SERVER)
 
@@ -50,9 +51,9 @@ def test_there_is_one_for_holdfast_and_one_for_each_of_its_commands(pages):
     assert {page.name for page in pages.iterdir()} == {"holdfast.1", *(f"holdfast-{name}.1" for name in COMMANDS)}
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
 @pytest.mark.parametrize("name", ["job", "serve", "worker", "check", "queue"])
 def test_a_page_has_every_option_with_its_words_the_examples_and_the_exit_codes(pages, name):
+    need("man")
     words = rendered(pages / f"holdfast-{name}.1")
     command = main.get_command(click.Context(main), name)
     for leaf in leaves(command):
@@ -66,8 +67,8 @@ def test_a_page_has_every_option_with_its_words_the_examples_and_the_exit_codes(
         assert f" {code} " in words.partition("EXIT STATUS")[2]
 
 
-@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
 def test_a_strict_reader_finds_nothing_but_that_they_have_no_date(pages):
+    need("mandoc")
     done = subprocess.run(["mandoc", "-T", "lint", *pages.iterdir()], capture_output=True, text=True, check=False)
     complaints = [
         line for line in done.stdout.splitlines() if "missing date" not in line and "longer than 80 bytes" not in line
@@ -91,8 +92,8 @@ def test_a_page_is_printed_where_there_is_no_terminal_and_shown_where_there_is_o
     assert holdfast("man", "--to", "/proc/here").returncode == 1
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
 def test_on_a_terminal_man_shows_it(shared):
+    need("man")
     terminal = Terminal(shared.url, "man", "job")
     try:
         terminal.read_until("HOLDFAST-JOB(1)")
@@ -100,6 +101,15 @@ def test_on_a_terminal_man_shows_it(shared):
         assert terminal.end() == 0
     finally:
         terminal.destroy()
+
+
+def test_a_man_that_knows_no_option_shows_it(monkeypatch, tmp_path, capfd):
+    program = tmp_path / "man"
+    program.write_text('#!/bin/sh\ncase "$1" in -*) exit 1;; */*) exec cat "$1";; *) exit 16;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert _shown("the page", "job")
+    assert capfd.readouterr().out == "the page"
 
 
 def test_the_documentation_has_the_same_exit_codes():

@@ -47,7 +47,9 @@ async def choose(view: View) -> Reply:
     wanted = Filter.of({name: form.text(name) for name in NAMES}).query()
     answer = view.back("/jobs", **wanted, limit=form.text("limit"), reverse=form.text("reverse"))
     usual = form.has("usual")
-    value = forms.set_cookie(COOKIE, ".".join(names), 0 if usual else _KEPT_S, view.root or "/", secure=view.is_secure)
+    value = forms.set_cookie(
+        COOKIE, ".".join(dict.fromkeys(names)), 0 if usual else _KEPT_S, view.root or "/", secure=view.is_secure
+    )
     answer.extra += ((b"set-cookie", value),)
     return answer
 

@@ -132,58 +132,20 @@ class Filter:
         self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0, *, reverse: bool = False
     ) -> ListJobs:
         """The question for a page of them."""
-        return ListJobs(
-            limit,
-            self.queue,
-            state or self.state,
-            self.type,
-            self.tag,
-            self.text,
-            cursor,
-            payload_up_to,
-            TEXT_UP_TO,
-            self.meta,
-            self.before,
-            self.error,
-            self.batch,
-            self.worker,
-            self.since,
-            reverse,
-        )
+        given = self._named() | {"state": state or self.state}
+        return ListJobs(limit, cursor=cursor, payload_up_to=payload_up_to, reverse=reverse, **given)
 
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
-        return CountJobs(
-            self.queue,
-            state,
-            self.type,
-            self.tag,
-            self.text,
-            TEXT_UP_TO,
-            self.meta,
-            self.before,
-            self.error,
-            self.batch,
-            self.worker,
-            self.since,
-        )
+        return CountJobs(**self._named() | {"state": state})
 
     def jobs(self) -> JobFilter:
         """The same for an operation."""
-        return JobFilter(
-            self.queue,
-            self.state,
-            self.type,
-            self.tag,
-            self.text,
-            self.meta,
-            self.before,
-            self.error,
-            self.batch,
-            TEXT_UP_TO,
-            worker=self.worker,
-            since=self.since,
-        )
+        return JobFilter(**self._named())
+
+    def _named(self) -> dict[str, Any]:
+        """As all that ask a store name it."""
+        return {name: getattr(self, name) for name in NAMES} | {"text_up_to": TEXT_UP_TO}
 
     def words(self) -> list[tuple[str, str]]:
         """A description for people."""

@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 
 from holdfast.doors.web import forms
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.running_jobs import by_worker
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, WorkerNotFound
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job import registry
@@ -80,7 +81,8 @@ async def act_on_all(view: View) -> Reply:
         raise NotFound(f"There is no action {verb[:40]} for many workers.")
     for info in (await view.engine.reading.workers()).workers:
         if _matches(info.worker, wanted) and _is_to_be(info, verb):
-            await view.actions.act(f"worker.{verb}", info.worker.id)
+            with suppress(WorkerNotFound):  # it ended meanwhile
+                await view.actions.act(f"worker.{verb}", info.worker.id)
     return view.back("/workers", f"worker.{verb}", **wanted)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -345,6 +346,20 @@ def test_workers_are_found_by_queue_type_and_process_and_stopped_together(browse
     browser.send("/workers", queue=queue, verb="stop")
     assert [state(worker) for worker in (old, new, other)] == ["stopping", "stopping", "running"]
     browser.send("/workers", 404, queue=queue, verb="remove")
+
+
+def test_workers_that_end_meanwhile_do_not_keep_others_from_being_stopped(browser, queue):
+    def register(n):
+        return browser.http.post("/v1/workers", json={"queues": [queue], "name": f"w{n}"}).json()["id"]
+
+    ids = [register(n) for n in range(80)]
+    form = {"form_token": browser.token(), "queue": queue, "verb": "stop"}
+    with ThreadPoolExecutor(2) as pool:
+        stopping = pool.submit(browser.http.post, f"{browser.root}/web/workers", data=form)
+        for worker in ids[:0:-2]:
+            assert browser.http.delete(f"/v1/workers/{worker}").status_code == 204
+        assert stopping.result().status_code == 303
+    assert {browser.http.get(f"/v1/workers/{worker}").json()["state"] for worker in ids[::2]} == {"stopping"}
 
 
 async def test_every_action_goes_through_one_place_that_can_forbid_it():

@@ -82,6 +82,8 @@ def test_columns_are_chosen_kept_and_given_up(browser, queue):
     for path in (f"/jobs?queue={queue}", "/jobs?tag=red"):
         assert headings(browser.get(path)) == ["Select", "Job", "State", "Priority", "Tags", "Meta"]
     assert f"{job} ready 5 red tenant=7" in browser.text(f"/jobs?queue={queue}")
+    answer = browser.send("/jobs/columns", column=["tags", "meta"] * 500)
+    assert "holdfast_columns=tags.meta;" in answer.headers["set-cookie"], "a browser keeps no long cookie"
     browser.send("/jobs/columns", usual="1", queue=queue)
     assert headings(browser.get(f"/jobs?queue={queue}"))[:6] == usual
     assert "column must be one of" in browser.send("/jobs/columns", 400, column=["colour"]).text
