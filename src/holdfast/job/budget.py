@@ -320,7 +320,7 @@ def wake_at(account: Account, budget: Budget | None, now: int) -> int | None:
     for queue, of in account.by_queue.items():
         if of.since:
             moments.append(-(-(of.since + BUDGET_UNCLAIMED_MS) // _TOGETHER_MS) * _TOGETHER_MS)
-        elif of.first_cost and budget is not None:
+        elif of.first_cost and budget is not None and account.kept(queue)[0] < BUDGET_NEXT:
             moments.append(earliest(account, budget, of.first_cost, now, BUDGET_TOGETHER_MS, queue))
     return min([moment for moment in moments if moment is not None], default=None)
 

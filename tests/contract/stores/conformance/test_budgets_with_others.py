@@ -11,7 +11,7 @@ from holdfast.job.closing import Closing
 from holdfast.job.job import State
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.operation import STATES, Do, JobFilter
-from holdfast.limits import BUDGET_UNCLAIMED_MS
+from holdfast.limits import BUDGET_NEXT, BUDGET_UNCLAIMED_MS
 from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
 from holdfast.messages.commands import ConcludeLease, PauseQueue
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
@@ -219,3 +219,23 @@ async def test_jobs_that_come_into_a_paused_queue_keep_no_units_from_others(clie
         await client.pass_time(0)
     assert [granted.job.id for granted in await client.lease("paused", limit=9)] == [plain.id + 1, plain.id + 2]
     await client.count_again()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_who_waits_behind_as_many_as_may_be_next_of_a_queue_passed_over_is_not_looked_at_all_the_time(client, new, paused):
+    await client.do(SetBudget("many", 2 * BUDGET_NEXT))
+    many = (Charge("many"),)
+    await client.put("idle")
+    await client.do(PauseQueue("idle", paused))
+    for _ in range(2):
+        await client.put_all([new("idle", budgets=many) for _ in range(BUDGET_NEXT)])
+    client.clock.advance(BUDGET_UNCLAIMED_MS + 1_000)
+    looks = 0
+    while (await client.do(AdmitWaiting(10))).count:
+        looks += 1
+        assert looks < 5, "as long as nobody takes from it, time alone lets nobody in"
+    await client.do(PauseQueue("idle", False))
+    assert len(await client.lease("idle", limit=6)) == 6
+    await client.pass_time(0)
+    assert sum([job.waits is None for job in await client.walk(queue="idle", state=State.READY)]) == BUDGET_NEXT
+    await client.count_accounts_again()
