@@ -302,7 +302,8 @@ class Accounts:
             if counts != (account.jobs, account.waiting, account.next_jobs, account.next_units, account.running):
                 account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = counts
                 account.by_queue = {name: Next(of.jobs, of.units, self.now) for name, of in right.by_queue.items()}
-                account.first, account.first_cost, account.passed = 0, 1, 0
+                account.count_passed()
+                account.first, account.first_cost = 0, 1
                 self._changed.add(one)
 
     async def save(self) -> int | None:

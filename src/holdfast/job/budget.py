@@ -93,7 +93,8 @@ class Account(msgspec.Struct):
     """One account while the committer works on a batch.
 
     `jobs` unfinished jobs name it: `waiting` of them are in its line, whose head is `first` (0: to be read) and costs `first_cost`; `next_jobs` are
-    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over.
+    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over, in which so many
+    are next, `passed_jobs`, and cost `passed_units`.
     """
 
     id: str
@@ -111,6 +112,8 @@ class Account(msgspec.Struct):
     by_queue: dict[str, Next] = {}
     wake_at: int | None = None
     passed: int = 0
+    passed_jobs: int = 0
+    passed_units: int = 0
 
     @property
     def budget(self) -> str:
@@ -125,6 +128,19 @@ class Account(msgspec.Struct):
     def is_passed(self, queue: str) -> bool:
         """Whether this queue is passed over."""
         return self.passed > 0 and (of := self.by_queue.get(queue)) is not None and not of.since
+
+    def count_passed(self) -> None:
+        """Count from `by_queue` what is passed over."""
+        passed = [of for of in self.by_queue.values() if not of.since]
+        self.passed = len(passed)
+        self.passed_jobs, self.passed_units = sum([of.jobs for of in passed]), sum([of.units for of in passed])
+
+    def _pass(self, of: Next, n: int) -> None:
+        """A queue is passed over, or (-1) not any more."""
+        self.passed += n
+        self.passed_jobs += n * of.jobs
+        self.passed_units += n * of.units
+        self.first = 0
 
     def join(self, job_id: int, cost: int, queue: str) -> None:
         """A job goes into its line."""
@@ -146,13 +162,15 @@ class Account(msgspec.Struct):
         self.next_units += cost
         of = self.by_queue.get(queue)
         if of is None:
-            self.by_queue[queue] = Next(1, cost, now)
+            of = self.by_queue[queue] = Next(1, cost, now)
             if not now:
-                self.passed += 1
-                self.first = 0
-        else:
-            of.jobs += 1
-            of.units += cost
+                self._pass(of, 1)
+            return
+        of.jobs += 1
+        of.units += cost
+        if not of.since:
+            self.passed_jobs += 1
+            self.passed_units += cost
 
     def go(self, queue: str, cost: int) -> None:
         """A job is not next any more."""
@@ -161,14 +179,16 @@ class Account(msgspec.Struct):
         of = self.by_queue.get(queue)
         if of is None:
             return
-        if of.jobs > 1:
-            of.jobs -= 1
-            of.units -= cost
+        if of.jobs <= 1:
+            del self.by_queue[queue]
+            if not of.since:
+                self._pass(of, -1)
             return
-        del self.by_queue[queue]
+        of.jobs -= 1
+        of.units -= cost
         if not of.since:
-            self.passed -= 1
-            self.first = 0
+            self.passed_jobs -= 1
+            self.passed_units -= cost
 
     def start(self, queue: str, cost: int, now: int) -> None:
         """A job that was next is leased."""
@@ -189,8 +209,7 @@ class Account(msgspec.Struct):
         of = self.by_queue.get(queue)
         if of is not None:
             if not of.since:
-                self.passed -= 1
-                self.first = 0
+                self._pass(of, -1)
             of.since = now
 
     def pass_over(self, now: int) -> None:
@@ -200,17 +219,13 @@ class Account(msgspec.Struct):
                 of.since = now  # the clock was set back
             elif of.since and of.since + BUDGET_UNCLAIMED_MS <= now:
                 of.since = of.first_cost = 0
-                self.passed += 1
-                self.first = 0
+                self._pass(of, 1)
 
     def kept(self, queue: str | None = None) -> tuple[int, int]:
         """How many next jobs there are, and the units that they keep, for one more of this queue."""
-        if not self.passed:
-            return self.next_jobs, self.next_units
-        jobs, units = self.next_jobs, self.next_units
-        for name, of in self.by_queue.items():
-            if not of.since and name != queue:
-                jobs, units = jobs - of.jobs, units - of.units
+        jobs, units = self.next_jobs - self.passed_jobs, self.next_units - self.passed_units
+        if queue is not None and self.passed and (of := self.by_queue.get(queue)) is not None and not of.since:
+            return jobs + of.jobs, units + of.units
         return jobs, units
 
 

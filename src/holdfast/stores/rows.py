@@ -153,7 +153,7 @@ def account_of(row: Row) -> Account:
         account.by_queue = {} if text == "{}" else _by_queue_decoder.decode(text)
     except UNREADABLE:
         account.by_queue = {}
-    account.passed = sum([not of.since for of in account.by_queue.values()])
+    account.count_passed()
     return account
 
 

@@ -222,7 +222,7 @@ async def test_jobs_that_come_into_a_paused_queue_keep_no_units_from_others(clie
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_who_waits_behind_as_many_as_may_be_next_of_a_queue_passed_over_is_not_looked_at_all_the_time(client, new, paused):
+async def test_a_thousand_next_of_a_queue_passed_over_are_not_looked_at_without_end(client, new, paused):
     await client.do(SetBudget("many", 2 * BUDGET_NEXT))
     many = (Charge("many"),)
     await client.put("idle")
