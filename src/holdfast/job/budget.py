@@ -221,6 +221,12 @@ class Account(msgspec.Struct):
                 of.since = of.first_cost = 0
                 self._pass(of, 1)
 
+    def look_again(self) -> None:
+        """Who is at the head of its lines is not known: a tick looks."""
+        self.first = 0
+        for of in self.by_queue.values():
+            of.first_cost = of.first_cost or int(not of.since)
+
     def kept(self, queue: str | None = None) -> tuple[int, int]:
         """How many next jobs there are, and the units that they keep, for one more of this queue."""
         jobs, units = self.next_jobs - self.passed_jobs, self.next_units - self.passed_units

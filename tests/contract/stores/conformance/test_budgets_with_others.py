@@ -3,6 +3,7 @@
 import pytest
 
 import holdfast.committer.lease
+import holdfast.stores.postgres.budgets
 import holdfast.stores.postgres.loader
 import holdfast.stores.sqlite.loader
 from holdfast.errors import InvalidRequest
@@ -238,4 +239,28 @@ async def test_a_thousand_next_of_a_queue_passed_over_are_not_looked_at_without_
     assert len(await client.lease("idle", limit=6)) == 6
     await client.pass_time(0)
     assert sum([job.waits is None for job in await client.walk(queue="idle", state=State.READY)]) == BUDGET_NEXT
+    await client.count_accounts_again()
+
+
+async def test_queues_passed_over_in_which_nobody_waits_are_not_read(client, new, monkeypatch):
+    reads = []
+    for rows in (holdfast.stores.postgres.budgets.BudgetRows, holdfast.stores.sqlite.loader.Loader):
+        read = rows.waiting_in
+        monkeypatch.setattr(
+            rows,
+            "waiting_in",
+            lambda self, one, queues, *rest, read=read: reads.append(queues) or read(self, one, queues, *rest),
+        )
+    await client.do(SetBudget("two", 2))
+    two = (Charge("two"),)
+    for n in range(12):
+        await client.put(f"paused{n}")
+        await client.do(PauseQueue(f"paused{n}", True))
+        await client.put_all([new(f"paused{n}", budgets=two) for _ in range(1 if n else 4)])
+    await client.put_all([new("used", budgets=two)])
+    await client.pass_time(0)
+    taken = await client.take("used")
+    reads.clear()
+    await client.do(ConcludeLease(taken.ref()))
+    assert len(reads) <= 2, "of 13 lines one has jobs"
     await client.count_accounts_again()
