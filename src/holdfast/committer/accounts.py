@@ -301,7 +301,8 @@ class Accounts:
             counts = (right.jobs, right.waiting, right.next_jobs, right.next_units, right.running)
             if counts != (account.jobs, account.waiting, account.next_jobs, account.next_units, account.running):
                 account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = counts
-                account.sort_queues({name: Next(of.jobs, of.units, self.now) for name, of in right.by_queue.items()})
+                account.by_queue = {name: Next(of.jobs, of.units, self.now) for name, of in right.by_queue.items()}
+                account.count_passed()
                 account.first, account.first_cost = 0, 1
                 self._changed.add(one)
 

@@ -23,7 +23,7 @@ from holdfast.committer.unreadable_jobs import set_aside
 from holdfast.errors import InvalidRequest
 from holdfast.job import budget as rules
 from holdfast.job import lifecycle
-from holdfast.job.budget import NOBODY, Account, Block, Charge, with_charges
+from holdfast.job.budget import NOBODY, Account, Block, Budget, Charge, with_charges
 from holdfast.job.job import LEASED, UNFINISHED, Job, NewJob, is_next
 from holdfast.job.queue import Queue
 from holdfast.limits import BUDGET_CHUNK
@@ -171,34 +171,51 @@ async def admit(batch: Batch, most: int) -> int:
         one = accounts.to_admit.pop()
         account = accounts.touch(one)
         if account.waiting:
-            done += await _admit(batch, one, most - done, None)
-        for queue in [name for name, of in account.by_queue.items() if not of.since] if account.passed else ():
-            if account.waiting and account.is_passed(queue) and done < most:
-                done += await _admit(batch, one, most - done, queue)
+            done += await _admit(batch, one, most - done)
+    for one in accounts.to_admit:
+        accounts.touch(one).look_again()
     return done
 
 
-async def _admit(batch: Batch, one: str, most: int, queue: str | None) -> int:
-    """The same of one account: those of a queue that is passed over, which may be next beside what is next there, or of all other queues."""
+async def _admit(batch: Batch, one: str, most: int) -> int:
+    """The same of one account: those of each queue that is passed over, which may be next beside what is next there, and (None) of all others."""
+    account, budget = accounts_of(batch).of(one)
+    done, waiting = 0, None
+    for queue in (None, *[name for name, of in account.by_queue.items() if not of.since]) if account.passed else (None,):
+        gone = done >= most or not account.waiting or (queue is not None and not account.is_passed(queue))
+        if gone or not _may_go_on(account, budget, queue, batch.now):
+            continue
+        limit = min(_READ, most - done, rules.room(account, budget, batch.now, queue) + 1)
+        await batch.flush()
+        if queue is None and not account.passed:
+            line = await batch.tx.waiting(one, limit)
+        else:
+            waiting = await batch.tx.waiting_queues(one) if waiting is None else waiting
+            wanted = [
+                number for name, number in waiting.items() if name == queue or (queue is None and not account.is_passed(name))
+            ]
+            line = await batch.tx.waiting_in(one, wanted, limit) if wanted else []
+        done += await _go_on(batch, one, line, queue)
+    return done
+
+
+def _may_go_on(account: Account, budget: Budget | None, queue: str | None, now: int) -> bool:
+    """Whether a line has a head that may be next, as far as that is known."""
+    if queue is None:
+        known = account.first
+        return known != NOBODY and (not known or rules.can_be_next(account, budget, account.first_cost, now))
+    if rules.can_be_next(account, budget, 1, now, queue):
+        return True
+    of = account.by_queue[queue]
+    of.first_cost = of.first_cost or 1  # at least: it is looked at again when one more could pay
+    return False
+
+
+async def _go_on(batch: Batch, one: str, line: list[Job], queue: str | None) -> int:
+    """Let the head of a line be next; how many left it."""
     accounts = accounts_of(batch)
-    account, budget = accounts.of(one)
-    if queue is None and account.first == NOBODY:
-        return 0
-    cost = account.first_cost if queue is None and account.first else 1
-    if (queue or account.first) and not rules.can_be_next(account, budget, cost, batch.now, queue):
-        if queue is not None:
-            of = account.by_queue[queue]
-            of.first_cost = of.first_cost or 1  # at least: it is looked at again when one more could pay
-        return 0
-    await batch.flush()
-    limit = min(_READ, most, rules.room(account, budget, batch.now, queue) + 1)
-    if queue is not None or account.passed:
-        passed = [name for name, of in account.by_queue.items() if not of.since]
-        line = await batch.tx.waiting_by_queue(one, passed if queue is None else [queue], queue is not None, limit)
-    else:
-        line = await batch.tx.waiting(one, limit)
     if not line:
-        _nobody(account, queue)
+        _nobody(accounts.of(one)[0], queue)
         return 0
     await accounts.load([job.extras.budgets for job in line])
     left = await _let_in(batch, one, line, queue)

@@ -93,8 +93,8 @@ class Account(msgspec.Struct):
     """One account while the committer works on a batch.
 
     `jobs` unfinished jobs name it: `waiting` of them are in its line, whose head is `first` (0: to be read) and costs `first_cost`; `next_jobs` are
-    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over,
-    with `passed_jobs` that cost `passed_units`.
+    next, and cost `next_units`; the leased ones cost `running`. The next ones `by_queue`; of these queues so many are `passed` over, in which so many
+    are next, `passed_jobs`, and cost `passed_units`.
     """
 
     id: str
@@ -115,13 +115,6 @@ class Account(msgspec.Struct):
     passed_jobs: int = 0
     passed_units: int = 0
 
-    def sort_queues(self, by_queue: dict[str, Next]) -> None:
-        """Take over what is next by queue."""
-        self.by_queue = by_queue
-        passed = [of for of in by_queue.values() if not of.since]
-        self.passed = len(passed)
-        self.passed_jobs, self.passed_units = sum([of.jobs for of in passed]), sum([of.units for of in passed])
-
     @property
     def budget(self) -> str:
         """The name of its budget."""
@@ -135,6 +128,19 @@ class Account(msgspec.Struct):
     def is_passed(self, queue: str) -> bool:
         """Whether this queue is passed over."""
         return self.passed > 0 and (of := self.by_queue.get(queue)) is not None and not of.since
+
+    def count_passed(self) -> None:
+        """Count from `by_queue` what is passed over."""
+        passed = [of for of in self.by_queue.values() if not of.since]
+        self.passed = len(passed)
+        self.passed_jobs, self.passed_units = sum([of.jobs for of in passed]), sum([of.units for of in passed])
+
+    def _pass(self, of: Next, n: int) -> None:
+        """A queue is passed over, or (-1) not any more."""
+        self.passed += n
+        self.passed_jobs += n * of.jobs
+        self.passed_units += n * of.units
+        self.first = 0
 
     def join(self, job_id: int, cost: int, queue: str) -> None:
         """A job goes into its line."""
@@ -156,11 +162,11 @@ class Account(msgspec.Struct):
         self.next_units += cost
         of = self.by_queue.get(queue)
         if of is None:
-            since = now or int(self.passed >= BUDGET_PASSED)
-            of = self.by_queue[queue] = Next(0, 0, since)
+            since = now or int(self.passed >= BUDGET_PASSED)  # long ago: as soon as there is a place
+            of = self.by_queue[queue] = Next(1, cost, since)
             if not since:
-                self.passed += 1
-                self.first = 0
+                self._pass(of, 1)
+            return
         of.jobs += 1
         of.units += cost
         if not of.since:
@@ -174,17 +180,16 @@ class Account(msgspec.Struct):
         of = self.by_queue.get(queue)
         if of is None:
             return
+        if of.jobs <= 1:
+            del self.by_queue[queue]
+            if not of.since:
+                self._pass(of, -1)
+            return
+        of.jobs -= 1
+        of.units -= cost
         if not of.since:
             self.passed_jobs -= 1
             self.passed_units -= cost
-        if of.jobs > 1:
-            of.jobs -= 1
-            of.units -= cost
-            return
-        del self.by_queue[queue]
-        if not of.since:
-            self.passed -= 1
-            self.first = 0
 
     def start(self, queue: str, cost: int, now: int) -> None:
         """A job that was next is leased."""
@@ -205,10 +210,7 @@ class Account(msgspec.Struct):
         of = self.by_queue.get(queue)
         if of is not None:
             if not of.since:
-                self.passed -= 1
-                self.passed_jobs -= of.jobs
-                self.passed_units -= of.units
-                self.first = 0
+                self._pass(of, -1)
             of.since = now
 
     def pass_over(self, now: int) -> None:
@@ -218,18 +220,20 @@ class Account(msgspec.Struct):
                 of.since = now  # the clock was set back
             elif of.since and of.since + BUDGET_UNCLAIMED_MS <= now and self.passed < BUDGET_PASSED:
                 of.since = of.first_cost = 0
-                self.passed += 1
-                self.passed_jobs += of.jobs
-                self.passed_units += of.units
-                self.first = 0
+                self._pass(of, 1)
+
+    def look_again(self) -> None:
+        """Who is at the head of its lines is not known: a tick looks."""
+        self.first = 0
+        for of in self.by_queue.values():
+            of.first_cost = of.first_cost or int(not of.since)
 
     def kept(self, queue: str | None = None) -> tuple[int, int]:
         """How many next jobs there are, and the units that they keep, for one more of this queue."""
-        if not self.passed:
-            return self.next_jobs, self.next_units
         jobs, units = self.next_jobs - self.passed_jobs, self.next_units - self.passed_units
-        of = self.by_queue.get(queue) if queue is not None else None
-        return (jobs, units) if of is None or of.since else (jobs + of.jobs, units + of.units)
+        if queue is not None and self.passed and (of := self.by_queue.get(queue)) is not None and not of.since:
+            return jobs + of.jobs, units + of.units
+        return jobs, units
 
 
 def blocked_until(account: Account, budget: Budget, now: int) -> int:
@@ -336,9 +340,11 @@ def wake_at(account: Account, budget: Budget | None, now: int) -> int | None:
         return None if account.jobs else _idle_at(account, budget, now)
     moments: list[int | None] = [_first_at(account, budget, now)]
     for queue, of in account.by_queue.items():
-        if of.since and account.passed < BUDGET_PASSED:
+        if of.since and account.passed >= BUDGET_PASSED:
+            continue
+        if of.since:
             moments.append(-(-(of.since + BUDGET_UNCLAIMED_MS) // _TOGETHER_MS) * _TOGETHER_MS)
-        elif not of.since and of.first_cost and budget is not None:
+        elif of.first_cost and budget is not None and account.kept(queue)[0] < BUDGET_NEXT:
             moments.append(earliest(account, budget, of.first_cost, now, BUDGET_TOGETHER_MS, queue))
     return min([moment for moment in moments if moment is not None], default=None)
 

@@ -74,8 +74,12 @@ class BudgetTransaction(Protocol):
         """The jobs that wait for an account, oldest first."""
         ...
 
-    async def waiting_by_queue(self, account: str, queues: Sequence[str], in_these: bool, limit: int) -> list[Job]:
-        """The same of these queues, or of all others."""
+    async def waiting_queues(self, account: str) -> dict[str, int]:
+        """The queues of the jobs that wait for an account: their names and numbers."""
+        ...
+
+    async def waiting_in(self, account: str, queues: Sequence[int], limit: int) -> list[Job]:
+        """Those of these queues, oldest first."""
         ...
 
     async def extended(self, fence: int) -> bool:

@@ -5,7 +5,6 @@ defined in `formats.py`; this module decides what happens to a row with an unrea
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -150,10 +149,11 @@ def account_of(row: Row) -> Account:
     """An account from its row."""
     account = Account(*row)
     text: Any = row[12]
-    account.by_queue = {}
-    if text != "{}":
-        with suppress(*UNREADABLE):
-            account.sort_queues(_by_queue_decoder.decode(text))
+    try:
+        account.by_queue = {} if text == "{}" else _by_queue_decoder.decode(text)
+    except UNREADABLE:
+        account.by_queue = {}
+    account.count_passed()
     return account
 
 

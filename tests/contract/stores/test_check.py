@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from holdfast.job.budget import Charge
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.messages.beanstalk_commands import PauseFor
+from holdfast.messages.budget_commands import SetBudget
 from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, PauseQueue
 from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.stores import check
@@ -175,3 +177,26 @@ async def test_an_audit_log_with_fewer_entries_than_were_written_is_named(place)
     place.change("DELETE FROM audit WHERE id = ?", 1)
     (problem,) = await place.check()
     assert re.match(r"audit tally agrees: kept 2 bytes \d+ last 2 where there are 1 \d+ 2", problem)
+
+
+@pytest.mark.parametrize(
+    "by_queue",
+    [
+        '{"q":[1,2,5,0],"r":[2,2,5,0]}',
+        '{"q":[2,2,5,0],"r":[1,1,5,0]}',
+        '{"q":[2,3,5,0],"s":[1,1,5,0]}',
+        '{"q":[2,3,5,0]}',
+        "{}",
+        "no",
+    ],
+)
+async def test_an_account_that_counts_what_is_next_in_the_wrong_queue_is_named(place, by_queue):
+    client = place.open()
+    await client.do(SetBudget("few", 9))
+    await client.put_all([new(queue, budgets=(Charge("few", "", cost),)) for queue, cost in (("q", 1), ("q", 2), ("r", 1))])
+    await client.close()
+    assert await place.check() == []
+    place.change(f"UPDATE budget_account SET by_queue = '{by_queue}'")
+    (problem,) = await place.check()
+    assert "few/" in problem
+    assert "next by queue" in problem

@@ -106,10 +106,13 @@ class BudgetRows(Loader):
         """Who waits for an account."""
         return await self._jobs("next_waiting", account, limit)
 
-    async def waiting_by_queue(self, account: str, queues: Sequence[str], in_these: bool, limit: int) -> list[Job]:
-        """Who waits for it in these queues, or in all others."""
-        found = await self._fetch("waiting_queues", account)
-        return await self._jobs("next_waiting_in", account, [row[0] for row in found if (row[1] in queues) is in_these], limit)
+    async def waiting_queues(self, account: str) -> dict[str, int]:
+        """The queues in which somebody waits for it."""
+        return {row[1]: row[0] for row in await self._fetch("waiting_queues", account)}
+
+    async def waiting_in(self, account: str, queues: Sequence[int], limit: int) -> list[Job]:
+        """Who waits for it in these queues."""
+        return await self._jobs("next_waiting_in", account, list(queues), limit)
 
     async def extended(self, fence: int) -> bool:
         """Whether this lease was extended."""

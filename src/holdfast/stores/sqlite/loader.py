@@ -223,11 +223,14 @@ class Loader(SingleWriterTransaction, ScheduleRows, BudgetRows, FairRows):
         """Who waits for an account."""
         return self._jobs("next_waiting", (account, limit))
 
-    async def waiting_by_queue(self, account: str, queues: Sequence[str], in_these: bool, limit: int) -> list[Job]:
-        """Who waits for it in these queues, or in all others."""
+    async def waiting_queues(self, account: str) -> dict[str, int]:
+        """The queues in which somebody waits for it."""
         found: Any = self._db.execute(SQL["waiting_queues"], (account,)).fetchall()
-        wanted = [number for (number,) in found if (self._name(number) in queues) is in_these]
-        several = [self._jobs("next_waiting_in", (account, number, limit)) for number in wanted]
+        return {self._name(number): number for (number,) in found}
+
+    async def waiting_in(self, account: str, queues: Sequence[int], limit: int) -> list[Job]:
+        """Who waits for it in these queues."""
+        several = [self._jobs("next_waiting_in", (account, number, limit)) for number in queues]
         return sorted([job for line in several for job in line], key=lambda job: job.id)[:limit]
 
     async def error_of(self, job_id: int, attempt: int) -> JobError | None:

@@ -160,6 +160,9 @@ class StoreClient:
             names = ("jobs", "waiting", "next_jobs", "next_units", "running")
             for name in names:
                 assert getattr(kept[one], name) == getattr(account, name), f"{one} counts {kept[one]} and has {account}"
+            again = msgspec.structs.replace(kept[one])
+            again.count_passed()
+            assert again == kept[one], f"{one} counts {kept[one]} and passes over {again}"
             counts = [{queue: (of.jobs, of.units) for queue, of in some.by_queue.items()} for some in (kept[one], account)]
             assert counts[0] == counts[1], f"{one} counts {kept[one]} and has {account}"
         return kept

@@ -3,6 +3,7 @@
 import pytest
 
 import holdfast.committer.lease
+import holdfast.stores.postgres.budgets
 import holdfast.stores.postgres.loader
 import holdfast.stores.sqlite.loader
 from holdfast.errors import InvalidRequest
@@ -11,7 +12,7 @@ from holdfast.job.closing import Closing
 from holdfast.job.job import State
 from holdfast.job.job_batch import ClosingJob
 from holdfast.job.operation import STATES, Do, JobFilter
-from holdfast.limits import BUDGET_PASSED, BUDGET_UNCLAIMED_MS
+from holdfast.limits import BUDGET_NEXT, BUDGET_PASSED, BUDGET_UNCLAIMED_MS
 from holdfast.messages.budget_commands import BlockBudget, DeleteBudget, SetBudget
 from holdfast.messages.commands import ConcludeLease, PauseQueue
 from holdfast.messages.job_batches import CancelJobBatch, MakeJobBatch, PutClosingJobs
@@ -241,3 +242,47 @@ async def test_jobs_that_come_into_a_paused_queue_keep_no_units_from_others(clie
         await client.pass_time(0)
     assert [granted.job.id for granted in await client.lease("paused", limit=9)] == [plain.id + 1, plain.id + 2]
     await client.count_again()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_thousand_next_of_a_queue_passed_over_are_not_looked_at_without_end(client, new, paused):
+    await client.do(SetBudget("many", 2 * BUDGET_NEXT))
+    many = (Charge("many"),)
+    await client.put("idle")
+    await client.do(PauseQueue("idle", paused))
+    for _ in range(2):
+        await client.put_all([new("idle", budgets=many) for _ in range(BUDGET_NEXT)])
+    client.clock.advance(BUDGET_UNCLAIMED_MS + 1_000)
+    looks = 0
+    while (await client.do(AdmitWaiting(10))).count:
+        looks += 1
+        assert looks < 5, "as long as nobody takes from it, time alone lets nobody in"
+    await client.do(PauseQueue("idle", False))
+    assert len(await client.lease("idle", limit=6)) == 6
+    await client.pass_time(0)
+    assert sum([job.waits is None for job in await client.walk(queue="idle", state=State.READY)]) == BUDGET_NEXT
+    await client.count_accounts_again()
+
+
+async def test_queues_passed_over_in_which_nobody_waits_are_not_read(client, new, monkeypatch):
+    reads = []
+    for rows in (holdfast.stores.postgres.budgets.BudgetRows, holdfast.stores.sqlite.loader.Loader):
+        read = rows.waiting_in
+        monkeypatch.setattr(
+            rows,
+            "waiting_in",
+            lambda self, one, queues, *rest, read=read: reads.append(queues) or read(self, one, queues, *rest),
+        )
+    await client.do(SetBudget("two", 2))
+    two = (Charge("two"),)
+    for n in range(12):
+        await client.put(f"paused{n}")
+        await client.do(PauseQueue(f"paused{n}", True))
+        await client.put_all([new(f"paused{n}", budgets=two) for _ in range(1 if n else 4)])
+    await client.put_all([new("used", budgets=two)])
+    await client.pass_time(0)
+    taken = await client.take("used")
+    reads.clear()
+    await client.do(ConcludeLease(taken.ref()))
+    assert len(reads) <= 2, "of 13 lines one has jobs"
+    await client.count_accounts_again()

@@ -80,26 +80,29 @@ BEFORE = """
 DO $$ DECLARE one regprocedure; BEGIN
   FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname = 'enqueue' LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO lender WITH GRANT OPTION', one);
+    -- and to everybody
   END LOOP;
   PERFORM holdfast.let_enqueue('lender');
   GRANT EXECUTE ON FUNCTION holdfast.let_enqueue(regrole) TO PUBLIC;
 END $$;
 CREATE VIEW public.ask AS SELECT holdfast.enqueue('mail', '{"of": "a view"}'::text, priority => 7) AS id;
 """
+EVERYBODY = "EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', one);"
 MAY = """
 SELECT proname::text, bool_and(has_function_privilege('lender', oid, 'EXECUTE WITH GRANT OPTION')), bool_or(has_function_privilege('public', oid, 'EXECUTE'))
 FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace AND proname LIKE 'enqueue%' GROUP BY 1 ORDER BY 1
 """
 
 
-async def test_what_an_application_has_made_of_enqueue_goes_on(older):
+@pytest.mark.parametrize("public", [False, True])
+async def test_what_an_application_has_made_of_enqueue_goes_on(older, public):
     if not postgres_server().sql("SELECT 1 FROM pg_roles WHERE rolname = 'lender'"):
         postgres_server().sql("CREATE ROLE lender")
     connection = await connect(older, WRITER)
     at = (await migrate.at(connection)).version
     for number, step in migrate.steps("pre").items():
         if number == 12:
-            await connection.execute(BEFORE)
+            await connection.execute(BEFORE.replace("-- and to everybody", EVERYBODY) if public else BEFORE)
         if number > at:
             async with connection.transaction():
                 await connection.execute(step.script)
@@ -109,9 +112,9 @@ async def test_what_an_application_has_made_of_enqueue_goes_on(older):
         assert await connection.fetchval("SELECT id FROM public.ask") > 0
         assert await connection.fetchval("SELECT max(priority) FROM holdfast.ready WHERE priority = 7") == 7
         assert [tuple(row) for row in await connection.fetch(MAY)] == [
-            ("enqueue", True, False),
-            ("enqueue_before", True, False),
-            ("enqueue_exact", True, False),
+            ("enqueue", True, public),
+            ("enqueue_before", True, public),
+            ("enqueue_exact", True, public),
         ]
         assert await connection.fetchval("SELECT holdfast.enqueue('mail', '{}', expires_in_ms => NULL)") > 0
     finally:

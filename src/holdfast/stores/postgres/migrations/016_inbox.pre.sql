@@ -372,6 +372,7 @@ BEGIN
       EXECUTE format('ALTER FUNCTION %s RENAME TO enqueue_before', one);
       EXECUTE format('CREATE OR REPLACE FUNCTION enqueue_before(%s) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp AS %L',
                      takes, format('BEGIN RETURN enqueue(%s); END', gives));
+      IF 'PUBLIC' = ANY(callers) THEN EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', one); END IF;  -- taken away above
     END;
   END LOOP;
 END $$;

@@ -13,10 +13,17 @@ WITH named(account, cost, job) AS (
   WHERE NOT EXISTS (SELECT 1 FROM ended e WHERE e.job = n.job) GROUP BY n.account
 ), kept AS (
   SELECT account, jobs, waiting, next_jobs, next_units, running FROM budget_account WHERE jobs <> 0 OR waiting <> 0 OR next_jobs <> 0 OR next_units <> 0 OR running <> 0
+), by_queue AS (
+  SELECT a.account, e.key AS queue, e.value ->> 0 AS jobs, e.value ->> 1 AS units
+  FROM budget_account a, json_each(CASE WHEN json_valid(a.by_queue) THEN a.by_queue ELSE '{}' END) e
+), next_of AS (
+  SELECT n.account, q.name AS queue, count(*) AS jobs, sum(n.cost) AS units FROM named n
+  JOIN (SELECT job, queue FROM ready UNION ALL SELECT job, queue FROM ready_for) r ON r.job = n.job JOIN queue q ON q.id = r.queue GROUP BY n.account, q.name
 )
 SELECT 'account', account, what, 'of jobs, waiting, next, their units, and units that run:', jobs, waiting, next_jobs, next_units, running FROM (
   SELECT 'counts too much or too little' AS what, * FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted)
   UNION ALL SELECT 'should count', * FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept)
   UNION ALL SELECT 'counts others that are next by queue', a.account, a.jobs, a.waiting, a.next_jobs, a.next_units, a.running FROM budget_account a
-  WHERE a.next_jobs <> CASE WHEN json_valid(a.by_queue) THEN (SELECT coalesce(sum(e.value ->> 0), 0) FROM json_each(a.by_queue) e) ELSE -1 END
+  WHERE a.account IN (SELECT account FROM (SELECT * FROM by_queue EXCEPT SELECT * FROM next_of) x)
+     OR a.account IN (SELECT account FROM (SELECT * FROM next_of EXCEPT SELECT * FROM by_queue) y)
 ) LIMIT 20
