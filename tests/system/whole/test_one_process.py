@@ -1,6 +1,8 @@
 """`--fronts 0`: the store is in the process that answers. What breaks a disk is in `test_failing_disk.py`, traces in `test_traces.py`."""
 
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -8,7 +10,7 @@ from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import small_disk
-from tests.system.whole.servers import Call, until
+from tests.system.whole.servers import Call, again_until_it_ends, until
 
 ALONE = ("--fronts", "0")
 
@@ -66,6 +68,24 @@ def test_a_signal_before_it_serves_leaves_nothing_running_and_no_traceback(servi
     assert server.ended() == 0, "it is an orderly end, since nobody was served yet"
     server.gone()
     assert "Traceback" not in server.err.text
+
+
+@pytest.mark.parametrize("fronts", ["0", "1"])
+def test_a_second_signal_ends_it_while_it_opens_its_store(serve, serving, home, fronts):
+    first = serve()
+    first.send(signal.SIGTERM)
+    assert first.ended() == 0
+    with closing(sqlite3.connect(home / "holdfast-data/jobs.db", isolation_level=None)) as other:
+        lock = home / "holdfast-data/jobs.db.lock"
+        before = lock.read_text()
+        other.execute("BEGIN IMMEDIATE")  # which the server waits for
+        server = serving("--fronts", fronts).launch()
+        lock = home / "holdfast-data/jobs.db.lock"
+        until(lambda: lock.read_text() not in ("", before), "it opens its store")
+        again_until_it_ends(server)
+        assert server.ended() == 1
+        assert "stopped at once by a second signal" in server.err.text
+        server.gone()
 
 
 def test_a_file_that_can_not_be_opened_is_told_in_a_sentence(serve, serving, home):
