@@ -61,7 +61,7 @@ log = structlog.get_logger(__name__)
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _WARM_S = 3.0
-_KEEPER_EXIT_S = 60.0
+_STORE_EXIT_S = 60.0  # for the keeper to end, or the store to be closed here
 
 
 class Front:
@@ -203,10 +203,16 @@ class Front:
         return 0 if self.problem is None else 1
 
     async def _let_go(self, link: "AnyBackend") -> None:
-        await link.close()
+        stuck = False
+        try:
+            async with asyncio.timeout(_STORE_EXIT_S):
+                await link.close()
+        except TimeoutError:
+            stuck = True
+            self.problem = self.problem or "The store could not be closed."
         if self._telemetry is not None:
             self._telemetry.stop()
-        if link.abandoned:
+        if link.abandoned or stuck:
             ERR.write(f"holdfast: {self.problem}\n")
             settle()
             os._exit(1)  # at once: an interpreter that ends closes the file
@@ -375,7 +381,7 @@ async def _supervise(
         front.drain()
         await asyncio.gather(*watching)  # a second signal is handled during all of this
         if keeper is not None:
-            await asyncio.to_thread(has_ended, keeper.pid, _KEEPER_EXIT_S)
+            await asyncio.to_thread(has_ended, keeper.pid, _STORE_EXIT_S)
 
 
 async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:

@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 from contextlib import closing
+from http.client import HTTPException
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import small_disk
 from tests.system.whole.servers import Call, again_until_it_ends, until
+from tests.system.whole.strace import Tracer
 
 ALONE = ("--fronts", "0")
 
@@ -86,6 +88,31 @@ def test_a_second_signal_ends_it_while_it_opens_its_store(serve, serving, home, 
         assert server.ended() == 1
         assert "stopped at once by a second signal" in server.err.text
         server.gone()
+
+
+def test_a_second_signal_ends_it_while_a_read_is_stuck(serve, tmp_path):
+    server = serve(*ALONE, "--drain-s", "1")
+    with server.client() as client:
+        for _ in range(20):
+            push(client, "q", "x" * 50_000)
+        client.get("/v1/queues/q").raise_for_status()
+    stuck = ("-e", "trace=pread64", "-e", f"inject=pread64:delay_enter={3_600 * 1_000_000}")
+    tracer = Tracer(server.pid, tmp_path / "trace", *stuck, but_the_first=True)
+    try:
+        reading = Call(server, "GET", "/v1/jobs?queue=q&limit=50")
+        until(lambda: "pread64" in (tmp_path / "trace").read_text(), "it reads")
+        server.send(signal.SIGTERM)
+        with pytest.raises((OSError, HTTPException)):
+            reading.answer()
+
+        def heard() -> bool:
+            server.send(signal.SIGTERM)
+            return "stopped at once by a second signal" in server.err.text
+
+        until(heard, "it hears of the second one")
+    finally:
+        tracer.stop()  # which lets it go on with what it must not wait for
+    assert server.ended() == 1
 
 
 def test_a_file_that_can_not_be_opened_is_told_in_a_sentence(serve, serving, home):
