@@ -72,8 +72,19 @@ def test_a_signal_before_it_serves_leaves_nothing_running_and_no_traceback(servi
     assert "Traceback" not in server.err.text
 
 
-@pytest.mark.parametrize("fronts", ["0", "1"])
-def test_a_second_signal_ends_it_while_it_opens_its_store(serve, serving, home, fronts):
+def test_a_second_signal_ends_it_while_its_keeper_opens_the_store(serving):
+    server = serving().launch()
+    keeper = server.wait_for_keeper()
+    server.watch(keeper)
+    server.send(signal.SIGSTOP, keeper)
+    again_until_it_ends(server)
+    assert server.ended() == 1
+    assert "stopped at once by a second signal" in server.err.text
+    server.send(signal.SIGCONT, keeper)
+    server.gone()
+
+
+def test_a_second_signal_ends_it_while_it_opens_its_store(serve, serving, home):
     first = serve()
     first.send(signal.SIGTERM)
     assert first.ended() == 0
@@ -81,7 +92,7 @@ def test_a_second_signal_ends_it_while_it_opens_its_store(serve, serving, home, 
         lock = home / "holdfast-data/jobs.db.lock"
         before = lock.read_text()
         other.execute("BEGIN IMMEDIATE")  # which the server waits for
-        server = serving("--fronts", fronts).launch()
+        server = serving(*ALONE).launch()
         lock = home / "holdfast-data/jobs.db.lock"
         until(lambda: lock.read_text() not in ("", before), "it opens its store")
         again_until_it_ends(server)
