@@ -29,7 +29,7 @@ async def connect_backend(
 ) -> "AnyBackend":
     """What the engine talks to, connected: the keeper at the other end of a socket, or the store here. Raises `UnfitPlace`."""
     if sock is None:
-        here = _backend_here(config, on_lost, telemetry)
+        here = await _backend_here(config, on_lost, telemetry)
         await here.connect()
         return here
     gone = partial(on_lost, KEEPER_DIED)
@@ -38,7 +38,7 @@ async def connect_backend(
     return link
 
 
-def _backend_here(
+async def _backend_here(
     config: Config, on_lost: Callable[[str], None], telemetry: "Telemetry | None"
 ) -> "PostgresBackend | FileBackend":
     """The store's side in this process. Each imports what the other, and a front with a keeper, has no use for."""
@@ -51,10 +51,14 @@ def _backend_here(
             if telemetry
             else PostgresBackend(config, on_lost, reading)
         )
-    from holdfast.keeper.file_backend import FileBackend  # noqa: PLC0415
+    from holdfast.keeper.file_backend import FileBackend, opened  # noqa: PLC0415
 
-    plan = _backup_plan(config)
-    return telemetry.local_backend(FileBackend, config, on_lost, plan) if telemetry else FileBackend(config, on_lost, plan)
+    store, plan = await opened(config), _backup_plan(config)
+    return (
+        telemetry.local_backend(FileBackend, config, store, on_lost, plan)
+        if telemetry
+        else FileBackend(config, store, on_lost, plan)
+    )
 
 
 def start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":

@@ -61,7 +61,7 @@ log = structlog.get_logger(__name__)
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _WARM_S = 3.0
-_KEEPER_EXIT_S = 60.0
+_STORE_EXIT_S = 60.0  # for the keeper to end, or the store to be closed here
 
 
 class Front:
@@ -114,7 +114,10 @@ class Front:
         if link.problem is not None:
             self.problem = self.problem or link.problem
             return 1
-        return await self._serve(link)
+        try:
+            return await self._serve(link)
+        finally:
+            await self._let_go(link)
 
     async def _connected(self) -> "AnyBackend | None":
         """The backend, as soon as it is ready; None if we are asked to stop before."""
@@ -128,9 +131,10 @@ class Front:
                 return None
         if not connecting.done():
             connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
+            await asyncio.wait({connecting})
             if self._link_socket is not None:
                 self._link_socket.close()  # the keeper ends as its last front does
+        if connecting.cancelled():
             return None
         if isinstance(unfit := connecting.exception(), UnfitPlace):
             self.problem = self.problem or str(unfit)
@@ -138,7 +142,7 @@ class Front:
         link = connecting.result()
         self.problem = self.problem or link.problem
         if link.problem is None:
-            await link.close()
+            await self._let_go(link)
         return None
 
     async def _done_or_told(self, doing: asyncio.Task[Any]) -> None:
@@ -168,7 +172,6 @@ class Front:
         if config.unsafe(has_keys=False) is not None:
             engine.keyring.require()  # whatever happened to the keys that existed when it was started
         if not await self._keys_are_kept(engine):
-            await link.close()
             return 0 if self.problem is None else 1
         certificate = self._certificate
         app, metrics, self._channels = application(engine, config, self._number, certificate, self._telemetry)
@@ -197,14 +200,19 @@ class Front:
             for task in (*tasks, *self._reloads):
                 task.cancel()
             busy.LOOP.stop()
-            await self._let_go(link)
         return 0 if self.problem is None else 1
 
     async def _let_go(self, link: "AnyBackend") -> None:
-        await link.close()
+        stuck = False
+        try:
+            async with asyncio.timeout(_STORE_EXIT_S):
+                await link.close()
+        except TimeoutError:
+            stuck = True
+            self.problem = self.problem or "The store could not be closed."
         if self._telemetry is not None:
             self._telemetry.stop()
-        if link.abandoned:
+        if link.abandoned or stuck:
             ERR.write(f"holdfast: {self.problem}\n")
             settle()
             os._exit(1)  # at once: an interpreter that ends closes the file
@@ -355,11 +363,13 @@ def serve(config: Config, until_eof: bool = False) -> int:
             ours.close()
     link = pairs[0][0] if pairs else None
     front = Front(config, 0, listener, link, lambda link: _announce(config, listener, link, tubes), tubes, certificate)
-    code = uvloop.run(_supervise(front, others, until_eof))
+    code = uvloop.run(_supervise(front, keeper, others, until_eof))
     return _wind_up(front, keeper, others, code)
 
 
-async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"], until_eof: bool) -> int:
+async def _supervise(
+    front: Front, keeper: "subprocess.Popen[bytes] | None", others: list["subprocess.Popen[bytes]"], until_eof: bool
+) -> int:
     """Run front 0 until all have ended; if another front ends by itself, end."""
     front.lead(others)
     if until_eof:
@@ -370,6 +380,8 @@ async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"], unti
     finally:
         front.drain()
         await asyncio.gather(*watching)  # a second signal is handled during all of this
+        if keeper is not None:
+            await asyncio.to_thread(has_ended, keeper.pid, _STORE_EXIT_S)
 
 
 async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
@@ -389,10 +401,8 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
 def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: list["subprocess.Popen[bytes]"], code: int) -> int:
     for other in others:
         other.wait()
-    kept = 0
-    if keeper is not None and has_ended(keeper.pid, _KEEPER_EXIT_S):
-        kept = keeper.wait()
-    elif keeper is not None:
+    kept: int | None = 0
+    if keeper is not None and (kept := keeper.poll()) is None:
         front.problem = front.problem or "The keeper did not end."
         kept = 1
     if kept:

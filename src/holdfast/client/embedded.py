@@ -39,8 +39,11 @@ class EmbeddedServer:
     ) -> None:
         store = "memory" if path is None else f"sqlite:///{Path(path).absolute()}"
         program = shlex.split(command) if isinstance(command, str) else command or [sys.executable, "-m", "holdfast"]
-        usual: dict[str, Setting] = {} if command else {"fronts": 0}  # another version's command may not know it
-        given: dict[str, Setting] = {**usual, "port": 0, "store": store, "linger_s": 0, "log_level": "warning", **settings}
+        given: dict[str, Setting] = {"port": 0, "store": store, "linger_s": 0, "log_level": "warning", **settings}
+        if not command and not str(given["store"]).startswith(
+            "postgres"
+        ):  # another version's command may not know it, and a node is one process
+            given.setdefault("fronts", 0)
         self._command = [*program, "serve", "--until-eof", *(_flag(name, value) for name, value in given.items())]
         self._set_url = set_url
         self._url_before: str | None = None

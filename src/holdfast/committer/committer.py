@@ -179,13 +179,14 @@ class Committer:
                 waiting, self._waiting = self._waiting, []
                 self._turn_away(waiting)
                 self._awaiting.refuse(_ENDING)
+                self._idle.set()  # nothing waits any more
                 raise self.broken
             self._idle.set()
             self._asleep = loop.create_future()
             await self._asleep
 
     async def settled(self) -> None:
-        """Wait until nothing waits and no commit is in progress."""
+        """Wait until nothing waits and no commit is in progress, also because the store broke."""
         await self._idle.wait()
 
     def _take(self) -> list[Waiting]:

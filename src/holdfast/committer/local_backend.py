@@ -143,6 +143,11 @@ class LocalBackend:
 
     async def stop(self) -> None:
         """Commit what waits, then close the store."""
+        await self.halt()
+        await self._store.close()
+
+    async def halt(self) -> None:
+        """Commit what waits, and begin nothing more. The store may break by that."""
         busy.LOOP.stop()
         await self._ticker.stop()
         if self.committer.broken is None:
@@ -152,7 +157,6 @@ class LocalBackend:
             await asyncio.gather(self._runner, return_exceptions=True)
         if self._nodes is not None:
             await self._nodes.stop()
-        await self._store.close()
 
     def submit(self, request: Request[A]) -> "asyncio.Future[A | Refused]":
         """Ask; see `Backend`."""

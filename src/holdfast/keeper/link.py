@@ -53,11 +53,15 @@ class KeeperLink:
         self._closing = False
 
     async def connect(self, sock: socket.socket) -> None:
-        """Take over the socket and wait for the keeper's greeting; `problem` says if it can't serve."""
+        """Take over the socket and wait for the keeper's greeting; `problem` says if it can't serve. Disconnects where that is cancelled."""
         loop = self._loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         await loop.create_unix_connection(lambda: self._frames, sock=sock)
-        await self._ready
+        try:
+            await self._ready
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     def submit(self, request: Request[A]) -> "asyncio.Future[A | Refused]":
         """Ask; the future is resolved after the commit."""

@@ -15,6 +15,7 @@ if __name__ == "__main__":
     gc.disable()  # until `calm_collector`: imports leave no garbage
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -281,7 +282,8 @@ async def keep(config: KeeperConfig) -> int:
     try:
         store = open_store(config.path, config.defaults, config.watermark_bytes)
     except UnfitPlace as error:
-        sockets[0].sendall(frame(Answered(hello=Hello(problem=str(error)))))
+        with contextlib.suppress(OSError):  # a server that was told to end meanwhile
+            sockets[0].sendall(frame(Answered(hello=Hello(problem=str(error)))))
         return 2
     backend = LocalBackend(store, SystemClock(), config.worker_silence_ms, config.audit_ms)
     running = backend.start()
@@ -306,15 +308,21 @@ async def keep(config: KeeperConfig) -> int:
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
     giving_back.cancel()
     backing_up.cancel()
-    if running.done():  # by itself it ends only when the store broke, or by a defect
-        await _last_words(fronts)
-        cause = backend.committer.broken or running.exception()
-        log.critical(FAILED, error=str(cause))
-        settle()
-        os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
-    await asyncio.gather(backing_up, return_exceptions=True)
-    await backend.stop()
+    if not running.done():
+        await asyncio.gather(backing_up, return_exceptions=True)
+        await backend.halt()
+    if not running.cancelled():  # by itself it ends only when the store broke, or by a defect
+        await _abandon(fronts, backend.committer.broken or running.exception())
+    await store.close()
     return 0
+
+
+async def _abandon(fronts: list[FrontConnection], cause: BaseException | None) -> None:
+    """End at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing."""
+    await _last_words(fronts)
+    log.critical(FAILED, error=str(cause))
+    settle()
+    os._exit(1)
 
 
 async def _last_words(fronts: list[FrontConnection]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
+from cluster.postgres import server as postgres
 from holdfast.errors import QueueFull
 from holdfast.tasks import Tasks
 from tests.contract.client.test_installed_alone import without_the_server
@@ -83,6 +84,11 @@ def test_it_is_gone_with_a_program_that_is_killed(tmp_path, number):
         assert [job.payload for job in server.client().jobs(queue="q")] == ["kept"]
         assert server.url != url
     program.stdout.close()
+
+
+def test_jobs_may_be_in_a_database(tmp_path):
+    with postgres(tmp_path) as database, holdfast.embedded(store=database.url()) as server, server.client() as client:
+        assert client.enqueue("q").durability.level == "disk"
 
 
 def test_one_that_can_not_start_says_so(tmp_path, capfd):

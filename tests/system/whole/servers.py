@@ -317,6 +317,17 @@ def until(true: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> No
         time.sleep(LOOK_S)
 
 
+def again_until_it_ends(server: Server, tell: Callable[[Server], object] = lambda server: server.send(signal.SIGTERM)) -> None:
+    """As somebody does it who waits for the end: signals that come together are one."""
+
+    def ended() -> bool:
+        with suppress(ProcessLookupError):
+            tell(server)
+        return server.process.poll() is not None
+
+    until(ended, "it ends at once")
+
+
 def session_members(session: int) -> Iterator[int]:
     """Live processes of a session; a zombie is not live."""
     for entry in Path("/proc").iterdir():

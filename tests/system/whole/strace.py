@@ -25,12 +25,15 @@ _RESUMED = re.compile(r"^(\d+)\s+<\.\.\. \w+ resumed>(.*)$")
 
 
 class Tracer:
-    """strace, attached to all threads of a process; `stop` lets go of it."""
+    """strace, attached to all threads of a process, or to all but its first; `stop` lets go of it."""
 
-    def __init__(self, pid: int, log: Path, *options: str) -> None:
+    def __init__(self, pid: int, log: Path, *options: str, but_the_first: bool = False) -> None:
         need("strace", root=True)
         self._log = log
-        command = [tool_path("strace"), "-f", "-y", "-s", "0", "-o", str(log), *options, "-p", str(pid)]
+        traced = ["-f", "-p", str(pid)]
+        if but_the_first:
+            traced = [f"--attach={thread.name}" for thread in Path(f"/proc/{pid}/task").iterdir() if thread.name != str(pid)]
+        command = [tool_path("strace"), "-y", "-s", "0", "-o", str(log), *options, *traced]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert self._process.stderr is not None
         Output(self._process.stderr).wait_for(" attached")

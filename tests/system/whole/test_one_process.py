@@ -1,6 +1,9 @@
 """`--fronts 0`: the store is in the process that answers. What breaks a disk is in `test_failing_disk.py`, traces in `test_traces.py`."""
 
 import signal
+import sqlite3
+from contextlib import closing
+from http.client import HTTPException
 
 import pytest
 
@@ -8,7 +11,8 @@ from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import small_disk
-from tests.system.whole.servers import Call, until
+from tests.system.whole.servers import Call, again_until_it_ends, until
+from tests.system.whole.strace import Tracer
 
 ALONE = ("--fronts", "0")
 
@@ -66,6 +70,60 @@ def test_a_signal_before_it_serves_leaves_nothing_running_and_no_traceback(servi
     assert server.ended() == 0, "it is an orderly end, since nobody was served yet"
     server.gone()
     assert "Traceback" not in server.err.text
+
+
+def test_a_second_signal_ends_it_while_its_keeper_opens_the_store(serving):
+    server = serving().launch()
+    keeper = server.wait_for_keeper()
+    server.watch(keeper)
+    server.send(signal.SIGSTOP, keeper)
+    again_until_it_ends(server)
+    assert server.ended() == 1
+    assert "stopped at once by a second signal" in server.err.text
+    server.send(signal.SIGCONT, keeper)
+    server.gone()
+
+
+def test_a_second_signal_ends_it_while_it_opens_its_store(serve, serving, home):
+    first = serve()
+    first.send(signal.SIGTERM)
+    assert first.ended() == 0
+    with closing(sqlite3.connect(home / "holdfast-data/jobs.db", isolation_level=None)) as other:
+        lock = home / "holdfast-data/jobs.db.lock"
+        before = lock.read_text()
+        other.execute("BEGIN IMMEDIATE")  # which the server waits for
+        server = serving(*ALONE).launch()
+        lock = home / "holdfast-data/jobs.db.lock"
+        until(lambda: lock.read_text() not in ("", before), "it opens its store")
+        again_until_it_ends(server)
+        assert server.ended() == 1
+        assert "stopped at once by a second signal" in server.err.text
+        server.gone()
+
+
+def test_a_second_signal_ends_it_while_a_read_is_stuck(serve, tmp_path):
+    server = serve(*ALONE, "--drain-s", "1")
+    with server.client() as client:
+        for _ in range(20):
+            push(client, "q", "x" * 50_000)
+        client.get("/v1/queues/q").raise_for_status()
+    stuck = ("-e", "trace=pread64", "-e", f"inject=pread64:delay_enter={3_600 * 1_000_000}")
+    tracer = Tracer(server.pid, tmp_path / "trace", *stuck, but_the_first=True)
+    try:
+        reading = Call(server, "GET", "/v1/jobs?queue=q&limit=50")
+        until(lambda: "pread64" in (tmp_path / "trace").read_text(), "it reads")
+        server.send(signal.SIGTERM)
+        with pytest.raises((OSError, HTTPException)):
+            reading.answer()
+
+        def heard() -> bool:
+            server.send(signal.SIGTERM)
+            return "stopped at once by a second signal" in server.err.text
+
+        until(heard, "it hears of the second one")
+    finally:
+        tracer.stop()  # which lets it go on with what it must not wait for
+    assert server.ended() == 1
 
 
 def test_a_file_that_can_not_be_opened_is_told_in_a_sentence(serve, serving, home):

@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, park, push, uploads
 from tests.system.whole.load import Load, everything_is_there
-from tests.system.whole.servers import Call, Server, until
+from tests.system.whole.servers import Call, Server, again_until_it_ends
 
 pytestmark = pytest.mark.long(30)
 
@@ -111,17 +110,6 @@ def test_with_linger_s_new_callers_are_told_until_the_port_closes_and_what_is_le
         assert late.post("/v1/queues/q/jobs", json={}).json()["code"] == "draining"
         assert late.post(f"/v1/leases/{token}/conclude").json()["state"] == "concluded"
     ended_well(server)
-
-
-def again_until_it_ends(server: Server, tell: Told = by_sigterm) -> None:
-    """As somebody does it who waits for the end: signals that come together are one."""
-
-    def ended() -> bool:
-        with suppress(ProcessLookupError):
-            tell(server)
-        return server.process.poll() is not None
-
-    until(ended, "it ends at once")
 
 
 @FRONTS

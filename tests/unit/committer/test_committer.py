@@ -238,6 +238,16 @@ async def test_when_the_store_breaks_those_who_still_waited_are_told_that_it_has
     assert codes(results) == ["outcome_unknown"] * limits.BATCH_COMMANDS + ["store_unavailable"] * 3
 
 
+async def test_a_store_that_breaks_while_it_stops_does_not_keep_it_from_that(start, new):
+    backend = start(Failing(None, QueuePolicy()))
+    backend._runner.add_done_callback(lambda done: done.exception())
+    count = 4 * limits.BATCH_COMMANDS
+    waiting = submit_all(backend, [*[Enqueue([new()]) for _ in range(count)], Enqueue([new(payload=b'"fail"')])])
+    results, _ = await asyncio.wait_for(asyncio.gather(waiting, backend.halt()), 20)
+    assert codes(results) == ["Enqueued"] * count + ["outcome_unknown"]
+    assert isinstance(backend.committer.broken, StoreBroken)
+
+
 async def test_a_store_that_breaks_while_a_batch_is_tried_one_by_one_tells_each_command_the_truth(start, new):
     class Both(Failing, Brittle):
         pass

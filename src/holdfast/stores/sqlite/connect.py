@@ -54,14 +54,12 @@ def check_version(number: int) -> None:
         )
 
 
-def open_writer(target: str, apart: Callable[[], None] | None = None) -> apsw.Connection:
-    """The one connection that writes and checkpoints. `target` is a path or ":memory:". `apart` is called where a commit leaves more in the log
-    than is brought into the file within it: `checkpoint` is then to be called soon.
-    """
+def open_writer(target: str) -> apsw.Connection:
+    """The one connection that writes and checkpoints. `target` is a path or ":memory:"."""
     check_version(apsw.SQLITE_VERSION_NUMBER)
     connection = apsw.Connection(target, statementcachesize=_STATEMENTS)
     try:
-        _prepare(connection, target == ":memory:", apart)
+        _prepare(connection, target == ":memory:")
     except (apsw.FullError, apsw.IOError) as error:
         full = isinstance(error, apsw.FullError) or no_room(connection)
         connection.close()
@@ -77,18 +75,25 @@ def open_writer(target: str, apart: Callable[[], None] | None = None) -> apsw.Co
     return connection
 
 
-def _prepare(connection: apsw.Connection, memory: bool, apart: Callable[[], None] | None) -> None:
+def _prepare(connection: apsw.Connection, memory: bool) -> None:
     connection.set_busy_timeout(_BUSY_MS)
     check_owner(connection)  # first: the pragmas below change the file
     _demand(connection, "journal_mode", "memory" if memory else "wal", "MEMORY" if memory else "WAL")
     _demand(connection, "synchronous", 2, "FULL")
-    connection.set_wal_hook(partial(_checkpoint, apart))
+    connection.set_wal_hook(partial(_checkpoint, None))
     _demand(connection, "cache_size", -_CACHE_KIB, str(-_CACHE_KIB))
     _demand(connection, "cell_size_check", 1, "ON")
     _demand(connection, "trusted_schema", 0, "OFF")
     _plan_once(connection)
     migrate(connection)
     connection.execute("BEGIN IMMEDIATE; UPDATE counter SET value = value; COMMIT")  # the log file is there from now on
+
+
+def checkpoint_apart(connection: apsw.Connection, apart: Callable[[], None]) -> None:
+    """Call `apart` from now on where a commit leaves more in the log than is brought into the file within it: `checkpoint` is then to be called
+    soon.
+    """
+    connection.set_wal_hook(partial(_checkpoint, apart))
 
 
 def _checkpoint(apart: Callable[[], None] | None, connection: apsw.Connection, name: str, pages: int) -> int:

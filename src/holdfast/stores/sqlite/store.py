@@ -27,7 +27,7 @@ from holdfast.messages.views import Durability
 from holdfast.stores.health import Health
 from holdfast.stores.read_queue import Line, ReadQueue, line_of
 from holdfast.stores.sqlite.cache import Cache
-from holdfast.stores.sqlite.connect import checkpoint, no_room, open_reader, open_writer
+from holdfast.stores.sqlite.connect import checkpoint, checkpoint_apart, no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
     Disk,
@@ -98,7 +98,7 @@ class SqliteStore(SingleWriter):
             make_private(path)  # before SQLite opens it: the WAL takes its mode from the file
         if path is not None:
             make_room(path)
-        self._writer = open_writer(":memory:" if path is None else str(path), self._checkpoint_soon)
+        self._writer = open_writer(":memory:" if path is None else str(path))
         undone.callback(self._writer.close)
         self._cache = Cache(defaults)
         self._cache.load_counters(self._writer)
@@ -114,6 +114,7 @@ class SqliteStore(SingleWriter):
                 undone.callback(readers[-1].close)
             self._reads = Reads(readers)
             self.identity = FileIdentity(path)
+            checkpoint_apart(self._writer, self._checkpoint_soon)  # now that there is somebody who waits for an answer
 
     def transaction(self, expected: Prefetch | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` rolls everything back. Only one process writes, so `Prefetch` is not used."""
@@ -149,7 +150,8 @@ class SqliteStore(SingleWriter):
 
     def _checkpoint_soon(self) -> None:
         """The WAL holds more than is checkpointed within a commit."""
-        asyncio.get_running_loop().call_soon(self._checkpoint)
+        if not self._closed:
+            asyncio.get_running_loop().call_soon(self._checkpoint)
 
     def _checkpoint(self) -> None:
         try:
@@ -241,8 +243,12 @@ class SqliteStore(SingleWriter):
             self._reads.let_go_of_cache()
 
     async def close(self) -> None:
-        """Let go of the file: readers first, so that the writer's end tidies up the WAL."""
+        """Let go of the file, in a thread: a read may be stuck, and a second signal then ends the server."""
         self._closed = True
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        """Readers first, so that the writer's end tidies up the WAL."""
         if self._reads is not None:
             self._reads.close()
         with contextlib.suppress(apsw.Error):  # on a full disk the next start has a gap in its numbers
