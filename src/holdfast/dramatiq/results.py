@@ -9,7 +9,7 @@ from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, Result
 from dramatiq.results.backend import DEFAULT_TIMEOUT
 
 from holdfast.client import Client, Job
-from holdfast.client.kept_results import given, kept, key_of, why
+from holdfast.client.kept_results import given, kept, key_of, unkept, why
 from holdfast.errors import JobNotFound
 
 _LOOK_S = 0.1
@@ -26,7 +26,11 @@ class Results(ResultBackend):
 
     def store_result(self, message: Any, result: Any, ttl: int) -> None:  # noqa: ARG002
         """Kept with the acknowledgement that follows."""
-        message.result = kept(self.encoder.encode(result))
+        try:
+            message.result = kept(self.encoder.encode(result))
+        except Exception as error:
+            message.unkept = unkept(error)
+            raise
 
     def store_exception(self, message: Any, exception: BaseException, ttl: int) -> None:
         """Nothing: the job has it, which is dead by now."""

@@ -150,3 +150,17 @@ def test_a_result_that_is_too_large_is_said_and_the_work_is_not_done_again(broke
     with pytest.raises(ResultFailure, match=r"Dead: The work was done, but the job could not be concluded: .*result"):
         large.send().get_result(block=True, timeout=WITHIN_MS)
     assert ran == [1]
+
+
+@pytest.mark.usefixtures("working")
+def test_a_result_that_can_not_be_encoded_is_said_and_the_work_is_not_done_again(broker):
+    ran = []
+
+    @dramatiq.actor(store_results=True)
+    def opaque():
+        ran.append(1)
+        return object()
+
+    with pytest.raises(ResultFailure, match=r"Dead: The work was done, but its result can't be kept: Object of type object"):
+        opaque.send().get_result(block=True, timeout=WITHIN_MS)
+    assert ran == [1]
