@@ -42,8 +42,7 @@ class Results(ResultBackend):
         while True:
             job = self._job(message.message_id, tries)
             if job is not None and block and not job.has_ended:
-                with suppress(TimeoutError):
-                    job = self._client.wait(job.id, max(0.0, until - time.monotonic()))
+                job = self._ended(job, max(0.0, until - time.monotonic()))
             if job is not None and job.has_ended:
                 if job.state != "concluded":
                     raise _failure(job)
@@ -56,6 +55,14 @@ class Results(ResultBackend):
             if time.monotonic() + _LOOK_S > until:
                 raise ResultTimeout(message)
             time.sleep(_LOOK_S)
+
+    def _ended(self, job: Job, timeout_s: float) -> Job | None:
+        try:
+            return self._client.wait(job.id, timeout_s)
+        except TimeoutError:
+            return job
+        except JobNotFound:  # such as by a purge
+            return None
 
     def _job(self, message_id: str, tries: int) -> Job | None:
         key = key_of(message_id, tries)
