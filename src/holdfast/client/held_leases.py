@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from holdfast import errors
 from holdfast.client.outcomes import Entry, portion
+from holdfast.client.raised import words, written
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable
 from holdfast.client.sync.client import Client
 from holdfast.client.types import Conclude, Extend, Fail, Job, Raised, Release
@@ -36,6 +37,7 @@ NO_ANSWER: tuple[type[errors.HoldfastError], ...] = (
     errors.InternalError,
 )
 _LATER: tuple[type[errors.HoldfastError], ...] = (errors.StorageFull, errors.QueueFull, *NO_ANSWER)
+_UNTOLD: tuple[type[Exception], ...] = (*_LATER, OSError)
 
 _EVERY: "weakref.WeakSet[HeldLeases]" = weakref.WeakSet()
 
@@ -74,6 +76,7 @@ class HeldLeases:
         tag, token = tag_of(job), job.lease.token
         with self._changed:
             self._held[tag] = token
+            self._ended = False  # it goes on after a close
             if self._thread is None:
                 self._extend_at = time.monotonic() + self.lease_ms / 3_000
                 self._begin()
@@ -97,7 +100,7 @@ class HeldLeases:
     def reject(self, tag: str, reason: str, error: Raised | UnsetType = UNSET) -> None:
         """It is dead: to be looked at, and to be retried by hand."""
         if (token := self._take(tag)) is not None:
-            self._say(Fail(token=token, reason=reason, retry=False, error=error))
+            self._say(Fail(token=token, reason=written(reason), retry=False, error=error))
 
     def note(self, tag: str, progress: Any) -> None:
         """How far it has come."""
@@ -144,45 +147,47 @@ class HeldLeases:
                 count = _in_order(self._said[: portion(self._said)])
                 said, self._said = self._said[:count], self._said[count:]
                 self._telling = bool(said)
-            if said:
-                self._tell(said)
+            if said and (again := self._tell(said)):
+                with self._changed:
+                    self._said[:0] = again
+                    self._changed.wait_for(lambda: self._ended, _PAUSE_S)
             if time.monotonic() >= self._extend_at:
                 self._extend()
 
-    def _tell(self, said: Sequence[Entry]) -> None:
+    def _tell(self, said: Sequence[Entry]) -> list[Entry]:
+        """Returns those that are to be told again."""
         try:
             outcomes = self._client.batch(said)
-        except _LATER as error:
-            self._again(said, error)
-            return
-        except errors.HoldfastError as error:  # one of them is to blame, and nothing was done
-            if len(said) == 1:
-                self._refused(said[0], error)
-            else:
-                for entry in said:
-                    self._tell([entry])
-            return
+        except _UNTOLD as error:
+            logger.warning("No server takes the outcomes of %d jobs, they will be sent again: %s", len(said), error)
+            return list(said)
+        except Exception as error:  # noqa: BLE001  (one of them is to blame, such as one that can't be sent, and nothing was done)
+            return self._refused(said[0], error) if len(said) == 1 else self._tell_each(said)
+        again: list[Entry] = []
         for entry, outcome in zip(said, outcomes, strict=True):
             if isinstance(outcome, _LATER):
-                self._again([entry], outcome)
+                logger.warning("The outcome of a job is not taken, it will be sent again: %s", outcome)
+                again.append(entry)
             elif isinstance(outcome, errors.LeaseLost):
                 if not isinstance(entry, Release | Extend):
                     logger.warning("A job was ended after its lease was, and may run again: %s", outcome)
             elif isinstance(outcome, errors.HoldfastError):
-                self._refused(entry, outcome)
+                again += self._refused(entry, outcome)
+        return again
 
-    def _again(self, said: Sequence[Entry], error: errors.HoldfastError) -> None:
-        logger.warning("No server takes the outcomes of %d jobs, they will be sent again: %s", len(said), error)
-        with self._changed:
-            self._said[:0] = said
-            self._changed.wait_for(lambda: self._ended, _PAUSE_S)
+    def _tell_each(self, said: Sequence[Entry]) -> list[Entry]:
+        for told, entry in enumerate(said):
+            if again := self._tell([entry]):
+                return [*again, *said[told + 1 :]]
+        return []
 
-    def _refused(self, entry: Entry, error: errors.HoldfastError) -> None:
+    def _refused(self, entry: Entry, error: Exception) -> list[Entry]:
         """What was done is not done again because its result can't be kept, such as one that is too large."""
         logger.error("An outcome is refused: %s", error)
-        if isinstance(entry, Conclude):
-            reason = f"The work was done, but the job could not be concluded: {error}"
-            self._tell([Fail(token=entry.token, reason=reason, retry=False)])
+        if not isinstance(entry, Conclude):
+            return []
+        reason = written(f"The work was done, but the job could not be concluded: {words(error)}")
+        return self._tell([Fail(token=entry.token, reason=reason, retry=False)])
 
     def _extend(self) -> None:
         self._extend_at = time.monotonic() + self.lease_ms / 3_000

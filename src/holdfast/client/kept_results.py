@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from holdfast.client.raised import words
 from holdfast.client.types import Job
 from holdfast.limits import REQUEST_ID_CHARS
 
@@ -44,6 +45,11 @@ def given(raw: Raw) -> bytes | None:
     if _JSON in found:
         return bytes(found[_JSON])
     return base64.b64decode(msgspec.json.decode(found[_OTHER], type=str)) if _OTHER in found else None
+
+
+def unkept(error: Exception) -> str:
+    """The reason of a job whose result can't be encoded: as that of one whose result is too large, it is dead, and who waits for it is told."""
+    return f"The work was done, but its result can't be kept: {words(error)}"
 
 
 def why(job: Job) -> str:

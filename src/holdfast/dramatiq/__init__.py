@@ -171,6 +171,7 @@ class _Held(MessageProxy):
         super().__init__(message)
         self.tag = tag
         self.result: Raw | UnsetType = UNSET
+        self.unkept = ""  # why it has none, though the work was done
 
 
 class _Consumer(Consumer):
@@ -210,7 +211,10 @@ class _Consumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """Done."""
         self._end(message.tag)
-        self._held.conclude(message.tag, message.result)
+        if message.unkept:
+            self._held.reject(message.tag, message.unkept)
+        else:
+            self._held.conclude(message.tag, message.result)
 
     def nack(self, message: MessageProxy) -> None:
         """Failed for good: the job is dead."""

@@ -9,7 +9,7 @@ from dramatiq.results import ResultBackend, ResultFailure, ResultMissing, Result
 from dramatiq.results.backend import DEFAULT_TIMEOUT
 
 from holdfast.client import Client, Job
-from holdfast.client.kept_results import given, kept, key_of, why
+from holdfast.client.kept_results import given, kept, key_of, unkept, why
 from holdfast.errors import JobNotFound
 
 _LOOK_S = 0.1
@@ -26,7 +26,11 @@ class Results(ResultBackend):
 
     def store_result(self, message: Any, result: Any, ttl: int) -> None:  # noqa: ARG002
         """Kept with the acknowledgement that follows."""
-        message.result = kept(self.encoder.encode(result))
+        try:
+            message.result = kept(self.encoder.encode(result))
+        except Exception as error:
+            message.unkept = unkept(error)
+            raise
 
     def store_exception(self, message: Any, exception: BaseException, ttl: int) -> None:
         """Nothing: the job has it, which is dead by now."""
@@ -38,8 +42,7 @@ class Results(ResultBackend):
         while True:
             job = self._job(message.message_id, tries)
             if job is not None and block and not job.has_ended:
-                with suppress(TimeoutError):
-                    job = self._client.wait(job.id, max(0.0, until - time.monotonic()))
+                job = self._ended(job, max(0.0, until - time.monotonic()))
             if job is not None and job.has_ended:
                 if job.state != "concluded":
                     raise _failure(job)
@@ -52,6 +55,14 @@ class Results(ResultBackend):
             if time.monotonic() + _LOOK_S > until:
                 raise ResultTimeout(message)
             time.sleep(_LOOK_S)
+
+    def _ended(self, job: Job, timeout_s: float) -> Job | None:
+        try:
+            return self._client.wait(job.id, timeout_s)
+        except TimeoutError:
+            return job
+        except JobNotFound:  # such as by a purge
+            return None
 
     def _job(self, message_id: str, tries: int) -> Job | None:
         key = key_of(message_id, tries)

@@ -12,14 +12,15 @@ from taskiq.result import TaskiqResult
 
 from holdfast.client import Job
 from holdfast.client.held_leases import HeldLeases
-from holdfast.client.kept_results import given, kept, key_of, why
+from holdfast.client.kept_results import given, kept, key_of, unkept, why
 from holdfast.errors import JobNotFound
 
 if TYPE_CHECKING:
     from holdfast.taskiq import HoldfastBroker
 
-# Of the asyncio task in which taskiq's receiver has one message: its task's id, and the result; no result once it was acknowledged.
-_SAVED: ContextVar[tuple[str, Raw | UnsetType]] = ContextVar("saved", default=("", UNSET))
+# Of the asyncio task in which taskiq's receiver has one message: its task's id, and the result or why it can't be kept; no result once it was
+# acknowledged.
+_SAVED: ContextVar[tuple[str, Raw | str | UnsetType]] = ContextVar("saved", default=("", UNSET))
 _KNOWN = 10_000  # tasks whose job is kept in mind
 
 
@@ -45,14 +46,20 @@ class Results(AsyncResultBackend[Any]):
             self._running.pop(task_id, None)
         of, data = _SAVED.get()
         _SAVED.set((task_id, UNSET))
-        if held is not None:
+        if held is not None and of == task_id and isinstance(data, str):
+            held.reject(tag, data)
+        elif held is not None:
             held.conclude(tag, data if of == task_id else UNSET)
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
         """Kept with the acknowledgement that follows."""
         if task_id not in self._running or _SAVED.get() == (task_id, UNSET):
             raise ResultSetError from RuntimeError("It was acknowledged before: results need `--ack-type when_saved`.")
-        _SAVED.set((task_id, kept(self._broker.serializer.dumpb(result.model_dump(mode="json")))))
+        try:
+            _SAVED.set((task_id, kept(self._broker.serializer.dumpb(result.model_dump(mode="json")))))
+        except Exception as error:
+            _SAVED.set((task_id, unkept(error)))
+            raise
 
     async def set_progress(self, task_id: str, progress: TaskProgress[Any]) -> None:
         """The progress of the job."""

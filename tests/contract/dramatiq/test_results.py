@@ -8,6 +8,7 @@ import pytest
 from dramatiq.encoder import PickleEncoder
 from dramatiq.results import ResultFailure, ResultMissing, ResultTimeout
 
+from holdfast import Client
 from holdfast.dramatiq import HoldfastBroker
 
 WITHIN_MS = 60_000
@@ -150,3 +151,36 @@ def test_a_result_that_is_too_large_is_said_and_the_work_is_not_done_again(broke
     with pytest.raises(ResultFailure, match=r"Dead: The work was done, but the job could not be concluded: .*result"):
         large.send().get_result(block=True, timeout=WITHIN_MS)
     assert ran == [1]
+
+
+@pytest.mark.usefixtures("working")
+def test_a_result_that_can_not_be_encoded_is_said_and_the_work_is_not_done_again(broker):
+    ran = []
+
+    @dramatiq.actor(store_results=True)
+    def opaque():
+        ran.append(1)
+        return object()
+
+    with pytest.raises(ResultFailure, match=r"Dead: The work was done, but its result can't be kept: Object of type object"):
+        opaque.send().get_result(block=True, timeout=WITHIN_MS)
+    assert ran == [1]
+
+
+def test_that_of_a_message_that_is_deleted_while_it_is_waited_for_is_missing(broker, witness, monkeypatch):
+    @dramatiq.actor(store_results=True)
+    def never():
+        pass
+
+    sent = never.send()
+    waits = Client.wait
+
+    def deleted(client, job_id, timeout_s):
+        witness.delete(job_id)
+        return waits(client, job_id, timeout_s)
+
+    monkeypatch.setattr(Client, "wait", deleted)
+    with pytest.raises(ResultTimeout):
+        sent.get_result(block=True, timeout=1_000)
+    with pytest.raises(ResultMissing):
+        sent.get_result()

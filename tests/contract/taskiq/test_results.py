@@ -143,3 +143,21 @@ async def test_one_that_is_acknowledged_before_has_no_result_and_the_log_says_wh
             while "--ack-type when_saved" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     assert not await sent.is_ready()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(object(), "its result can't be kept: Unable to serialize"), ("x" * (2 << 20), "result has")]
+)
+async def test_one_that_can_not_be_kept_is_said_and_the_work_is_not_done_again(broker, working: Working, value, why):
+    ran = []
+
+    @broker.task("unkept")
+    async def unkept() -> object:
+        ran.append(1)
+        return value
+
+    async with working():
+        result = await (await unkept.kiq()).wait_result(timeout=PATIENCE_S)
+    assert "is dead: The work was done" in str(result.error)
+    assert why in str(result.error)
+    assert ran == [1]
