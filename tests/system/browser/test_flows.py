@@ -80,6 +80,33 @@ def test_without_the_stream_the_page_looks_by_itself(look, server, api):
     look.said[:] = [line for line in look.said if "503" not in line and "EventSource" not in line]
 
 
+def test_what_is_typed_into_a_row_stays_when_an_answer_was_on_its_way_and_until_it_is_sent(look, server, api):
+    api.http.put("/v1/queues/weighed", json={"fair": True}).raise_for_status()
+    api.put("weighed", fair_key="small")
+    page = look(f"{server.url}/web/queues/weighed")
+    listening(page)
+    page.evaluate(
+        "() => { window.answered = new Promise((done) => document.addEventListener('htmx:afterRequest', done, { once: true })); }"
+    )
+    asked = []
+
+    def keep(route):
+        asked.append(route)
+
+    page.route(page.url, keep)
+    with page.expect_request(page.url):
+        api.put("weighed", fair_key="large", count=2)
+    weight = page.get_by_label("Weight of small")
+    weight.fill("4")
+    weight.blur()
+    asked[0].continue_()
+    page.evaluate("() => window.answered.then(() => true)")
+    page.unroute(page.url)
+    expect(weight).to_have_value("4")
+    page.locator("tr", has_text="small").get_by_role("button", name="Set").click()
+    expect(page.locator("tr", has_text="small")).to_contain_text("80.0 %")
+
+
 def test_a_screen_that_gets_no_answer_says_so_and_of_when_it_is(look, server, api):
     api.put("orphaned")
     page = look(f"{server.url}/web/queues/orphaned")

@@ -47,10 +47,14 @@
   let source = null, timer = null, busy = false, again = false, plotted = Date.now();
   let paused = sessionStorage.getItem("holdfast-paused") === "yes";
 
+  // Somebody is typing or reading, or has typed what is not sent yet: rows may change places, and what was typed would be lost, or stand in the form of another.
+  const typed = (field) => field.type !== "checkbox" && field.type !== "hidden" && field.value !== field.defaultValue;
+  const held = () => document.querySelector("[data-live] form :focus:not([type=checkbox]), [data-live] details[open]")
+    || [...document.querySelectorAll("[data-live] form :is(input, textarea)")].some(typed);
   async function look() {
     if (!part() || !window.htmx || document.querySelector("[data-searched]")) return;
     if (busy) { again = true; return; }
-    if (document.querySelector("[data-live] form :focus:not([type=checkbox]), [data-live] details[open]")) return; // somebody is typing or reading
+    if (held()) return;
     busy = true;
     try {
       await htmx.ajax("GET", location.pathname + location.search, {
@@ -94,6 +98,7 @@
     set(!paused);
   }
   document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target === part() && held()) event.detail.shouldSwap = false; // begun while the answer was on its way
     if (event.detail.xhr.status >= 400 && event.detail.target.id === "tested") event.detail.shouldSwap = true;
   });
 
