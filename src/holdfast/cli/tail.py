@@ -98,9 +98,10 @@ class _Tail:
 
     def _say(self, event: Event, job: Job | None, details: str) -> None:
         word = event.event or (job.state if job else "deleted")
-        at = f"{instant(event.at)}  " if event.at else " " * 22
+        since = event.at or (job and (job.ended_at or (job.leased_at if job.state == "leased" else None)))
+        at = f"{instant(since)}  " if since else " " * 22
         show(
-            {"event": word, "at": event.at, "id": event.id, "job": job},
+            {"event": word, "at": since, "id": event.id, "job": job},
             self._as_json,
             f"{at}{event.id}  {word:<10}  {one_line(details)}",
         )

@@ -84,7 +84,7 @@ def test_what_has_ended_is_one_line_and_what_is_deleted_meanwhile_is_gone(shared
         assert tail.out.lines[-1].endswith("gone")
     witness.cancel(second := witness.enqueue(queue).id)
     again = holdfast("job", "tail", second)
-    assert (again.returncode, again.stdout.split()[:2]) == (5, [str(second), "cancelled"])
+    assert (again.returncode, again.stdout.split()[2:]) == (5, [str(second), "cancelled", "cancelled"])
     assert holdfast("job", "tail", job).returncode == 4
     assert holdfast("job", "tail").returncode == 2
 
