@@ -4,13 +4,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.servers import Output
 
 HERE = Path(__file__).parent
+
+
+def until(found: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE_S
+    while not (it := found()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return it
 
 
 class Program:

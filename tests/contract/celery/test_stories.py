@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from holdfast.celery import QueueFull
 from holdfast.testing import LocalServer
-from tests.contract.celery.processes import HERE, Program, worker
+from tests.contract.celery.processes import HERE, Program, until, worker
 
 pytestmark = pytest.mark.long(60)
 PATIENCE_S = 60.0
@@ -87,6 +87,7 @@ def test_a_task_with_an_eta_an_hour_away_is_with_the_server_until_then_and_runs_
             assert (job.type, job.attempt) == ("shop.note", 0)
             server.advance(101)
             assert lines(results, 3) == ["now", "before", "later"]
+            assert until(lambda: server.client.job(job.id).state == "concluded")
             server.advance(3_600)
             shop.note.delay("end")
             assert lines(results, 4)[3:] == ["end"]

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,15 +16,9 @@ from holdfast.celery import orphans
 from holdfast.celery.exchanges import pattern_of
 from holdfast.celery.messages import options
 from holdfast.errors import QueueNotFound
+from tests.contract.celery.processes import until
 from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.servers import Server
-
-
-def until(found: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE_S
-    while not (it := found()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return it
 
 
 @pytest.mark.parametrize(

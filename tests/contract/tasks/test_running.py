@@ -102,9 +102,10 @@ def test_a_worker_makes_the_schedules_of_its_tasks(holdfast):
     holdfast.advance(3_600)
     assert holdfast.drain(worker)["concluded"] >= 1
 
-    holdfast.advance((made["nightly"].next_at - holdfast.now).total_seconds())
+    next_at = holdfast.client.schedule("nightly").next_at
+    holdfast.advance((next_at - holdfast.now).total_seconds())
     assert holdfast.drain(worker)["concluded"] >= 1
-    (made_then,) = [job.id for job in holdfast.client.jobs(queue="reports") if job.created_at == made["nightly"].next_at]
+    (made_then,) = [job.id for job in holdfast.client.jobs(queue="reports") if job.created_at == next_at]
     job = holdfast.client.job(made_then)
     assert (job.unique_key, job.max_attempts, job.result) == ("nightly:nightly", 3, 30)
 
