@@ -140,6 +140,11 @@ class Task(Generic[P, R]):
         return not_held(NewJob(queue=self.queue, type=self.name))
 
     @property
+    def fields(self) -> Mapping[str, Any]:
+        """What its options say of its jobs, but for keys, as it is sent."""
+        return self._fields
+
+    @property
     def queue(self) -> str:
         """Where its jobs go."""
         queue: str = self._fields["queue"]

@@ -163,6 +163,10 @@ def test_a_schedule_that_cannot_be(tasks):
         tasks.cron("* * * * *", name="a b")(fine)
     with pytest.raises(ValueError, match="every is from 1 to"):
         tasks.every(timedelta(milliseconds=1))
+    for options in ({"delay": 5}, {"on_conflict": "existing", "unique": "x"}, {"debounce_max": 5, "unique": "x"}):
+        name = next(iter(options))
+        with pytest.raises(ValueError, match=f"{name}: a schedule takes no {name}: "):
+            tasks.every(60)(tasks.task(name=name, **options)(lambda: None))
 
 
 def test_tasks_of_a_queue_that_cannot_be():
