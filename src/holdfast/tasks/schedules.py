@@ -17,7 +17,6 @@ from holdfast.limits import INTERVAL_MS_MAX, INTERVAL_MS_MIN, SCHEDULE_NAME
 from holdfast.tasks.options import Duration, milliseconds
 from holdfast.tasks.task import Task, sent
 
-
 _NOT_BY_ITSELF = {
     "delay_ms": "delay: when it runs is said by the schedule",
     "run_at": "run_at: when it runs is said by the schedule",
@@ -57,8 +56,8 @@ class Schedules:
             raise ValueError(
                 f"{task.name}: nobody gives it its {task.signature.required[0]} when it runs by itself: it needs a default"
             )
-        for field, said in _NOT_BY_ITSELF.items():
-            if field in task.fields:
+        for option, said in _NOT_BY_ITSELF.items():
+            if option in task.fields:
                 raise ValueError(f"{task.name}: a schedule takes no {said}")
         self.by_name[name] = (task, when)
 
