@@ -48,7 +48,7 @@ def generator() -> Any:
         (gives_path, "gives_path: its result can't be read from JSON: no rule for Path"),
         (union, "union: either can't be read from JSON"),
         (late, "late: job: the job has to be the first parameter"),
-        (generator, "a task is a function or a coroutine function"),
+        (generator, "generator has a yield: a task returns its result"),
         (7, "a task is a function or a coroutine function, not 7"),
         (lambda: None, "a lambda has no name of its own: give it one, name="),
     ],
