@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw, field
 
+from holdfast.client.budgets import Charge
 from holdfast.client.contents import NULL, read
+from holdfast.client.types import Retry
 
 
-class Schedule(msgspec.Struct, kw_only=True, dict=True):
-    """A recurring job: what it enqueues, when it runs next, and its last runs."""
+class ScheduleSpec(msgspec.Struct, kw_only=True, dict=True):
+    """What a schedule enqueues, and when. Options of its jobs that are None are their queue's."""
 
-    name: str
     queue: str | None = None
     publish: bool = False
     type: str = ""
@@ -23,6 +24,26 @@ class Schedule(msgspec.Struct, kw_only=True, dict=True):
     interval_ms: int | None = None
     missed: str = "one"
     overlap: bool = True
+    priority: int | None = None
+    max_attempts: int | None = None
+    lease_ms: int | None = None
+    retry: Retry | None = None
+    expires_in_ms: int | None = None
+    unique_key: str | None = None
+    unique_while: str = "unfinished"
+    group_key: str | None = None
+    group_limit: int = 1
+    tags: list[str] = []
+    meta: dict[str, str] = {}
+    budgets: list[Charge] = []
+    fair_key: str | None = None
+    fair_cost: int = 1
+
+
+class Schedule(ScheduleSpec, kw_only=True, dict=True):
+    """A recurring job: what it enqueues, when it runs next, and its last runs."""
+
+    name: str
     paused: bool = False
     created_at: datetime
     next_at: datetime | None = None

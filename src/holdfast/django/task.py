@@ -8,12 +8,17 @@ from typing import Any, Self, overload
 from django.utils.module_loading import import_string
 
 from holdfast.client.budgets import Charge
-from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, InvalidTask, Task
-from holdfast.limits import KEY_CHARS, TYPE_CHARS
+from holdfast.django.compat import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_PRIORITY, DEFAULT_TASK_QUEUE_NAME, InvalidTask, Task
+from holdfast.limits import FAIR_KEY_CHARS, KEY_CHARS, TYPE_CHARS
 from holdfast.tasks import options
 from holdfast.tasks.options import Duration, Key, OnConflict, Retry, UniqueWhile
 
 _JOB_FIELDS = ("max_attempts", "retry", "expires", "unique_while", "on_conflict", "debounce_max", "group_limit", "tags", "meta")
+_USUAL: dict[str, Any] = {  # Django 6.0's tasks have no defaults of their own
+    "priority": DEFAULT_TASK_PRIORITY,
+    "queue_name": DEFAULT_TASK_QUEUE_NAME,
+    "run_after": None,
+}
 _OPTIONS = {"unique_key": "unique", "group_key": "group"}  # a keyword that `holdfast.tasks` calls otherwise
 
 
@@ -75,7 +80,7 @@ def task(function: Callable[..., Any] | None = None, *, backend: str = DEFAULT_T
     """As Django's `task`, and the keywords of `HoldfastTask` also where that does not take them: in Django 6.0, and with other backends in tests."""
 
     def define(function: Callable[..., Any]) -> Any:
-        return HoldfastTask(func=function, backend=backend, **given)
+        return HoldfastTask(func=function, backend=backend, **_USUAL | given)
 
     return define if function is None else define(function)
 
@@ -101,11 +106,16 @@ def job_fields(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dic
         return {}
     found = _options(task)
     for name, key in _keys(task).items():
-        text = str(key(**_arguments(task, key, args, kwargs)) if callable(key) else key)
-        if name == "unique_key":  # the server has one space of keys for a queue, and a task its own
-            text = f"{task.module_path}:{text}"
-        if not 0 < len(text) <= KEY_CHARS:
-            raise InvalidTask(f"{task.module_path}: {name} {text!r} is not from 1 to {KEY_CHARS} characters long.")
+        value = key(**_arguments(task, key, args, kwargs)) if callable(key) else key
+        before = (
+            f"{task.module_path}:" if name == "unique_key" else ""
+        )  # the server has one space of keys for a queue, and a task its own
+        text = f"{before}{value}"
+        most = FAIR_KEY_CHARS if name == "fair_key" else KEY_CHARS
+        if value in (None, "") or len(text) > most:
+            raise InvalidTask(
+                f"{task.module_path}: {name}: {value!r} is no key of 1 to {most} characters, with {before!r} in front."
+            )
         found[name] = text
     return found
 

@@ -160,13 +160,14 @@ class Gathering:
         self._waiting: list[_Member] = []
         self._timer: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     async def run(self, held: HeldJob, arguments: dict[str, Any]) -> Any:
         """What the call returns for this job; raises what it raises, or has for it."""
         loop = asyncio.get_running_loop()
         member = _Member(held, arguments[_ARGUMENT], loop.create_future())
         self._waiting.append(member)
-        if len(self._waiting) >= self._task.size:
+        if len(self._waiting) >= self._task.size or self._ending:
             self._begin()
         elif self._timer is None:
             self._timer = loop.call_later(self._task.wait_s, self._begin)
@@ -224,8 +225,14 @@ class Gathering:
             given = await self._threads.call(lambda: self._task.call(jobs, arguments))
         return self._task.outcomes(given, len(jobs))
 
+    def end(self) -> None:
+        """Wait for no others any more: the worker takes none."""
+        self._ending = True
+        self._begin()
+
     def close(self) -> None:
-        """Let go of its threads."""
+        """Let go of its threads; another run of the worker makes new ones."""
+        self._ending = False
         self._threads.close()
 
 

@@ -7,14 +7,23 @@ that a full queue has refused.
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from holdfast.client import AsyncClient
-from holdfast.client.schedules import Schedule
+from holdfast.client.contents import encode
+from holdfast.client.schedules import Schedule, ScheduleSpec
 from holdfast.errors import ScheduleNotFound
 from holdfast.limits import INTERVAL_MS_MAX, INTERVAL_MS_MIN, SCHEDULE_NAME
 from holdfast.tasks.options import Duration, milliseconds
 from holdfast.tasks.task import Task, sent
 
-_SHOWN = ("queue", "type", "payload", "cron", "timezone", "interval_ms", "missed", "overlap")  # by the server, of a schedule
+_NOT_BY_ITSELF = {
+    "delay_ms": "delay: when it runs is said by the schedule",
+    "run_at": "run_at: when it runs is said by the schedule",
+    "batch": "batch: it would be the same one at each run",
+    "on_conflict": "on_conflict: a run whose key is held is tried again, or with overlap=False left out",
+    "debounce_max_ms": "debounce_max: a run is not debounced",
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ class Schedules:
             raise ValueError(
                 f"{task.name}: nobody gives it its {task.signature.required[0]} when it runs by itself: it needs a default"
             )
+        for option, said in _NOT_BY_ITSELF.items():
+            if option in task.fields:
+                raise ValueError(f"{task.name}: a schedule takes no {said}")
         self.by_name[name] = (task, when)
 
     async def set(self, client: AsyncClient, names: set[str]) -> None:
@@ -57,20 +69,16 @@ class Schedules:
 
 
 async def _set(client: AsyncClient, name: str, task: Task[..., Any], when: When) -> None:
-    job = {**sent(task.job()), "payload": {}}
+    wanted = {**sent(task.job()), "payload": {}, **when.fields}
     before: Schedule | None
-    wanted = {"timezone": "UTC", "cron": None, "interval_ms": None} | job | when.fields
     try:
         before = await client.schedule(name)
     except ScheduleNotFound:
         before = None
-    if before is not None:
-        owes = before.try_at is not None or before.last_error is not None
-        if _shown(before) == {key: wanted[key] for key in _SHOWN} and (owes or job.keys() <= set(_SHOWN)):
-            return
-    paused = before is not None and before.paused
-    await client.set_schedule(name, **{key: value for key, value in wanted.items() if value is not None}, paused=paused)
+    if before is not None and _spec(encode(before)) == _spec(encode(wanted)):
+        return
+    await client.set_schedule(name, **wanted, paused=before is not None and before.paused)
 
 
-def _shown(schedule: Schedule) -> dict[str, Any]:
-    return {key: getattr(schedule, key) for key in _SHOWN}
+def _spec(json: bytes) -> ScheduleSpec:
+    return msgspec.json.decode(json, type=ScheduleSpec)

@@ -28,6 +28,7 @@ class Content:
     def __init__(self, kind: Any, about: str) -> None:
         try:
             custom = [each for each in _customs(msgspec.inspect.type_info(kind), set()) if not _is_model(each)]
+            self._about = about
             self._decoder = msgspec.json.Decoder(kind, dec_hook=_decoded)
         except Exception as error:  # whatever is wrong with somebody's annotation  # noqa: BLE001
             raise ValueError(f"{about} can't be read from JSON: {error}") from None
@@ -37,6 +38,13 @@ class Content:
     def read(self, json: bytes | Raw) -> Any:
         """Raises `ValueError`, of msgspec."""
         return self._decoder.decode(json)
+
+    def read_named(self, json: bytes) -> Any:
+        """The same, and the error says of what."""
+        try:
+            return self.read(json)
+        except ValueError as error:
+            raise ValueError(f"{self._about}: {_words(error)}") from None
 
     @staticmethod
     def write(value: Any) -> bytes:
@@ -90,7 +98,7 @@ class Signature:
             raise InvalidArguments(f"{self.task}: {error}") from None
 
     def write(self, arguments: dict[str, Any]) -> Raw:
-        """The payload; raises `InvalidArguments`."""
+        """The payload; raises `InvalidArguments`. `arguments` become those that the worker will read: keys are made of them, whatever they were given as."""
         parts = []
         for name, value in arguments.items():
             try:
@@ -98,7 +106,9 @@ class Signature:
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidArguments(f"{self.task}: {name}: {error}") from None
         payload = Raw(b"{" + b",".join(parts) + b"}")
-        self.read(payload)
+        read = self.read(payload)
+        if self._bound is not None:
+            arguments.update(read)
         return payload
 
     def read(self, payload: bytes | Raw) -> dict[str, Any]:

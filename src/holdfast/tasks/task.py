@@ -43,7 +43,9 @@ class Handle(Generic[R]):
         return f"<{type(self).__name__} {self.id}>"
 
     def result(self, timeout: Duration | None = None) -> R:
-        """Wait until the job is concluded; raises `NotConcluded` if it ends otherwise, `TimeoutError` after `timeout`."""
+        """Wait until the job is concluded; raises `NotConcluded` if it ends otherwise, `TimeoutError` after `timeout`, `ValueError` for a result of another
+        type.
+        """
         return self._read(self._clients(Client).result(self.id, _seconds(timeout)))
 
     async def aresult(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109
@@ -51,7 +53,7 @@ class Handle(Generic[R]):
         return self._read(await self._clients(AsyncClient).result(self.id, _seconds(timeout)))
 
     def _read(self, result: Any) -> R:
-        read: R = self._returns.read(encode(result))
+        read: R = self._returns.read_named(encode(result))
         return read
 
 
@@ -140,6 +142,11 @@ class Task(Generic[P, R]):
         return not_held(NewJob(queue=self.queue, type=self.name))
 
     @property
+    def fields(self) -> Mapping[str, Any]:
+        """What its options say of its jobs, but for keys, as it is sent."""
+        return self._fields
+
+    @property
     def queue(self) -> str:
         """Where its jobs go."""
         queue: str = self._fields["queue"]
@@ -223,9 +230,9 @@ class Task(Generic[P, R]):
             return [self._enqueued(each) for each in await self._tasks.aclient.enqueue_many(listed, **self._call)]
 
     def _own(self, jobs: Iterable[NewJob]) -> list[NewJob]:
-        listed = list(jobs)
+        listed: list[Any] = list(jobs)
         for job in listed:
-            if job.type != self.name:
+            if not isinstance(job, NewJob) or job.type != self.name:
                 raise InvalidArguments(f"{self.name}: many takes jobs that {self.name}.job(…) made, not {job!r}")
         return listed
 

@@ -19,6 +19,7 @@ from holdfast.tasks.decorator import Decorator
 from holdfast.tasks.eager import AsyncEager, Eager, closing_of, finished
 from holdfast.tasks.options import Duration, TaskOptions
 from holdfast.tasks.schedules import Schedules, When
+from holdfast.tasks.signature import InvalidArguments
 from holdfast.tasks.task import AsyncTask, SyncTask, Task
 from holdfast.tasks.worker import TaskWorker, WorkerOptions
 
@@ -124,7 +125,9 @@ class Tasks:
     def _named(self, function: Any, given: dict[str, Any]) -> tuple[str, Callable[..., Any], dict[str, Any]]:
         if isinstance(function, Task):
             raise ValueError(f"{function.name} is a task already; @tasks.cron and @tasks.every stand above @tasks.task")
-        if not inspect.isfunction(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ValueError(f"{function.__name__} has a yield: a task returns its result")
+        if not inspect.isfunction(function):
             raise ValueError(f"a task is a function or a coroutine function, not {function!r}")
         if function.__name__ == "<lambda>" and "name" not in given:
             raise ValueError("a lambda has no name of its own: give it one, name=…")
@@ -221,13 +224,13 @@ class Tasks:
 
         `on_success`: all are concluded; `on_failure`: the first is dead; `on_finish`: none is unfinished. Not `closed`: more may join by `send.options(batch=made.id)`.
         """
-        listed = list(jobs)
+        listed = _jobs(jobs)
         with self.enqueueing(*listed, *closing_of(given)):
             return self.client.make_batch(listed, **given)
 
     async def abatch(self, jobs: Iterable[NewJob], **given: Unpack[BatchOptions]) -> BatchMade:
         """The same in a coroutine."""
-        listed = list(jobs)
+        listed = _jobs(jobs)
         with self.enqueueing(*listed, *closing_of(given)):
             return await self.aclient.make_batch(listed, **given)
 
@@ -273,6 +276,14 @@ class Tasks:
             yield eager.jobs
         finally:
             self._eager = before
+
+
+def _jobs(given: Iterable[NewJob]) -> list[NewJob]:
+    listed: list[Any] = list(given)
+    for each in listed:
+        if not isinstance(each, NewJob):
+            raise InvalidArguments(f"a batch is of jobs that task.job(…) made, not {each!r}")
+    return listed
 
 
 def _context_manager(middleware: Callable[..., Any]) -> Around:

@@ -61,6 +61,11 @@ class TaskWorker(Worker):
     def _lease_of(self, held: HeldJob) -> int | None:
         return None if held.type in self._own_leases else LEASE_MS
 
+    def _stop_sessions(self) -> None:
+        super()._stop_sessions()
+        for each in self._gatherings:
+            each.end()
+
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         async with self._tasks.running():
             setting = asyncio.create_task(self._set_schedules(url))

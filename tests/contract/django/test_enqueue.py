@@ -103,7 +103,7 @@ def test_what_can_not_be_enqueued_is_refused_at_once(backend, witness, prefix):
         jobs.add.using(priorty=3)
     with pytest.raises(TypeError, match="Unsupported type"):
         jobs.add.enqueue(datetime.now(UTC))
-    with pytest.raises(InvalidTask, match="from 1 to"):
+    with pytest.raises(InvalidTask, match="is no key of 1 to 256"):
         jobs.one_of_each.enqueue("x" * 500)
     with pytest.raises(InvalidTask, match="keys can't be made"):
         jobs.one_of_each.enqueue()
@@ -130,6 +130,15 @@ def test_a_unique_key_is_made_of_arguments(backend, witness, prefix):
     assert backend.get_result(second.id).kwargs == {"b": 1}
     with pytest.raises(NotUnique):
         jobs.one_of_each.using(on_conflict="refuse").enqueue("x")
+
+
+@pytest.mark.parametrize("name", ["unique_key", "group_key", "fair_key"])
+@pytest.mark.parametrize("value", [None, "", "x" * 257])
+def test_what_is_no_key_is_refused_and_shared_by_no_calls(backend, witness, prefix, name, value):
+    with pytest.raises(InvalidTask, match=f"add: {name}: .* is no key of 1 to"):
+        jobs.add.using(**{name: lambda a: value}).enqueue(1)
+    with pytest.raises(QueueNotFound):
+        witness.queue(f"{prefix}default")
 
 
 def test_a_fair_key_may_be_made_of_arguments_too(backend, witness, prefix):

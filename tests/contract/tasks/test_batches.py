@@ -315,3 +315,16 @@ def test_no_more_calls_hang_than_may_run_at_once(holdfast):
     finally:
         go_on.set()
     assert len(begun) == 1
+
+
+def test_a_worker_that_ends_begins_the_call_that_waits_for_more(tasks, witness):
+    @tasks.task(batch=100, wait=3_000)
+    def insert(rows: list[Row]) -> list[int | Exception]:
+        return [len(rows) for _ in rows]
+
+    handles = insert.many(insert.job(Row(n)) for n in range(3))
+    worker = tasks.worker(grace=2_000)
+    with running(worker):
+        until(lambda: all(witness.job(each.id).state == "leased" for each in handles), "the worker has all")
+    assert [each.result(0.1) for each in handles] == [3, 3, 3]
+    assert worker.tally == {"concluded": 3}

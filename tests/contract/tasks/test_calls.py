@@ -93,6 +93,24 @@ def test_arguments_and_results_have_the_types_of_their_annotations(tasks, kind, 
     assert type(got) is type(value)
 
 
+def test_a_result_that_is_not_as_annotated_is_told_to_who_asks_for_it(tasks):
+    @tasks.task
+    def count(of: str) -> int:
+        return of  # type: ignore[return-value]
+
+    with tasks.eager(), pytest.raises(ValueError, match="count: its result: expected `int`, got `str`"):
+        count.enqueue("seven").result()
+
+
+def test_keys_are_made_of_what_the_worker_reads_however_it_was_given(tasks):
+    @tasks.task(unique=lambda month: f"{month:%Y-%m}", group=lambda order: order.number)
+    def close(month: date, order: Order) -> None: ...
+
+    for given in (date(2026, 12, 1), "2026-12-01"):
+        job = close.job(given, ORDER.model_dump(mode="json"))
+        assert (job.unique_key, job.group_key) == ("close:2026-12", str(ORDER.number))
+
+
 def test_a_call_is_a_job_with_its_arguments_by_name(tasks, witness):
     @tasks.task(queue="by-name", priority=10, max_attempts=3, tags=["a"], meta={"tenant": "7"}, lease=timedelta(seconds=90))
     def send(user_id: int, at: date, template: str = "welcome") -> None: ...
@@ -361,6 +379,10 @@ def test_many_calls_are_put_together(tasks, witness, loop):
     assert [witness.job(handle.id).payload for handle in loop.run(send.options(priority=1).amany([send.job(7)]))] == [
         {"user_id": 7}
     ]
+    with pytest.raises(InvalidArguments, match=r"send: many takes jobs that send\.job\(…\) made, not <Enqueued"):
+        send.many(handles[:1])
+    with pytest.raises(InvalidArguments, match=r"a batch is of jobs that task\.job\(…\) made, not <Enqueued"):
+        tasks.batch(handles[:1])
     with pytest.raises(InvalidArguments, match=r"many takes jobs that send\.job"):
         send.many([send.job(1), other.job()])
     assert witness.queue(send.queue).jobs.ready == 1_201

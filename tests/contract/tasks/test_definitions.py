@@ -48,7 +48,7 @@ def generator() -> Any:
         (gives_path, "gives_path: its result can't be read from JSON: no rule for Path"),
         (union, "union: either can't be read from JSON"),
         (late, "late: job: the job has to be the first parameter"),
-        (generator, "a task is a function or a coroutine function"),
+        (generator, "generator has a yield: a task returns its result"),
         (7, "a task is a function or a coroutine function, not 7"),
         (lambda: None, "a lambda has no name of its own: give it one, name="),
     ],
@@ -163,6 +163,10 @@ def test_a_schedule_that_cannot_be(tasks):
         tasks.cron("* * * * *", name="a b")(fine)
     with pytest.raises(ValueError, match="every is from 1 to"):
         tasks.every(timedelta(milliseconds=1))
+    for options in ({"delay": 5}, {"on_conflict": "existing", "unique": "x"}, {"debounce_max": 5, "unique": "x"}):
+        name = next(iter(options))
+        with pytest.raises(ValueError, match=f"{name}: a schedule takes no {name}: "):
+            tasks.every(60)(tasks.task(name=name, **options)(lambda: None))
 
 
 def test_tasks_of_a_queue_that_cannot_be():

@@ -1,4 +1,4 @@
-"""`python -m tests.system.django`: both suites, with Django 6.1 on each Python from 3.12 on; that of Django 6.0; and the second with the Django of this environment, too."""
+"""`python -m tests.system.django`: both suites, with Django 6.1 on each Python from 3.12 on; that of Django 6.0, with our own tests; and the second with the Django of this environment, too."""
 
 import argparse
 import os
@@ -66,7 +66,9 @@ def _all(pythons: list[str], folder: Path, scratch: Path) -> "list[tuple[str, Re
         one(DJANGO, python, made)
         one(DJANGO_TASKS_DB, f"Django {django_of(made)}, {python}", made)
         found.append((f"tests/contract/django, Django {django_of(made)}, {python}", contract(made)))
-    one(DJANGO_6_0, pythons[0], environment(pythons[0], folder / f"env-6.0-{Path(pythons[0]).parts[-3]}", DJANGO_6_0))
+    made = environment(pythons[0], folder / f"env-6.0-{Path(pythons[0]).parts[-3]}", DJANGO_6_0)
+    one(DJANGO_6_0, pythons[0], made)
+    found.append((f"tests/contract/django, Django {django_of(made)}, {pythons[0]}", contract(made)))
     one(DJANGO_TASKS_DB, f"Django {django_of(sys.executable)}, {sys.executable}", sys.executable)
     return found
 

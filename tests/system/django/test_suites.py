@@ -8,7 +8,16 @@ import pytest
 
 from tests.every_case import EVERY_CASE
 from tests.missing import missing
-from tests.system.django.suites import DJANGO, DJANGO_TASKS_DB, Unavailable, environment, interpreters, run
+from tests.system.django.suites import (
+    DJANGO,
+    DJANGO_6_0,
+    DJANGO_TASKS_DB,
+    Unavailable,
+    contract,
+    environment,
+    interpreters,
+    run,
+)
 
 pytestmark = pytest.mark.long(100)
 
@@ -34,3 +43,16 @@ def test_django_s_own_suite_of_tasks_passes(tmp_path):
         missing("the source of Django", str(error))
     assert report.failed == [], report.output
     assert report.passed >= 69
+
+
+@pytest.mark.skipif(not EVERY_CASE, reason="another Python and Django are installed for it: make test-django, or EVERY_CASE=1")
+def test_our_own_tests_of_the_backend_pass_with_django_6_0(tmp_path):
+    pythons = interpreters()
+    if not pythons:
+        missing("a Python from 3.12 on", "apt install python3.12, or pyenv install 3.12")
+    try:
+        report = contract(environment(pythons[0], tmp_path / "environment", DJANGO_6_0))
+    except Unavailable as error:
+        missing("Django 6.0", str(error))
+    assert report.failed == [], report.output
+    assert report.passed >= 60

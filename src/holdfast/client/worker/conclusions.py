@@ -19,7 +19,7 @@ from holdfast.client.worker.connectivity import Reach, about, log
 from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.job_source import JobSource
 from holdfast.client.worker.lease_extender import LeaseExtender
-from holdfast.client.worker.outcomes import as_reason, cut
+from holdfast.client.worker.outcomes import DONE, as_reason, cut
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
 from holdfast.limits import BATCH_VERBS
 
@@ -133,9 +133,8 @@ class Conclusions:
             again.add_done_callback(self._later.discard)
         elif isinstance(verdict, Conclude):
             about(logging.ERROR, held, "its outcome was refused: %s", outcome)
-            self.put(
-                held, Fail(token=held.token, reason=cut(f"The work was done, but the job could not be concluded: {outcome}"))
-            )
+            reason = f"{DONE}the job could not be concluded: {outcome}"
+            self.put(held, Fail(token=held.token, reason=cut(reason), retry=False))
         elif isinstance(verdict, Fail) and not isinstance(verdict.error, UnsetType):
             self._put(Conclusion(held, as_reason(verdict), ending.plain))  # a server of the release before does not take it
         elif not ending.plain:

@@ -1,17 +1,20 @@
 """Exceptions by which a handler says how its attempt ended, and how other exceptions are reported to the server."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import replace
 
 from holdfast import error_text
 from holdfast.client.budgets import Block
+from holdfast.client.contents import encode
 from holdfast.client.raised import raised, words, written
 from holdfast.client.types import Fail, Release
 from holdfast.limits import BUDGET_BLOCK_MS_MAX, DELAY_MS_MAX, REASON_CHARS
 
+DONE = "The work was done, but "
 _CUT = "… the beginning is cut\n"
 
 
@@ -86,6 +89,17 @@ def _raised(entry: Fail, error: BaseException, reason: str) -> Fail:
     else:
         entry.error = raised(error)
     return entry
+
+
+def kept(result: Any, follow_ups: Sequence[Any]) -> tuple[bytes, list[Any]]:
+    """What a handler has returned and what follows it, as JSON. Raises `DoNotRetry`: the work was done, and would be done again for the same."""
+    about = "its result"
+    try:
+        encoded = encode(result)
+        about = "what follows it"
+        return encoded, [Raw(encode(job)) for job in follow_ups]
+    except Exception as error:  # whatever iterates or converts itself may raise anything
+        raise DoNotRetry(f"{DONE}{about} can't be kept: {words(error)}") from error
 
 
 def as_reason(entry: Fail) -> Fail:

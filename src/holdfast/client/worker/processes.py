@@ -21,7 +21,7 @@ from holdfast.client.retry import decode
 from holdfast.client.types import Fail, Job, Release
 from holdfast.client.worker.connectivity import log
 from holdfast.client.worker.held_job import HeldJob, progress_json
-from holdfast.client.worker.outcomes import GiveBack, told
+from holdfast.client.worker.outcomes import GiveBack, kept, told
 from holdfast.client.worker.threads import Threads
 
 _LATER_MS = 5_000  # for a job whose process can't be started
@@ -162,7 +162,7 @@ class _Process:
                 held.note(Raw(said))
             elif kind == "done":
                 result, follow_ups = said
-                held.follow_ups += [Raw(each) for each in follow_ups]
+                held.follow_ups += follow_ups
                 return Raw(result)
             else:
                 return _RELEASE.decode(said) if kind == "release" else _FAIL.decode(said)
@@ -208,7 +208,7 @@ def _serve(pipe: Connection) -> None:
         pipe.send(("begun", None))
         held = HeldJob(decode(Job, encoded), lambda _, progress: pipe.send(("note", progress_json(progress))))
         try:
-            said = encode(function(held)), [encode(job) for job in held.follow_ups]
+            said = kept(function(held), held.follow_ups)
         except BaseException as error:  # noqa: BLE001  (whatever it raises is its outcome)
             entry = told(error, held.token)
             pipe.send(("release" if isinstance(entry, Release) else "fail", encode(entry)))

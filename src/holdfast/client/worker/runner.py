@@ -8,15 +8,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
-from holdfast.client.contents import UnreadableJson, encode
+from holdfast.client.contents import UnreadableJson
 from holdfast.client.raised import words
 from holdfast.client.types import Conclude, Fail, Release
 from holdfast.client.worker.connectivity import attempt_over, log
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.outcomes import cut, told
+from holdfast.client.worker.outcomes import cut, kept, told
 from holdfast.client.worker.processes import ProcessDied, Processes, Said
 from holdfast.client.worker.threads import Threads
 
@@ -135,6 +134,5 @@ def _concluded(held: HeldJob, result: Any) -> Conclude:
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError("the handler returned a coroutine that was not awaited; make it `async def`, or await it")
-    encoded = UNSET if result is None else msgspec.Raw(encode(result))
-    then: list[Any] = [msgspec.Raw(encode(job)) for job in held.follow_ups]
-    return Conclude(token=held.token, result=encoded, then=then)
+    encoded, then = kept(result, held.follow_ups)
+    return Conclude(token=held.token, result=UNSET if result is None else Raw(encoded), then=then)

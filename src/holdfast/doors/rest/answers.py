@@ -63,39 +63,6 @@ class BulkOut(msgspec.Struct, kw_only=True):
     duplicate: bool | UnsetType = UNSET
 
 
-class ScheduleOut(msgspec.Struct, kw_only=True):
-    """A schedule: what it enqueues, its next fire, and the result of its last fires."""
-
-    name: str
-    queue: QueueName | None
-    publish: bool
-    type: str
-    payload: Json
-    cron: str | None
-    timezone: str
-    interval_ms: int | None
-    missed: str
-    overlap: bool
-    paused: bool
-    created_at: Instant
-    next_at: Instant | None
-    last_at: Instant | None
-    last_jobs: tuple[int, ...]
-    last_error: str | None
-    fired: int
-    skipped: int
-    try_at: Instant | msgspec.UnsetType = msgspec.UNSET
-    set_aside: bool | msgspec.UnsetType = msgspec.UNSET
-    payload_hidden: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class SchedulesOut(msgspec.Struct):
-    """A page of schedules by name."""
-
-    schedules: list[ScheduleOut]
-    next_cursor: str | None
-
-
 class CopyOut(msgspec.Struct):
     """One copy of a published event."""
 

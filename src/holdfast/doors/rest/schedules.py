@@ -1,17 +1,23 @@
 """Routes for recurring jobs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw
 
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import CopyOut, PublishedOut, ScheduleOut, SchedulesOut
+from holdfast.doors.rest.answers import CopyOut, PublishedOut
+from holdfast.doors.rest.budget_types import ChargeIn
 from holdfast.doors.rest.parameters import Cursor, Limit
+from holdfast.doors.rest.schedule_answers import ScheduleOut, SchedulesOut
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import ScheduleIn
 from holdfast.http.route import Route, delete, get, post, put
+from holdfast.job.job import Extras, NewJob
 from holdfast.job.schedule import Schedule, ScheduleSpec
 
+_OF_JOB = ("priority", "max_attempts", "expires_in_ms")
+_OF_EXTRAS = ("lease_ms", "retry", "unique_key", "unique_while", "group_key", "group_limit", "tags", "fair_key", "fair_cost")
+_USUAL = Extras()
 Name = Annotated[str, Meta(description="The schedule's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 
 
@@ -86,7 +92,20 @@ def _shown(schedule: Schedule) -> ScheduleOut:
         try_at=replies.instant(schedule.try_at) if schedule.last_error is not None and not schedule.unreadable else UNSET,
         set_aside=schedule.aside or UNSET,
         payload_hidden=schedule.payload_hidden or UNSET,
+        **_options(spec.job),
     )
+
+
+def _options(job: NewJob) -> dict[str, Any]:
+    """What was said of how its jobs are run, under the names that say it."""
+    extras = job.extras
+    found = {name: value for name in _OF_JOB if (value := getattr(job, name)) is not None}
+    found |= {name: value for name in _OF_EXTRAS if (value := getattr(extras, name)) != getattr(_USUAL, name)}
+    if extras.meta:
+        found["meta"] = dict(extras.meta)
+    if extras.budgets:
+        found["budgets"] = [ChargeIn(name=one.name, key=one.key, cost=one.cost) for one in extras.budgets]
+    return found
 
 
 ROUTES: list[Route] = [

@@ -83,7 +83,7 @@ def test_a_handler_says_whether_and_when_to_try_again(worker, put, witness):
 
 
 @pytest.mark.parametrize("result", [object(), "x" * 2_000_000], ids=["no JSON", "too large"])
-def test_a_result_that_cannot_be_kept_fails_the_job_and_harms_no_other(worker, put, witness, result):
+def test_a_result_that_cannot_be_kept_ends_the_job_which_is_not_done_again_and_harms_no_other(worker, put, witness, result):
     work = worker(concurrency=4)
     together = threading.Barrier(4)
 
@@ -93,9 +93,11 @@ def test_a_result_that_cannot_be_kept_fails_the_job_and_harms_no_other(worker, p
         return result if job.payload == "bad" else job.payload
 
     with running(work):
-        bad, *good = [put(payload=payload, max_attempts=1) for payload in ("bad", 1, 2, 3)]
+        bad, *good = [put(payload=payload) for payload in ("bad", 1, 2, 3)]
         assert [witness.result(job, 20) for job in good] == [1, 2, 3]
-        assert witness.wait(bad, 20).state == "dead"
+        dead = witness.wait(bad, 20)
+    assert (dead.state, dead.failures) == ("dead", 1)  # it is not done again
+    assert dead.errors[0].reason.startswith("The work was done, but ")
 
 
 def test_follow_ups_come_with_the_conclusion_and_not_with_a_failure(worker, put, witness, queue):
