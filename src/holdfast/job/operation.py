@@ -78,8 +78,8 @@ class Doing(enum.StrEnum):
 
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The jobs that a listing with these filters shows; or those with the ids `jobs`, where there are any. `before`: ended, or enqueued where they have
-    not, at or before this time; `since`: at or after. `error` is in the last error. `worker`: it holds, concluded or failed to do them. A payload
-    larger than `text_up_to` is not searched.
+    not, at or before this time; `since`: at or after. `error` is in the last error. `worker`: it holds, concluded or failed to do them. `field`: the values
+    at paths of the payload. A payload larger than `text_up_to` is not searched.
     """
 
     queue: str | None = None
@@ -95,6 +95,7 @@ class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     jobs: tuple[int, ...] = ()
     worker: str | None = None
     since: int | None = None
+    field: Meta = ()
 
 
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -159,7 +160,7 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 def is_searched(wanted: JobFilter) -> bool:
     """Whether each job has to be looked at beyond its queue and its state."""
     given = (wanted.type, wanted.tag, wanted.text, wanted.before, wanted.error, wanted.worker, wanted.since)
-    return any(value is not None for value in given) or bool(wanted.meta)
+    return any(value is not None for value in given) or bool(wanted.meta or wanted.field)
 
 
 def is_meant(operation: Operation, job: Job) -> bool:
@@ -180,7 +181,7 @@ def is_meant(operation: Operation, job: Job) -> bool:
 
 def hidden(operation: Operation) -> Operation:
     """An operation for a caller without payload access: without what was searched for in payloads and errors."""
-    return replace(operation, filter=replace(operation.filter, text=None, error=None))
+    return replace(operation, filter=replace(operation.filter, text=None, error=None, field=()))
 
 
 def is_visible(operation: Operation, scope: Scope | None) -> bool:

@@ -50,7 +50,7 @@ def words_of(wanted: JobFilter) -> str:
         for name in ("state", "type", "tag", "batch", "worker")
         if (value := getattr(wanted, name)) is not None
     ]
-    told += [f"by {name}" for name in ("text", "error", "meta", "before", "since") if getattr(wanted, name)]
+    told += [f"by {name}" for name in ("text", "field", "error", "meta", "before", "since") if getattr(wanted, name)]
     return f"jobs with {', '.join(told)}" if told else "all jobs"
 
 

@@ -32,7 +32,7 @@ from holdfast.messages.views import (
     JobPage,
     QueueInfo,
 )
-from holdfast.stores import formats, read_batches, rows
+from holdfast.stores import formats, payload_fields, read_batches, rows
 from holdfast.stores.list_statements import REVERSED, SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import (
@@ -267,5 +267,6 @@ def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
         "error": query.error,
         "worker": query.worker,
         "since": query.since,
+        "field": payload_fields.written(query.field),
     }
     return values | scope_values(query)

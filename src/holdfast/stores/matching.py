@@ -12,7 +12,7 @@ from holdfast.job.operation import JobFilter, is_searched
 from holdfast.limits import OPERATION_FOUND, OPERATION_SCANNED
 from holdfast.messages.operations import FindJobs, FoundJobs, OperationPage
 from holdfast.messages.queries import CountJobs, ListJobs
-from holdfast.stores import rows
+from holdfast.stores import payload_fields, rows
 from holdfast.stores.list_statements import SECTIONS, ids_sql, matching_sql
 from holdfast.stores.snapshot import Snapshot
 
@@ -62,6 +62,7 @@ def values_of(wanted: JobFilter | ListJobs | CountJobs, ids: Sequence[int]) -> d
         "error": wanted.error,
         "worker": wanted.worker,
         "since": wanted.since,
+        "field": payload_fields.written(wanted.field),
     }
 
 

@@ -343,3 +343,12 @@ def test_ctrl_c_says_what_is_in(shared, witness, queue):
     assert process.returncode == 130
     assert b"interrupted: " in err
     assert b"Traceback" not in err
+
+
+def test_jobs_are_found_and_cancelled_by_a_value_in_their_payload(holdfast, witness, queue):
+    mine, other = (witness.enqueue(queue, {"order": {"id": number}}).id for number in (42, 43))
+    assert holdfast("job", "ls", "--queue", queue, "--field", "order.id=42", "-o", "id").stdout.split() == ["ID", str(mine)]
+    done = holdfast("job", "cancel", "--queue", queue, "--field", "order.id=42", "--yes")
+    assert (done.returncode, states(witness, [mine, other])) == (0, ["cancelled", "ready"])
+    wrong = holdfast("job", "ls", "--field", "order..id=42")
+    assert (wrong.returncode, "names or places" in wrong.stderr) == (1, True)

@@ -41,6 +41,7 @@ class Jobs(AsyncCaller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        field: dict[str, str] | None = None,
         before: datetime | None = None,
         since: datetime | None = None,
         worker: str | None = None,
@@ -51,7 +52,8 @@ class Jobs(AsyncCaller):
         page: int = 200,
     ) -> AsyncIterator[Job]:
         """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then, `since`: from then on;
-        `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `reverse`: the last one first. A job that changes meanwhile may come twice or not at all.
+        `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `field`: with these values at paths of the payload such as
+        `order.id`; `reverse`: the last one first. A job that changes meanwhile may come twice or not at all.
         """
         cursor: str | None = None
         while True:
@@ -62,6 +64,7 @@ class Jobs(AsyncCaller):
                 tag=tag,
                 text=text,
                 meta=meta,
+                field=field,
                 before=before,
                 since=since,
                 worker=worker,
@@ -87,6 +90,7 @@ class Jobs(AsyncCaller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        field: dict[str, str] | None = None,
         before: datetime | None = None,
         since: datetime | None = None,
         worker: str | None = None,
@@ -102,6 +106,7 @@ class Jobs(AsyncCaller):
         filters |= {"worker": worker, "before": None if before is None else before.isoformat()}
         filters |= {"since": None if since is None else since.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
+        filters |= {f"field.{at}": value for at, value in (field or {}).items()}
         where = path(
             "/v1/jobs", **filters, payload=None if payload else False, reverse=reverse or None, limit=limit, cursor=cursor
         )

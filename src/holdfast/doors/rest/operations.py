@@ -137,6 +137,7 @@ def _wanted(data: OperationIn) -> JobFilter:
         given.batch,
         worker=given.worker,
         since=bodies.millis(given.since),
+        field=tuple(given.field.items()),
     )
 
 
@@ -148,6 +149,7 @@ def _filter_out(wanted: JobFilter) -> FilterIn:
         tag=wanted.tag,
         text=wanted.text,
         meta=dict(wanted.meta),
+        field=dict(wanted.field),
         before=_moment(wanted.before),
         since=_moment(wanted.since),
         worker=wanted.worker,

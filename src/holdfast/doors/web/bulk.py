@@ -204,10 +204,7 @@ def _command(view: View, run: Run) -> str:
     if run.target or run.way.name == "move":
         body["to"] = run.target or "QUEUE"
     if run.all:
-        given: dict[str, object] = {name: value for name, value in run.filter.query().items() if name != "meta"}
-        if run.filter.batch is not None:
-            given["batch"] = run.filter.batch
-        body["filter"] = given | ({"meta": dict(run.filter.meta)} if run.filter.meta else {})
+        body["filter"] = run.filter.body()
     else:
         body["jobs"] = run.ids
     return view.curl("POST", "/v1/operations", msgspec.json.encode(body).decode())

@@ -11,7 +11,7 @@ from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.parameters import JobId
 from holdfast.doors.web import cures, formats, forms, related_jobs, timeline
-from holdfast.doors.web.filters import meta_of, shown_meta
+from holdfast.doors.web.filters import pairs_of, shown_pairs
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.running_jobs import names_of
 from holdfast.engine import checks
@@ -209,7 +209,7 @@ async def _edit_form(view: View, job_id: int) -> Reply:
         "type": detail.content.type,
         "payload": formats.text_of(detail.content.payload) if text_can else None,
         "tags": ", ".join(job.extras.tags),
-        "meta": shown_meta(job.extras.meta),
+        "meta": shown_pairs(job.extras.meta),
     }
     body = msgspec.json.encode({"priority": job.priority}).decode()
     return view.page("edit.html", f"Edit job {job_id}", "jobs", values, view.curl("PATCH", f"/v1/jobs/{job_id}", body))
@@ -253,7 +253,7 @@ def _deadline(form: forms.Form) -> dict[str, Any]:
 def meta_given(form: forms.Form, was: Meta) -> Meta:
     """What a form says of `meta`. What it showed, and nobody changed, stays as it was, line breaks in values included."""
     typed = form.text("meta").replace("\r\n", "\n").strip()
-    return was if not form.has("meta") or typed == shown_meta(was).strip() else meta_of(typed)
+    return was if not form.has("meta") or typed == shown_pairs(was).strip() else pairs_of("meta", typed)
 
 
 def tags_of(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.doors.web import formats, forms
-from holdfast.doors.web.filters import shown_meta
+from holdfast.doors.web.filters import shown_pairs
 from holdfast.doors.web.layout import View, get, post
 from holdfast.errors import NotFound
 from holdfast.http.reply import Reply
@@ -27,7 +27,8 @@ def told(wanted: JobFilter) -> list[tuple[str, str]]:
     given = {"queue": wanted.queue, "state": wanted.state, "type": wanted.type, "tag": wanted.tag, "text": wanted.text}
     given |= {
         "error": wanted.error,
-        "meta": shown_meta(wanted.meta),
+        "meta": shown_pairs(wanted.meta),
+        "field": shown_pairs(wanted.field),
         "worker": wanted.worker,
         "before": formats.iso(wanted.before),
         "since": formats.iso(wanted.since),
