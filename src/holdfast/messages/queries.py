@@ -39,6 +39,7 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     `batch`: only its members, by their ids. `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound. `before`: only those that ended, or
     were enqueued where they have not, at or before this time; `since`: at or after it. `error`: with this in the last error. `worker`: that it
     holds, concluded or failed to do. `field`: with these values at these paths of the payload. `reverse`: the last one first.
+    `last_error`: each with its latest error, but no traceback.
     """
 
     limit: int
@@ -58,6 +59,7 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     since: int | None = None
     reverse: bool = False
     field: Meta = ()
+    last_error: bool = False
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):

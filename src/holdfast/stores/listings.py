@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest, QueueNotFound
 from holdfast.job.job import Job, State, without_parent
@@ -162,6 +164,13 @@ class Listings:
 
     async def page(self, query: ListJobs, now: int) -> JobPage:
         """A page of a listing."""
+        page = await self._page(query, now)
+        failed = [detail.job.id for detail in page.jobs if query.last_error and detail.job.attempt]
+        found = {row[0]: rows.error_of(row[1:]) for row in await self._fetch("last_errors", failed)} if failed else {}
+        jobs = [replace(detail, errors=[found[detail.job.id]]) if detail.job.id in found else detail for detail in page.jobs]
+        return replace(page, jobs=jobs)
+
+    async def _page(self, query: ListJobs, now: int) -> JobPage:
         queue_id = await self._queue_id(query.queue)
         if query.batch is not None:
             return await read_batches.members(self._snapshot, query, query.queue, self._jobs, now)

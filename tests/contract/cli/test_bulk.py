@@ -352,3 +352,17 @@ def test_jobs_are_found_and_cancelled_by_a_value_in_their_payload(holdfast, witn
     assert (done.returncode, states(witness, [mine, other])) == (0, ["cancelled", "ready"])
     wrong = holdfast("job", "ls", "--field", "order..id=42")
     assert (wrong.returncode, "names or places" in wrong.stderr) == (1, True)
+
+
+def test_the_errors_of_a_page_of_jobs_are_asked_for_once(shared, witness, queue, dead):
+    proxy = Proxy(shared.port)
+    try:
+        columns = ["job", "ls", "--queue", queue, "-o", "id,error"]
+        listed = subprocess.run(
+            [*HOLDFAST, *columns], env=environment(proxy.url), capture_output=True, text=True, timeout=60, check=True
+        )
+    finally:
+        proxy.close()
+    rows = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines()[1:])
+    assert rows == {str(dead[0]): "timeout", str(dead[1]): "timeout while talking", str(dead[2]): "boom"}
+    assert len([request for request in proxy.requests if b"/v1/jobs" in request]) == 1

@@ -50,11 +50,12 @@ class Jobs(Caller):
         batch: int | None = None,
         reverse: bool = False,
         payload: bool = True,
+        last_error: bool = False,
         page: int = 200,
     ) -> Iterator[Job]:
         """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then, `since`: from then on;
         `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `field`: with these values at paths of the payload such as
-        `order.id`; `reverse`: the last one first. A job that changes meanwhile may come twice or not at all.
+        `order.id`; `reverse`: the last one first. With `last_error` each has its latest error, without traceback. A job that changes meanwhile may come twice or not at all.
         """
         cursor: str | None = None
         while True:
@@ -73,6 +74,7 @@ class Jobs(Caller):
                 batch=batch,
                 reverse=reverse,
                 payload=payload,
+                last_error=last_error,
                 limit=page,
                 cursor=cursor,
             )
@@ -98,6 +100,7 @@ class Jobs(Caller):
         batch: int | None = None,
         reverse: bool = False,
         payload: bool = True,
+        last_error: bool = False,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
@@ -107,9 +110,8 @@ class Jobs(Caller):
         filters |= {"since": None if since is None else since.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
         filters |= {f"field.{at}": value for at, value in (field or {}).items()}
-        where = path(
-            "/v1/jobs", **filters, payload=None if payload else False, reverse=reverse or None, limit=limit, cursor=cursor
-        )
+        shown = {"payload": None if payload else False, "last_error": last_error or None}
+        where = path("/v1/jobs", **filters, **shown, reverse=reverse or None, limit=limit, cursor=cursor)
         return self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)
 
     def wait(self, job_id: int, timeout_s: float | None = None) -> Job:

@@ -74,6 +74,9 @@ async def list_jobs(
     ] = None,
     batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
+    last_error: Annotated[
+        bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
+    ] = False,
     reverse: Annotated[bool, Meta(description="Whether the last one comes first.")] = False,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
@@ -98,6 +101,7 @@ async def list_jobs(
             since=None if since is None else bodies.moment("since", since),
             reverse=reverse,
             field=tuple((field or {}).items()),
+            last_error=last_error,
         )
     )
     jobs = []
@@ -105,6 +109,8 @@ async def list_jobs(
         shown = replies.content_out(detail)
         if not payload:
             shown.payload = shown.payload_base64 = UNSET
+        if detail.errors:
+            shown.errors = replies.errors_out(detail)
         jobs.append(shown)
     return JobsOut(jobs, cursor_text(page.cursor))
 

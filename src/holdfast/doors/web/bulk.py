@@ -161,7 +161,7 @@ async def preview(view: View) -> Reply:
     values = {
         "run": run,
         "sample": sample,
-        "errors": await latest_errors(view, sample),
+        "errors": latest_errors(sample),
         "words": [] if not run.all else [pair for pair in run.filter.words() if pair[0] != "state"],
         "list": _list(view, run),
     }
@@ -189,13 +189,12 @@ async def _held_by(view: View, worker: str) -> tuple[int, ...]:
     return tuple(found[:FAILURES_SCANNED])
 
 
-async def latest_errors(view: View, jobs: list[JobDetail]) -> dict[int, str]:
-    """The latest error of each of these that failed, in a line, by its id; empty where none of them did."""
-    failed = [detail.job for detail in jobs if detail.job.state is State.DEAD or detail.job.failures or detail.job.crashes]
-    looked = await _look(view, tuple(job.id for job in failed))
+def latest_errors(jobs: list[JobDetail]) -> dict[int, str]:
+    """The latest error of each of these that failed, in a line, by its id; empty where none of them did. They were listed with it."""
     return {
-        job.id: line_of(detail.errors[-1].reason if detail is not None and detail.errors else job.reason or "")
-        for job, detail in zip(failed, looked, strict=True)
+        detail.job.id: line_of(detail.errors[-1].reason if detail.errors else detail.job.reason or "")
+        for detail in jobs
+        if detail.job.state is State.DEAD or detail.job.failures or detail.job.crashes
     }
 
 

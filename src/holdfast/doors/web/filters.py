@@ -136,7 +136,7 @@ class Filter:
     ) -> ListJobs:
         """The question for a page of them."""
         given = self._named() | {"state": state or self.state}
-        return ListJobs(limit, cursor=cursor, payload_up_to=payload_up_to, reverse=reverse, **given)
+        return ListJobs(limit, cursor=cursor, payload_up_to=payload_up_to, reverse=reverse, last_error=True, **given)
 
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
