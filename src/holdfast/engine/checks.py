@@ -189,6 +189,7 @@ def filter_of_jobs(query: ListJobs | CountJobs, at: str) -> None:
     text(f"{at}tag", query.tag, limits.TAG_CHARS)
     meta(f"{at}meta", query.meta)
     number(f"{at}batch", query.batch, 1, limits.ID_MAX)
+    number(f"{at}cancelled_by", query.cancelled_by, 1, limits.ID_MAX)
     if query.queue is not None:
         name_of_queue(f"{at}queue", query.queue)
     text(f"{at}error", query.error, limits.REASON_CHARS)

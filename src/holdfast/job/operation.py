@@ -47,6 +47,7 @@ class Do(enum.StrEnum):
     PROMOTE = "promote"
     MOVE = "move"
     RELEASE = "release"
+    RESTORE = "restore"
 
 
 STATES: dict[Do, tuple[State, ...]] = {
@@ -56,6 +57,7 @@ STATES: dict[Do, tuple[State, ...]] = {
     Do.PROMOTE: (State.SCHEDULED,),
     Do.MOVE: (State.SCHEDULED, State.READY, *_ENDED),
     Do.RELEASE: (State.LEASED,),
+    Do.RESTORE: (State.CANCELLED,),  # but those that expired
 }
 """The states of jobs that it can be done to."""
 USUAL: dict[Do, tuple[State, ...]] = STATES | {
@@ -79,7 +81,7 @@ class Doing(enum.StrEnum):
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The jobs that a listing with these filters shows; or those with the ids `jobs`, where there are any. `before`: ended, or enqueued where they have
     not, at or before this time; `since`: at or after. `error` is in the last error. `worker`: it holds, concluded or failed to do them. `field`: the values
-    at paths of the payload. A payload larger than `text_up_to` is not searched.
+    at paths of the payload. `cancelled_by`: the operation that cancelled them. A payload larger than `text_up_to` is not searched.
     """
 
     queue: str | None = None
@@ -96,6 +98,7 @@ class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     worker: str | None = None
     since: int | None = None
     field: Meta = ()
+    cancelled_by: int | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -157,9 +160,23 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
         return f"operation-{self.id}-{self.began_at}"
 
 
+def cancelled_by(operation: int | None) -> str | None:
+    """The reason of the jobs that an operation has cancelled."""
+    return None if operation is None else f"{State.CANCELLED.value}: operation {operation}"
+
+
 def is_searched(wanted: JobFilter) -> bool:
     """Whether each job has to be looked at beyond its queue and its state."""
-    given = (wanted.type, wanted.tag, wanted.text, wanted.before, wanted.error, wanted.worker, wanted.since)
+    given = (
+        wanted.type,
+        wanted.tag,
+        wanted.text,
+        wanted.before,
+        wanted.error,
+        wanted.worker,
+        wanted.since,
+        wanted.cancelled_by,
+    )
     return any(value is not None for value in given) or bool(wanted.meta or wanted.field)
 
 

@@ -121,8 +121,10 @@ def named(letter: str, key: Key) -> dict[str, int | str]:
     return {f"{letter}{n}{'t' if isinstance(part, str) else ''}": part for n, part in enumerate(key)}
 
 
-def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[str, ...]:
-    """`moment`: when the job ended, or was enqueued where it has not; `holder`: whether :worker holds it, or concluded it."""
+def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str, reason: str) -> tuple[str, ...]:
+    """`moment`: when the job ended, or was enqueued where it has not; `holder`: whether :worker holds it, or concluded it; `reason`: why
+    it ended, NULL where it has not.
+    """
     text = (
         f"((CASE WHEN :searched IS NULL OR j.size <= :searched THEN {dialect.payload_has_text} ELSE false END)"
         f" OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_text}))"
@@ -138,6 +140,7 @@ def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[
         "(:type IS NULL OR j.type = :type)",
         f"(coalesce(:tag, :meta) IS NULL OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
         f"(:text IS NULL OR {text})",
+        f"(:ended_by IS NULL OR {reason} = :ended_by)",
         f"(:field IS NULL OR {fields})",
         f"(:before IS NULL OR {moment} <= :before)",
         f"(:since IS NULL OR {moment} >= :since)",
@@ -152,7 +155,8 @@ def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[
 def _filters_of(dialect: Dialect, section: Section, scoped: bool) -> tuple[str, ...]:
     moment = "s.ended_at" if section.table == "ended" else "j.created_at"
     holder = "s.worker = :worker" if section.table in ("ended", "leased") else "false"
-    return _filters(dialect, scoped, moment, holder)
+    reason = "s.reason" if section.table == "ended" else "NULL"
+    return _filters(dialect, scoped, moment, holder, reason)
 
 
 def _order(section: Section, one_queue: bool) -> str:
@@ -205,7 +209,7 @@ def ids_sql(dialect: Dialect, section: Section, one_queue: bool, scoped: bool) -
 def matching_sql(dialect: Dialect) -> str:
     """Of the jobs with the :ids, those that match."""
     holder = "s.worker = :worker OR EXISTS (SELECT 1 FROM leased l WHERE l.job = j.id AND l.worker = :worker)"
-    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)", holder))
+    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)", holder, "s.reason"))
     return (
         f"SELECT j.id FROM {dialect.ids} {dialect.join} job j ON j.id = i.value LEFT JOIN ended s ON s.job = j.id WHERE {where}"
     )

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest, QueueNotFound
 from holdfast.job.job import Job, State, without_parent
+from holdfast.job.operation import cancelled_by
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import (
     COUNT_SCANNED,
@@ -276,6 +277,7 @@ def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
         "error": query.error,
         "worker": query.worker,
         "since": query.since,
+        "ended_by": cancelled_by(query.cancelled_by),
         "field": payload_fields.written(query.field),
     }
     return values | scope_values(query)

@@ -48,6 +48,7 @@ class Jobs(Caller):
         worker: str | None = None,
         error: str | None = None,
         batch: int | None = None,
+        cancelled_by: int | None = None,
         reverse: bool = False,
         payload: bool = True,
         last_error: bool = False,
@@ -55,7 +56,7 @@ class Jobs(Caller):
     ) -> Iterator[Job]:
         """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then, `since`: from then on;
         `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `field`: with these values at paths of the payload such as
-        `order.id`; `reverse`: the last one first. With `last_error` each has its latest error, without traceback. A job that changes meanwhile may come twice or not at all.
+        `order.id`; `cancelled_by`: an operation; `reverse`: the last one first. With `last_error` each has its latest error, without traceback. A job that changes meanwhile may come twice or not at all.
         """
         cursor: str | None = None
         while True:
@@ -72,6 +73,7 @@ class Jobs(Caller):
                 worker=worker,
                 error=error,
                 batch=batch,
+                cancelled_by=cancelled_by,
                 reverse=reverse,
                 payload=payload,
                 last_error=last_error,
@@ -98,6 +100,7 @@ class Jobs(Caller):
         worker: str | None = None,
         error: str | None = None,
         batch: int | None = None,
+        cancelled_by: int | None = None,
         reverse: bool = False,
         payload: bool = True,
         last_error: bool = False,
@@ -106,6 +109,7 @@ class Jobs(Caller):
     ) -> JobPage:
         """One page, see `jobs`."""
         filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error, "batch": batch}
+        filters |= {"cancelled_by": cancelled_by}
         filters |= {"worker": worker, "before": None if before is None else before.isoformat()}
         filters |= {"since": None if since is None else since.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}

@@ -49,6 +49,9 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     ) = None
     error: Annotated[str, bounds("Only with this text in the last error.", maxLength=limits.LIST_TEXT_CHARS)] | None = None
     batch: Annotated[int, bounds("Only members of this batch.", minimum=1, maximum=limits.ID_MAX)] | None = None
+    cancelled_by: (
+        Annotated[int, bounds("Only those that this operation cancelled.", minimum=1, maximum=limits.ID_MAX)] | None
+    ) = None
 
 
 PerS = Annotated[

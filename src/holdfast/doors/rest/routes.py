@@ -73,6 +73,9 @@ async def list_jobs(
         str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
     batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
+    cancelled_by: Annotated[
+        int | None, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)
+    ] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     last_error: Annotated[
         bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
@@ -102,6 +105,7 @@ async def list_jobs(
             reverse=reverse,
             field=tuple((field or {}).items()),
             last_error=last_error,
+            cancelled_by=cancelled_by,
         )
     )
     jobs = []

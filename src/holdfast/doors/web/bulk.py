@@ -46,13 +46,16 @@ class Way:
 
     def fits(self, job: Job) -> bool:
         """Whether it applies to a job. Of the cancelled ones only those that expired run again."""
-        return job.state in self.states and (self.name != "retry" or job.state is not State.CANCELLED or job.has_expired)
+        if job.state is State.CANCELLED and self.name in ("retry", "restore"):
+            return job.has_expired is (self.name == "retry")
+        return job.state in self.states
 
 
 WAYS = {
     way.name: way
     for way in (
         Way("retry", "job.retry", "Retry", (State.DEAD, State.CANCELLED), usual=(State.DEAD,)),
+        Way("restore", "operation.start", "Undo cancel", (State.CANCELLED,)),
         Way("promote", "job.promote", "Run now", (State.SCHEDULED,)),
         Way("move", "job.move", "Move…", (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED)),
         Way("release", "job.release_lease", "Take leases back", (State.LEASED,)),

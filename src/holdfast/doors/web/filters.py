@@ -52,10 +52,12 @@ def moment_of(name: str, text: str) -> int | None:
         return bodies.moment(name, text)
 
 
-def _number(text: str) -> int:
-    number = whole("batch", text)
+def _number(name: str, text: str | None) -> int | None:
+    if not text:
+        return None
+    number = whole(name, text)
     if not 0 < number <= limits.ID_MAX:
-        raise breach("batch", "must be the number of a batch")
+        raise breach(name, f"must be the number of {'a batch' if name == 'batch' else 'an operation'}")
     return number
 
 
@@ -75,6 +77,7 @@ class Filter:
     worker: str | None = None
     since: int | None = None
     field: Meta = ()
+    cancelled_by: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Filter":
@@ -89,7 +92,6 @@ class Filter:
         checks.text("text", text, 1_000)
         error = given.get("error") or None
         checks.text("error", error, 1_000)
-        batch = given.get("batch") or None
         worker = given.get("worker") or None
         checks.text("worker", worker, limits.WORKER_CHARS)
         return cls(
@@ -101,10 +103,11 @@ class Filter:
             pairs_of("meta", given.get("meta", "")),
             error,
             moment_of("before", given.get("before", "").strip()),
-            None if batch is None else _number(batch),
+            _number("batch", given.get("batch")),
             worker,
             moment_of("since", given.get("since", "").strip()),
             pairs_of("field", given.get("field", "")),
+            _number("cancelled_by", given.get("cancelled_by")),
         )
 
     def query(self) -> dict[str, str]:
@@ -123,6 +126,7 @@ class Filter:
             "worker": self.worker,
             "since": None if self.since is None else formats.iso(self.since),
             "field": shown_pairs(self.field),
+            "cancelled_by": None if self.cancelled_by is None else str(self.cancelled_by),
         }
         return {name: value for name, value in given.items() if value}
 
@@ -146,7 +150,7 @@ class Filter:
         """As the API takes it in a body."""
         given: dict[str, object] = {name: value for name, value in self.query().items() if name not in _PAIRS}
         given |= {name: dict(pairs) for name in _PAIRS if (pairs := getattr(self, name))}
-        return given if self.batch is None else given | {"batch": self.batch}
+        return given | {name: number for name in ("batch", "cancelled_by") if (number := getattr(self, name)) is not None}
 
     def jobs(self) -> JobFilter:
         """The same for an operation."""

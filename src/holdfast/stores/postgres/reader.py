@@ -49,7 +49,7 @@ _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
 _ROWS_AT_ONCE = 16  # of a page: each may be as large as a payload
-_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes", "error", "ids", "worker", "field"))
+_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes", "error", "ids", "worker", "field", "ended_by"))
 
 
 class PostgresSnapshot:
