@@ -1,4 +1,4 @@
-"""`holdfast job retry|cancel|promote|release|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
+"""`holdfast job retry|cancel|restore|promote|release|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
 
 What is to be done to all that match is an operation: the server does it, and the command waits for it and tells how it went. Jobs
 named by their ids are changed one after the other, and so are those that are settled.
@@ -299,6 +299,14 @@ def _delete(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, st
     return {"id": job_id, "deleted": True}, f"{job_id} deleted"
 
 
+def _restored(client: Client, job_id: int, _: dict[str, Any]) -> tuple[Any, str]:
+    begun = client.wait_operation(client.start_operation("restore", jobs=[job_id]).id)
+    for skipped in begun.skipped:
+        why = f"Job {job_id} can't be restored: {skipped.reason}."
+        raise JobNotFound(why) if skipped.reason == JobNotFound.code else WrongState(why)
+    return _stands(client.job(job_id))
+
+
 def _settle(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, str]:
     result = UNSET if given["result"] is None else given_json(given["result"], "--result")
     return _stands(client.settle(job_id, given["reason"], done=given["outcome"] == "done", result=result))
@@ -317,6 +325,13 @@ _CANCEL = Verb(
     ("scheduled", "ready", "leased"),
     ("scheduled", "ready"),
     lambda client, job, _: _stands(client.cancel(job)),
+)
+_RESTORE = Verb(
+    "restore",
+    "Undo the cancel of jobs: they wait as before, with the tries that they had.",
+    ("cancelled",),
+    ("cancelled",),
+    _restored,
 )
 _PROMOTE = Verb(
     "promote", "Run scheduled jobs now.", ("scheduled",), ("scheduled",), lambda client, job, _: _stands(client.promote(job))
@@ -377,6 +392,7 @@ BULK = [
         ),
     ),
     _command(_CANCEL),
+    _command(_RESTORE),
     _command(_PROMOTE),
     _command(_RELEASE, lines=("holdfast job release 42 43", "holdfast job release --queue mail --type newsletter --dry-run")),
     _command(

@@ -121,7 +121,12 @@ budget_option = click.option(
 
 
 def meta_option(words: str) -> Callable[[Command], Command]:
-    """`--meta`, any number of times, but each name once: with the last of two values a filter would find what both exclude."""
+    """`--meta`."""
+    return pairs_option("--meta", f"{words}, such as tenant=7")
+
+
+def pairs_option(option: str, words: str) -> Callable[[Command], Command]:
+    """Names and values, any number of times, but each name once: with the last of two values a filter would find what both exclude."""
 
     def once(
         _context: click.Context, _option: click.Parameter, pairs: tuple[tuple[str, str], ...]
@@ -132,7 +137,7 @@ def meta_option(words: str) -> Callable[[Command], Command]:
                 raise click.BadParameter(f"{name!r} is given twice")
         return pairs
 
-    return click.option("--meta", type=Pair(), multiple=True, callback=once, help=f"{words}, such as tenant=7; repeatable.")
+    return click.option(option, type=Pair(), multiple=True, callback=once, help=f"{words}; repeatable.")
 
 
 class JobId(click.ParamType[int]):

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import Duration, Words, meta_option
+from holdfast.cli.context import Duration, Words, meta_option, pairs_option
 
 Command = Callable[..., Any]
-NAMES = ("queue", "states", "kind", "tag", "meta", "text", "last_error", "older_ms", "newer_ms", "worker", "batch")
+NAMES = ("queue", "states", "kind", "tag", "meta", "field", "text", "last_error", "older_ms", "newer_ms", "worker", "batch")
 """The arguments that a command gets."""
-_UNTOLD = ("text", "last_error", "meta")
+_UNTOLD = ("text", "field", "last_error", "meta")
 """Filters whose value is not for the audit log: it may be a part of a payload or of an error, or name a customer."""
 
 
@@ -32,6 +32,7 @@ def filtered(states: Sequence[str], usual: Sequence[str] = (), *, one_state: boo
         click.option("--type", "kind", type=Words(), help="Only of this type."),
         click.option("--tag", type=Words(), help="Only with this tag."),
         meta_option("Only with this name and value"),
+        pairs_option("--field", "Only with this value there in the JSON payload, such as order.id=42"),
         click.option("--text", type=Words(), help="Only with this text in the payload or an error."),
         click.option("--error", "last_error", type=Words(), help="Only with this text in the last error."),
         click.option(
@@ -72,6 +73,7 @@ def wanted(filters: dict[str, Any]) -> dict[str, Any]:
         "type": filters["kind"],
         "error": filters["last_error"],
         "meta": dict(filters["meta"]),
+        "field": dict(filters["field"]),
         "before": _ago(filters["older_ms"]),
         "since": _ago(filters["newer_ms"]),
     }

@@ -45,7 +45,7 @@ _COLUMNS = {
     "FAILED": lambda job: f"{job.failures + job.crashes}/{job.max_attempts}",  # released attempts don't count
     "READY": lambda job: instant(job.ready_at),
 }
-_OF_ONE = {"ERROR", "ERRORS", "PROGRESS", "RESULT", "THEN"}
+_OF_ONE = {"ERRORS", "PROGRESS", "RESULT", "THEN"}
 """Columns for which each job has to be asked for alone."""
 
 
@@ -183,7 +183,7 @@ def listed(
     jobs = (
         job
         for state in filters["states"] or (None,)
-        for job in client.jobs(state=state, page=min(limit, 1_000), reverse=reverse, **matching)
+        for job in client.jobs(state=state, page=min(limit, 1_000), reverse=reverse, last_error="ERROR" in columns, **matching)
     )
     listing = islice(jobs, limit)
     table((_whole(client, job) for job in listing) if not as_json and _OF_ONE & columns.keys() else listing, as_json, columns)

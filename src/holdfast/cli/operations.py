@@ -61,6 +61,8 @@ def follow(client: Client, operation: Operation) -> Operation:
         )
         raise
     tell(f"holdfast: {words(operation)}")
+    if operation.do == "cancel" and operation.done:
+        tell(f"holdfast: to undo it: holdfast operation undo {operation.id}")
     return operation
 
 
@@ -105,7 +107,7 @@ def shown(client: Client, operation: int, as_json: bool) -> None:
         "holdfast operation start move --queue mail --state dead --to mail.later --yes",
     )
 )
-@click.argument("do", type=click.Choice(["retry", "cancel", "delete", "promote", "move", "release"]))
+@click.argument("do", type=click.Choice(["retry", "cancel", "restore", "delete", "promote", "move", "release"]))
 @click.option("--all", "every", is_flag=True, help="All jobs, where no filter is given.")
 @filtered(list(Counts.__struct_fields__), one_state=True)
 @click.option("--to", help="Target queue of move.", shell_complete=queue_names)
@@ -193,3 +195,15 @@ def cancel(client: Client, operation: int, as_json: bool) -> None:
     """End an operation where it is. What it has done stays done."""
     cancelled = client.cancel_operation(operation)
     show(cancelled, as_json, words(cancelled))
+
+
+@commands.command(epilog=examples("holdfast operation undo 42"))
+@click.argument("operation", type=JobId("operation"))
+@talking
+def undo(client: Client, operation: int, as_json: bool) -> None:
+    """Restore exactly the jobs that an operation cancelled. Those that were running when it asked their workers to stop stay as they are."""
+    done = client.operation(operation)
+    if done.do != "cancel" or not done.ended:
+        raise click.UsageError(f"Operation {operation} is no cancel that has ended")
+    begun = follow(client, client.start_operation("restore", queue=done.filter.get("queue"), cancelled_by=operation))
+    show(begun, as_json, words(begun))

@@ -105,12 +105,19 @@ async def cancel(batch: Batch, command: CancelJob) -> Changed:
     return await _changed(batch, await cancel_one(batch, queue, job))
 
 
-async def cancel_one(batch: Batch, queue: Queue, job: Job) -> Job:
-    """The same for a job that is known."""
-    after = lifecycle.cancel(job, batch.now)
+async def cancel_one(batch: Batch, queue: Queue, job: Job, reason: str = lifecycle.CANCELLED) -> Job:
+    """The same for a job that is known. `reason`: what is told of it if it ends."""
+    after = lifecycle.cancel(job, batch.now, reason)
     batch.change(events.CANCELLED if after.lease is None else events.CANCEL_REQUESTED, queue, job, after)
     if after.lease is not None:
         batch.stop.append(after.lease.fence)
+    return after
+
+
+async def restore_one(batch: Batch, queue: Queue, job: Job) -> Job:
+    """Undo the cancel of a job; like a new one it needs room and its unique key."""
+    after = await taken_back(batch, queue, job, lifecycle.restore(job, batch.now))
+    batch.change(events.RETRIED, queue, job, after)
     return after
 
 

@@ -254,6 +254,10 @@ async def _move(batch: Batch, queue: Queue, job: Job, operation: Operation) -> N
     await manage.move_one(batch, queue, job, operation.to)
 
 
+async def _cancel(batch: Batch, queue: Queue, job: Job, operation: Operation) -> None:
+    await manage.cancel_one(batch, queue, job, f"{rules.cancelled_by(operation.id)}")
+
+
 def _simple(
     one: Callable[[Batch, Queue, Job], Awaitable[object]],
 ) -> Callable[[Batch, Queue, Job, Operation], Awaitable[object]]:
@@ -265,7 +269,8 @@ def _simple(
 
 _DOES: dict[Do, Callable[[Batch, Queue, Job, Operation], Awaitable[object]]] = {
     Do.RETRY: _simple(manage.retry_one),
-    Do.CANCEL: _simple(manage.cancel_one),
+    Do.CANCEL: _cancel,
+    Do.RESTORE: _simple(manage.restore_one),
     Do.PROMOTE: _simple(manage.promote_one),
     Do.DELETE: _simple(manage.delete_one),
     Do.RELEASE: _simple(manage.release_one),

@@ -12,6 +12,7 @@ from holdfast.job.meta import Meta
 from holdfast.job.queue import QueueSettings
 from holdfast.job.registry import UNTOLD, Process
 from holdfast.job.retry import RetryPolicy
+from holdfast.messages.queries import CountJobs, ListJobs
 
 _REFUSE = OnConflict.REFUSE
 _KNOWN_NAMES = 1_000  # numbers of queues that need not be checked again
@@ -168,6 +169,34 @@ def meta(field: str, pairs: Meta) -> None:
             raise breach(field, "must not hold a NUL character")
     if size > limits.META_BYTES:
         raise breach(field, f"must have at most {limits.META_BYTES} bytes, names and values together")
+
+
+def fields(field: str, pairs: Meta) -> None:
+    """Paths into payloads, such as `order.lines.0.id`, and the values that are looked for there."""
+    if len(pairs) > limits.FIELDS:
+        raise breach(field, f"must have at most {limits.FIELDS} paths")
+    for path, value in pairs:
+        if "" in path.split("."):
+            raise breach(field, "must have paths of names or places, with a dot between two")
+        text(field, path, limits.FIELD_CHARS)
+        text(field, value, limits.FIELD_CHARS)
+
+
+def filter_of_jobs(query: ListJobs | CountJobs, at: str) -> None:
+    """What a listing is narrowed by; `at` is where it was given."""
+    text(f"{at}text", query.text, limits.REASON_CHARS)
+    text(f"{at}type", query.type, limits.TYPE_CHARS)
+    text(f"{at}tag", query.tag, limits.TAG_CHARS)
+    meta(f"{at}meta", query.meta)
+    number(f"{at}batch", query.batch, 1, limits.ID_MAX)
+    number(f"{at}cancelled_by", query.cancelled_by, 1, limits.ID_MAX)
+    if query.queue is not None:
+        name_of_queue(f"{at}queue", query.queue)
+    text(f"{at}error", query.error, limits.REASON_CHARS)
+    number(f"{at}before", query.before, 0, limits.ID_MAX)
+    number(f"{at}since", query.since, 0, limits.ID_MAX)
+    text(f"{at}worker", query.worker, limits.WORKER_CHARS)
+    fields(f"{at}field", query.field)
 
 
 def _extras(extras: Extras, at: str) -> None:

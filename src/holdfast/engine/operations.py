@@ -118,6 +118,8 @@ class Operations:
                 wanted.batch,
                 wanted.worker,
                 wanted.since,
+                wanted.field,
+                wanted.cancelled_by,
             )
             counts = await self._reading.counts_within(query, permitted.scope)
             found[state.value] = counts.counts.get(state.value, 0)
@@ -164,8 +166,10 @@ def _check_filter(wanted: JobFilter) -> None:
     checks.text("filter.text", wanted.text, limits.LIST_TEXT_CHARS)
     checks.text("filter.error", wanted.error, limits.LIST_TEXT_CHARS)
     checks.meta("filter.meta", wanted.meta)
+    checks.fields("filter.field", wanted.field)
     checks.text("filter.worker", wanted.worker, limits.WORKER_CHARS)
     checks.number("filter.batch", wanted.batch, 1, limits.ID_MAX)
+    checks.number("filter.cancelled_by", wanted.cancelled_by, 1, limits.ID_MAX)
 
 
 def _check_pace(per_s: float | None) -> None:

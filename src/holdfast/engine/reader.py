@@ -403,20 +403,10 @@ class Reader:
         return caller is not None and not caller.key.sees_payloads
 
     def _check_filter(self, query: ListJobs | CountJobs, at: str = "") -> None:
-        checks.text(f"{at}text", query.text, limits.REASON_CHARS)
-        checks.text(f"{at}type", query.type, limits.TYPE_CHARS)
-        checks.text(f"{at}tag", query.tag, limits.TAG_CHARS)
-        checks.meta(f"{at}meta", query.meta)
-        checks.number(f"{at}batch", query.batch, 1, limits.ID_MAX)
-        if query.queue is not None:
-            checks.name_of_queue(f"{at}queue", query.queue)
-        checks.text(f"{at}error", query.error, limits.REASON_CHARS)
-        checks.number(f"{at}before", query.before, 0, limits.ID_MAX)
-        checks.number(f"{at}since", query.since, 0, limits.ID_MAX)
-        checks.text(f"{at}worker", query.worker, limits.WORKER_CHARS)
-        if (query.text is not None or query.error is not None) and self._hides_payloads():
-            field = f"{at}error" if query.text is None else f"{at}text"
-            raise Forbidden("This key sees no payloads, and can't search in them.", field=field)
+        checks.filter_of_jobs(query, at)
+        searched = next((name for name in ("text", "field", "error") if getattr(query, name) not in (None, ())), None)
+        if searched is not None and self._hides_payloads():
+            raise Forbidden("This key sees no payloads, and can't search in them.", field=at + searched)
 
     def _permitted(self, query: Q) -> Q:
         return permit(query, CALLER.get()) if self._keyring.in_force else query

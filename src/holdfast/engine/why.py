@@ -98,7 +98,7 @@ _ENDED = {
 def _because(reason: str | None) -> str:
     if not reason or reason == State.CANCELLED.value:
         return ""
-    return f": {_ENDED[reason]}" if reason in _ENDED else f" ({reason})"
+    return f": {_ENDED[reason]}" if reason in _ENDED else f" ({reason.removeprefix(f'{State.CANCELLED.value}: ')})"
 
 
 def _in_line(facts: JobFacts) -> list[tuple[str, str]]:

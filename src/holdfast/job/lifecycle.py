@@ -262,13 +262,23 @@ def kick(job: Job, now: int) -> Job:
     return replace(kicked, extras=replace(kicked.extras, beanstalk=replace(counters, kicks=counters.kicks + 1)))
 
 
-def cancel(job: Job, now: int) -> Job:
+def cancel(job: Job, now: int, reason: str = CANCELLED) -> Job:
     """End a waiting job; ask the holder of a leased one to stop."""
     if job.lease is not None:
         return replace(job, lease=replace(job.lease, cancel_requested=True))
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be cancelled", "scheduled, ready or leased")
-    return _ended(job, State.CANCELLED, CANCELLED, now)
+    return _ended(job, State.CANCELLED, reason, now)
+
+
+def restore(job: Job, now: int) -> Job:
+    """Undo a cancel: the job waits as before, with the tries and the time that it had. A deadline that has passed meanwhile is none any more."""
+    if job.state is not State.CANCELLED or job.has_expired:
+        raise _wrong(job, "be restored", "cancelled, and not expired")
+    extras = _decided(job.extras)
+    if extras.expires_at is not None and extras.expires_at <= now:
+        extras = replace(extras, expires_at=None)
+    return _at(replace(job, ended_at=None, reason=None, extras=extras, result_size=0), max(job.ready_at, now), now)
 
 
 def settle(job: Job, now: int, done: bool, reason: str, result_size: int = 0) -> Job:

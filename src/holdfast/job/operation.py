@@ -47,6 +47,7 @@ class Do(enum.StrEnum):
     PROMOTE = "promote"
     MOVE = "move"
     RELEASE = "release"
+    RESTORE = "restore"
 
 
 STATES: dict[Do, tuple[State, ...]] = {
@@ -56,6 +57,7 @@ STATES: dict[Do, tuple[State, ...]] = {
     Do.PROMOTE: (State.SCHEDULED,),
     Do.MOVE: (State.SCHEDULED, State.READY, *_ENDED),
     Do.RELEASE: (State.LEASED,),
+    Do.RESTORE: (State.CANCELLED,),  # but those that expired
 }
 """The states of jobs that it can be done to."""
 USUAL: dict[Do, tuple[State, ...]] = STATES | {
@@ -78,8 +80,8 @@ class Doing(enum.StrEnum):
 
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The jobs that a listing with these filters shows; or those with the ids `jobs`, where there are any. `before`: ended, or enqueued where they have
-    not, at or before this time; `since`: at or after. `error` is in the last error. `worker`: it holds, concluded or failed to do them. A payload
-    larger than `text_up_to` is not searched.
+    not, at or before this time; `since`: at or after. `error` is in the last error. `worker`: it holds, concluded or failed to do them. `field`: the values
+    at paths of the payload. `cancelled_by`: the operation that cancelled them. A payload larger than `text_up_to` is not searched.
     """
 
     queue: str | None = None
@@ -95,6 +97,8 @@ class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     jobs: tuple[int, ...] = ()
     worker: str | None = None
     since: int | None = None
+    field: Meta = ()
+    cancelled_by: int | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -156,10 +160,24 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
         return f"operation-{self.id}-{self.began_at}"
 
 
+def cancelled_by(operation: int | None) -> str | None:
+    """The reason of the jobs that an operation has cancelled."""
+    return None if operation is None else f"{State.CANCELLED.value}: operation {operation}"
+
+
 def is_searched(wanted: JobFilter) -> bool:
     """Whether each job has to be looked at beyond its queue and its state."""
-    given = (wanted.type, wanted.tag, wanted.text, wanted.before, wanted.error, wanted.worker, wanted.since)
-    return any(value is not None for value in given) or bool(wanted.meta)
+    given = (
+        wanted.type,
+        wanted.tag,
+        wanted.text,
+        wanted.before,
+        wanted.error,
+        wanted.worker,
+        wanted.since,
+        wanted.cancelled_by,
+    )
+    return any(value is not None for value in given) or bool(wanted.meta or wanted.field)
 
 
 def is_meant(operation: Operation, job: Job) -> bool:
@@ -180,7 +198,7 @@ def is_meant(operation: Operation, job: Job) -> bool:
 
 def hidden(operation: Operation) -> Operation:
     """An operation for a caller without payload access: without what was searched for in payloads and errors."""
-    return replace(operation, filter=replace(operation.filter, text=None, error=None))
+    return replace(operation, filter=replace(operation.filter, text=None, error=None, field=()))
 
 
 def is_visible(operation: Operation, scope: Scope | None) -> bool:

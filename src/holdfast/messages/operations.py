@@ -47,10 +47,10 @@ def words_of(wanted: JobFilter) -> str:
         return f"{len(wanted.jobs)} selected jobs" if len(wanted.jobs) > 1 else f"job {wanted.jobs[0]}"
     told = [
         f"{name} {value}"
-        for name in ("state", "type", "tag", "batch", "worker")
+        for name in ("state", "type", "tag", "batch", "worker", "cancelled_by")
         if (value := getattr(wanted, name)) is not None
     ]
-    told += [f"by {name}" for name in ("text", "error", "meta", "before", "since") if getattr(wanted, name)]
+    told += [f"by {name}" for name in ("text", "field", "error", "meta", "before", "since") if getattr(wanted, name)]
     return f"jobs with {', '.join(told)}" if told else "all jobs"
 
 

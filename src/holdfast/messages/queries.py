@@ -38,7 +38,9 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
 
     `batch`: only its members, by their ids. `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound. `before`: only those that ended, or
     were enqueued where they have not, at or before this time; `since`: at or after it. `error`: with this in the last error. `worker`: that it
-    holds, concluded or failed to do. `reverse`: the last one first.
+    holds, concluded or failed to do. `field`: with these values at these paths of the payload. `cancelled_by`: the operation that
+    cancelled them. `reverse`: the last one first.
+    `last_error`: each with its latest error, but no traceback.
     """
 
     limit: int
@@ -57,6 +59,9 @@ class ListJobs(Query[JobPage], frozen=True, tag=41):
     worker: str | None = None
     since: int | None = None
     reverse: bool = False
+    field: Meta = ()
+    last_error: bool = False
+    cancelled_by: int | None = None
 
 
 class GetQueue(Query[QueueInfo], frozen=True, tag=42):
@@ -167,12 +172,14 @@ class CountJobs(Query[JobCounts], frozen=True, tag=61):
     batch: int | None = None
     worker: str | None = None
     since: int | None = None
+    field: Meta = ()
+    cancelled_by: int | None = None
 
 
 def is_narrowed(query: ListJobs | CountJobs) -> bool:
     """Whether it has a filter for which each row is looked at."""
-    given = (query.type, query.tag, query.text, query.before, query.error, query.worker, query.since)
-    return any(value is not None for value in given) or bool(query.meta)
+    given = (query.type, query.tag, query.text, query.before, query.error, query.worker, query.since, query.cancelled_by)
+    return any(value is not None for value in given) or bool(query.meta or query.field)
 
 
 class RecentFailures(Query[Failures], frozen=True, tag=62):

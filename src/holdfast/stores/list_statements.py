@@ -1,6 +1,6 @@
 """The statements behind a listing: one shape, filled in for each state, its order and the filters in use, in the words of one database.
 
-The only place that composes SQL, because five optional filters over seven orders would be a hundred files. It composes only the
+The only place that composes SQL, because many optional filters over seven orders would be a hundred files. It composes only the
 fixed names below; values are always bound, as parameters that begin with a colon.
 """
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from holdfast.job.job import State
+from holdfast.limits import FIELD_PAYLOAD_BYTES
 from holdfast.stores.rows import JOB_NAMES
 
 Key = tuple[int | str, ...]
@@ -28,6 +29,10 @@ class Dialect:
     is_seen: str
     """Whether the row's queue is among those named by :names, or begins as one of :prefixes (both JSON)."""
     payload_has_text: str
+    payload_has_fields: str
+    """Whether `j.payload`, which is JSON, has at each of the paths :field (see `payload_fields`) its value: a string, or the JSON of what is no array
+    or object.
+    """
     reason_has_text: str
     reason_has_error: str
     ids: str
@@ -116,11 +121,16 @@ def named(letter: str, key: Key) -> dict[str, int | str]:
     return {f"{letter}{n}{'t' if isinstance(part, str) else ''}": part for n, part in enumerate(key)}
 
 
-def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[str, ...]:
-    """`moment`: when the job ended, or was enqueued where it has not; `holder`: whether :worker holds it, or concluded it."""
+def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str, reason: str) -> tuple[str, ...]:
+    """`moment`: when the job ended, or was enqueued where it has not; `holder`: whether :worker holds it, or concluded it; `reason`: why
+    it ended, NULL where it has not.
+    """
     text = (
         f"((CASE WHEN :searched IS NULL OR j.size <= :searched THEN {dialect.payload_has_text} ELSE false END)"
         f" OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_text}))"
+    )
+    fields = (
+        f"CASE WHEN j.content_type IS NULL AND j.size <= {FIELD_PAYLOAD_BYTES} THEN {dialect.payload_has_fields} ELSE false END"
     )
     error = (
         f"EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_error}"
@@ -130,6 +140,8 @@ def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[
         "(:type IS NULL OR j.type = :type)",
         f"(coalesce(:tag, :meta) IS NULL OR (j.extras IS NOT NULL AND {dialect.has_extras}))",
         f"(:text IS NULL OR {text})",
+        f"(:ended_by IS NULL OR {reason} = :ended_by)",
+        f"(:field IS NULL OR {fields})",
         f"(:before IS NULL OR {moment} <= :before)",
         f"(:since IS NULL OR {moment} >= :since)",
         f"(:worker IS NULL OR {holder} OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND e.worker = :worker))",
@@ -143,7 +155,8 @@ def _filters(dialect: Dialect, scoped: bool, moment: str, holder: str) -> tuple[
 def _filters_of(dialect: Dialect, section: Section, scoped: bool) -> tuple[str, ...]:
     moment = "s.ended_at" if section.table == "ended" else "j.created_at"
     holder = "s.worker = :worker" if section.table in ("ended", "leased") else "false"
-    return _filters(dialect, scoped, moment, holder)
+    reason = "s.reason" if section.table == "ended" else "NULL"
+    return _filters(dialect, scoped, moment, holder, reason)
 
 
 def _order(section: Section, one_queue: bool) -> str:
@@ -196,7 +209,7 @@ def ids_sql(dialect: Dialect, section: Section, one_queue: bool, scoped: bool) -
 def matching_sql(dialect: Dialect) -> str:
     """Of the jobs with the :ids, those that match."""
     holder = "s.worker = :worker OR EXISTS (SELECT 1 FROM leased l WHERE l.job = j.id AND l.worker = :worker)"
-    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)", holder))
+    where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)", holder, "s.reason"))
     return (
         f"SELECT j.id FROM {dialect.ids} {dialect.join} job j ON j.id = i.value LEFT JOIN ended s ON s.job = j.id WHERE {where}"
     )

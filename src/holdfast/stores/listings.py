@@ -9,9 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest, QueueNotFound
 from holdfast.job.job import Job, State, without_parent
+from holdfast.job.operation import cancelled_by
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import (
     COUNT_SCANNED,
@@ -32,7 +35,7 @@ from holdfast.messages.views import (
     JobPage,
     QueueInfo,
 )
-from holdfast.stores import formats, read_batches, rows
+from holdfast.stores import formats, payload_fields, read_batches, rows
 from holdfast.stores.list_statements import REVERSED, SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import (
@@ -162,6 +165,13 @@ class Listings:
 
     async def page(self, query: ListJobs, now: int) -> JobPage:
         """A page of a listing."""
+        page = await self._page(query, now)
+        failed = [detail.job.id for detail in page.jobs if query.last_error and detail.job.attempt]
+        found = {row[0]: rows.error_of(row[1:]) for row in await self._fetch("last_errors", failed)} if failed else {}
+        jobs = [replace(detail, errors=[found[detail.job.id]]) if detail.job.id in found else detail for detail in page.jobs]
+        return replace(page, jobs=jobs)
+
+    async def _page(self, query: ListJobs, now: int) -> JobPage:
         queue_id = await self._queue_id(query.queue)
         if query.batch is not None:
             return await read_batches.members(self._snapshot, query, query.queue, self._jobs, now)
@@ -267,5 +277,7 @@ def _filter_values(query: ListJobs | CountJobs) -> dict[str, Any]:
         "error": query.error,
         "worker": query.worker,
         "since": query.since,
+        "ended_by": cancelled_by(query.cancelled_by),
+        "field": payload_fields.written(query.field),
     }
     return values | scope_values(query)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.job.job import State
-from holdfast.job.operation import JobFilter, is_searched
+from holdfast.job.operation import JobFilter, cancelled_by, is_searched
 from holdfast.limits import OPERATION_FOUND, OPERATION_SCANNED
 from holdfast.messages.operations import FindJobs, FoundJobs, OperationPage
 from holdfast.messages.queries import CountJobs, ListJobs
-from holdfast.stores import rows
+from holdfast.stores import payload_fields, rows
 from holdfast.stores.list_statements import SECTIONS, ids_sql, matching_sql
 from holdfast.stores.snapshot import Snapshot
 
@@ -62,6 +62,8 @@ def values_of(wanted: JobFilter | ListJobs | CountJobs, ids: Sequence[int]) -> d
         "error": wanted.error,
         "worker": wanted.worker,
         "since": wanted.since,
+        "ended_by": cancelled_by(wanted.cancelled_by),
+        "field": payload_fields.written(wanted.field),
     }
 
 

@@ -185,7 +185,7 @@ async def _matching(
 ) -> list[JobDetail]:
     """Those of some members that match all filters but the batch."""
     found = [detail for detail in stretch if _matches(detail, query, queue, scope)]
-    if not found or query.text is query.error is query.worker is None:
+    if not found or (query.text is query.error is query.worker is None and query.cancelled_by is None and not query.field):
         return found
     asked = values_of(query, [detail.job.id for detail in found])
     ids = {row[0] for row in await snapshot.listed(matching_sql(snapshot.dialect), asked)}

@@ -343,3 +343,42 @@ def test_ctrl_c_says_what_is_in(shared, witness, queue):
     assert process.returncode == 130
     assert b"interrupted: " in err
     assert b"Traceback" not in err
+
+
+def test_jobs_are_found_and_cancelled_by_a_value_in_their_payload(holdfast, witness, queue):
+    mine, other = (witness.enqueue(queue, {"order": {"id": number}}).id for number in (42, 43))
+    assert holdfast("job", "ls", "--queue", queue, "--field", "order.id=42", "-o", "id").stdout.split() == ["ID", str(mine)]
+    done = holdfast("job", "cancel", "--queue", queue, "--field", "order.id=42", "--yes")
+    assert (done.returncode, states(witness, [mine, other])) == (0, ["cancelled", "ready"])
+    wrong = holdfast("job", "ls", "--field", "order..id=42")
+    assert (wrong.returncode, "names or places" in wrong.stderr) == (1, True)
+
+
+def test_the_errors_of_a_page_of_jobs_are_asked_for_once(shared, witness, queue, dead):
+    proxy = Proxy(shared.port)
+    try:
+        columns = ["job", "ls", "--queue", queue, "-o", "id,error"]
+        listed = subprocess.run(
+            [*HOLDFAST, *columns], env=environment(proxy.url), capture_output=True, text=True, timeout=60, check=True
+        )
+    finally:
+        proxy.close()
+    rows = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines()[1:])
+    assert rows == {str(dead[0]): "timeout", str(dead[1]): "timeout while talking", str(dead[2]): "boom"}
+    assert len([request for request in proxy.requests if b"/v1/jobs" in request]) == 1
+
+
+def test_a_cancel_is_undone_exactly(holdfast, witness, queue):
+    ids = [witness.enqueue(queue, type=kind, delay_ms=delay).id for kind, delay in (("a", None), ("a", 60_000), ("b", None))]
+    witness.cancel(ids[2])
+    done = holdfast("job", "cancel", "--queue", queue, "--yes")
+    assert (done.returncode, states(witness, ids)) == (0, ["cancelled"] * 3)
+    number = done.stderr.rsplit("holdfast operation undo ", 1)[1].strip()
+    undone = holdfast("operation", "undo", number)
+    assert (undone.returncode, states(witness, ids)) == (0, ["ready", "scheduled", "cancelled"]), undone.stderr
+    assert "2 of 2 jobs" in undone.stdout
+    assert holdfast("job", "restore", ids[2]).stdout.strip() == f"{ids[2]} ready"
+    refused = holdfast("job", "restore", ids[2])
+    assert (refused.returncode, "can't be restored: wrong_state" in refused.stderr) == (1, True)
+    wrong = holdfast("operation", "undo", undone.stdout.split()[1].rstrip(":"))
+    assert (wrong.returncode, "no cancel that has ended" in wrong.stderr) == (2, True)

@@ -201,6 +201,16 @@ def test_meta_goes_with_a_job_to_its_worker_and_finds_it(client, queue):
     assert [job.meta for job in client.lease(queue, max=2)] == [{"tenant": "7", "a&b": "c=d"}, {"tenant": "9"}]
 
 
+def test_jobs_are_found_and_changed_by_a_value_in_their_payload(client, queue):
+    mine = client.enqueue(queue, {"order": {"id": 42}, "paid": True}).id
+    other = client.enqueue(queue, {"order": {"id": 43}, "paid": True}).id
+    assert [job.id for job in client.jobs(queue=queue, field={"order.id": "42"})] == [mine]
+    assert [job.id for job in client.jobs(queue=queue, field={"paid": "true"})] == [mine, other]
+    begun = client.start_operation("cancel", queue=queue, field={"order.id": "43"})
+    assert client.wait_operation(begun.id, 30).done == 1
+    assert [client.job(one).state for one in (mine, other)] == ["ready", "cancelled"]
+
+
 def test_jobs_are_managed(client, queue):
     put = client.enqueue(queue, 1, delay_ms=60_000)
     assert client.why(put.id).reasons[0].code == "scheduled"

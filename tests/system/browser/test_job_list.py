@@ -89,3 +89,18 @@ def test_columns_are_chosen_and_kept_without_scripts_and_on_a_phone(look, search
     page.goto(f"{url}/web/jobs?queue={QUEUE}&state=ready&reverse=1")
     expect(page.get_by_role("columnheader", name="Priority")).to_be_visible()
     expect(page.locator("tbody tr").first.get_by_role("link")).to_have_text(str(ids[2]))
+
+
+def test_a_job_is_found_by_a_value_in_its_payload(look, searched):
+    url, _ = searched
+    api = Browser(url)
+    api.put("orders", count=3, payload={"order": {"id": 41}})
+    (mine,) = api.put("orders", payload={"order": {"id": 42}})
+    api.http.close()
+    page = look(f"{url}/web/jobs?queue=orders")
+    page.get_by_text("More filters, order").click()
+    page.get_by_label("Field in payload").fill("order.id=42")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator("#found tbody tr")).to_have_count(1)
+    expect(page.locator(f"#job-{mine}")).to_be_visible()
+    expect(page.get_by_label("Field in payload")).to_have_value("order.id=42")

@@ -34,8 +34,8 @@ class Operations(AsyncCaller):
         idempotency_key: str | None = None,
         **filters: Any,
     ) -> Operation:
-        """Have the server `retry`, `cancel`, `delete`, `promote`, `move` (`to` a queue) or `release` the `jobs` named, or all that match the filters: those of
-        `jobs()`, such as `queue`, `state`, `type`, `meta`, `worker`, and `before`, `since`, `error`. `per_s`: so many a second. With `dry_run` they are only counted.
+        """Have the server `retry`, `cancel`, `restore` (undo a cancel), `delete`, `promote`, `move` (`to` a queue) or `release` the `jobs` named, or all that match the filters: those of
+        `jobs()`, such as `queue`, `state`, `type`, `meta`, `field`, `worker`, and `before`, `since`, `error`. `per_s`: so many a second. With `dry_run` they are only counted.
         """
         given: dict[str, Any] = {"do": do, "dry_run": dry_run, "to": to, "per_s": per_s, "limit": limit}
         body = {name: value for name, value in given.items() if value is not None}

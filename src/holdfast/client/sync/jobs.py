@@ -42,17 +42,21 @@ class Jobs(Caller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        field: dict[str, str] | None = None,
         before: datetime | None = None,
         since: datetime | None = None,
         worker: str | None = None,
         error: str | None = None,
         batch: int | None = None,
+        cancelled_by: int | None = None,
         reverse: bool = False,
         payload: bool = True,
+        last_error: bool = False,
         page: int = 200,
     ) -> Iterator[Job]:
         """The jobs that match all given filters, page after page. `before`: those that ended, or were enqueued where they have not, by then, `since`: from then on;
-        `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `reverse`: the last one first. A job that changes meanwhile may come twice or not at all.
+        `worker`: that it holds, concluded or failed to do; `error`: with this in the last error; `field`: with these values at paths of the payload such as
+        `order.id`; `cancelled_by`: an operation; `reverse`: the last one first. With `last_error` each has its latest error, without traceback. A job that changes meanwhile may come twice or not at all.
         """
         cursor: str | None = None
         while True:
@@ -63,13 +67,16 @@ class Jobs(Caller):
                 tag=tag,
                 text=text,
                 meta=meta,
+                field=field,
                 before=before,
                 since=since,
                 worker=worker,
                 error=error,
                 batch=batch,
+                cancelled_by=cancelled_by,
                 reverse=reverse,
                 payload=payload,
+                last_error=last_error,
                 limit=page,
                 cursor=cursor,
             )
@@ -87,24 +94,28 @@ class Jobs(Caller):
         tag: str | None = None,
         text: str | None = None,
         meta: dict[str, str] | None = None,
+        field: dict[str, str] | None = None,
         before: datetime | None = None,
         since: datetime | None = None,
         worker: str | None = None,
         error: str | None = None,
         batch: int | None = None,
+        cancelled_by: int | None = None,
         reverse: bool = False,
         payload: bool = True,
+        last_error: bool = False,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> JobPage:
         """One page, see `jobs`."""
         filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text, "error": error, "batch": batch}
+        filters |= {"cancelled_by": cancelled_by}
         filters |= {"worker": worker, "before": None if before is None else before.isoformat()}
         filters |= {"since": None if since is None else since.isoformat()}
         filters |= {f"meta.{name}": value for name, value in (meta or {}).items()}
-        where = path(
-            "/v1/jobs", **filters, payload=None if payload else False, reverse=reverse or None, limit=limit, cursor=cursor
-        )
+        filters |= {f"field.{at}": value for at, value in (field or {}).items()}
+        shown = {"payload": None if payload else False, "last_error": last_error or None}
+        where = path("/v1/jobs", **filters, **shown, reverse=reverse or None, limit=limit, cursor=cursor)
         return self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)
 
     def wait(self, job_id: int, timeout_s: float | None = None) -> Job:

@@ -4,10 +4,12 @@ from typing import Any
 
 from msgspec import Meta
 
-from holdfast.limits import META_NAME_CHARS
+from holdfast.limits import FIELD_CHARS, META_NAME_CHARS
 
 META_NAMES = {"minLength": 1, "maxLength": META_NAME_CHARS}
 """The names in `meta`."""
+FIELD_NAMES = {"minLength": 1, "maxLength": FIELD_CHARS}
+"""Paths into payloads."""
 
 
 def bounds(description: str, **schema: Any) -> Meta:

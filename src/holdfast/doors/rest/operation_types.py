@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast import limits
-from holdfast.doors.rest.bounds import META_NAMES, bounds
+from holdfast.doors.rest.bounds import FIELD_NAMES, META_NAMES, bounds
 from holdfast.doors.rest.types import Id, QueueName
 from holdfast.job.job import State
 from holdfast.job.operation import Do
@@ -24,6 +24,12 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
         None
     )
     meta: Annotated[dict[str, str], bounds("Only with these names and values.", propertyNames=META_NAMES)] = {}
+    field: Annotated[
+        dict[str, str],
+        bounds(
+            "Only with these values at these paths of a JSON payload.", propertyNames=FIELD_NAMES, maxProperties=limits.FIELDS
+        ),
+    ] = {}
     before: (
         Annotated[datetime, Meta(tz=True, description="Only those that ended, or were enqueued where they have not, by then.")]
         | None
@@ -43,6 +49,9 @@ class FilterIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     ) = None
     error: Annotated[str, bounds("Only with this text in the last error.", maxLength=limits.LIST_TEXT_CHARS)] | None = None
     batch: Annotated[int, bounds("Only members of this batch.", minimum=1, maximum=limits.ID_MAX)] | None = None
+    cancelled_by: (
+        Annotated[int, bounds("Only those that this operation cancelled.", minimum=1, maximum=limits.ID_MAX)] | None
+    ) = None
 
 
 PerS = Annotated[

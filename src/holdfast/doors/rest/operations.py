@@ -25,7 +25,7 @@ OperationId = Annotated[int, Meta(description="The operation's number.", ge=1, l
     "/v1/operations",
     tags=["operations"],
     status=202,
-    summary="Do one thing to many jobs: retry, cancel, delete, promote, move or release them",
+    summary="Do one thing to many jobs: retry, cancel, restore, delete, promote, move or release them",
     gives=OperationOut,
     more=[KEY],
     others={
@@ -137,6 +137,8 @@ def _wanted(data: OperationIn) -> JobFilter:
         given.batch,
         worker=given.worker,
         since=bodies.millis(given.since),
+        field=tuple(given.field.items()),
+        cancelled_by=given.cancelled_by,
     )
 
 
@@ -148,6 +150,8 @@ def _filter_out(wanted: JobFilter) -> FilterIn:
         tag=wanted.tag,
         text=wanted.text,
         meta=dict(wanted.meta),
+        field=dict(wanted.field),
+        cancelled_by=wanted.cancelled_by,
         before=_moment(wanted.before),
         since=_moment(wanted.since),
         worker=wanted.worker,

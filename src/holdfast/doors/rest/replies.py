@@ -257,8 +257,13 @@ def detail_out(detail: JobDetail) -> JobOut:
         shown.result = Raw(detail.result)
     if detail.then:
         shown.then = [receipt_out(receipt) for receipt in detail.then]
-    shown.errors = [_error_out(error) for error in detail.errors]
+    shown.errors = errors_out(detail)
     return shown
+
+
+def errors_out(detail: JobDetail) -> list[ErrorOut]:
+    """The errors that it has with it."""
+    return [_error_out(error) for error in detail.errors]
 
 
 def _error_out(error: JobError) -> ErrorOut:

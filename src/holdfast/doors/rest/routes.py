@@ -62,6 +62,10 @@ async def list_jobs(
     meta: Annotated[
         dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
     ] = None,
+    field: Annotated[
+        dict[str, str] | None,
+        Meta(description="Only with these values at these paths of a JSON payload: `?field.order.id=42`."),
+    ] = None,
     before: Before | None = None,
     since: Since | None = None,
     worker: OfWorker | None = None,
@@ -69,12 +73,18 @@ async def list_jobs(
         str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
     batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
+    cancelled_by: Annotated[
+        int | None, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)
+    ] = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
+    last_error: Annotated[
+        bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
+    ] = False,
     reverse: Annotated[bool, Meta(description="Whether the last one comes first.")] = False,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
 ) -> JobsOut:
-    """`meta.NAME=VALUE`, any number of times: only with these names and values in `meta`. Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
+    """`meta.NAME=VALUE`, any number of times: only with these names and values in `meta`. `field.PATH=VALUE`: only with this string, number, `true`, `false` or `null` there in a payload of up to 64 KiB. Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
     if state_ is not None and state_ not in set(State):
         raise breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await state.engine.reading.jobs(
@@ -93,6 +103,9 @@ async def list_jobs(
             worker=worker,
             since=None if since is None else bodies.moment("since", since),
             reverse=reverse,
+            field=tuple((field or {}).items()),
+            last_error=last_error,
+            cancelled_by=cancelled_by,
         )
     )
     jobs = []
@@ -100,6 +113,8 @@ async def list_jobs(
         shown = replies.content_out(detail)
         if not payload:
             shown.payload = shown.payload_base64 = UNSET
+        if detail.errors:
+            shown.errors = replies.errors_out(detail)
         jobs.append(shown)
     return JobsOut(jobs, cursor_text(page.cursor))
 

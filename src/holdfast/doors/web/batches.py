@@ -40,14 +40,14 @@ async def show_batch(view: View, batch: str) -> Reply:
     """One batch with its progress, its closing jobs and its first members."""
     info = await view.engine.reading.job_batch(_number(batch))
     members, counts = await asyncio.gather(
-        view.engine.reading.jobs(ListJobs(_MEMBERS, batch=info.batch.id, payload_up_to=0)),
+        view.engine.reading.jobs(ListJobs(_MEMBERS, batch=info.batch.id, payload_up_to=0, last_error=True)),
         view.engine.reading.counts(CountJobs(batch=info.batch.id)),
     )
     values = {
         "batch": info.batch,
         "closing": info.closing,
         "members": members.jobs,
-        "errors": await latest_errors(view, members.jobs),
+        "errors": latest_errors(members.jobs),
         "counts": [(state, count, state in counts.at_least) for state, count in counts.counts.items() if count],
         "more": members.cursor is not None,
         "now": (await cached_stats(view.state).stats()).now,

@@ -46,13 +46,16 @@ class Way:
 
     def fits(self, job: Job) -> bool:
         """Whether it applies to a job. Of the cancelled ones only those that expired run again."""
-        return job.state in self.states and (self.name != "retry" or job.state is not State.CANCELLED or job.has_expired)
+        if job.state is State.CANCELLED and self.name in ("retry", "restore"):
+            return job.has_expired is (self.name == "retry")
+        return job.state in self.states
 
 
 WAYS = {
     way.name: way
     for way in (
         Way("retry", "job.retry", "Retry", (State.DEAD, State.CANCELLED), usual=(State.DEAD,)),
+        Way("restore", "operation.start", "Undo cancel", (State.CANCELLED,)),
         Way("promote", "job.promote", "Run now", (State.SCHEDULED,)),
         Way("move", "job.move", "Move…", (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED)),
         Way("release", "job.release_lease", "Take leases back", (State.LEASED,)),
@@ -161,7 +164,7 @@ async def preview(view: View) -> Reply:
     values = {
         "run": run,
         "sample": sample,
-        "errors": await latest_errors(view, sample),
+        "errors": latest_errors(sample),
         "words": [] if not run.all else [pair for pair in run.filter.words() if pair[0] != "state"],
         "list": _list(view, run),
     }
@@ -189,13 +192,12 @@ async def _held_by(view: View, worker: str) -> tuple[int, ...]:
     return tuple(found[:FAILURES_SCANNED])
 
 
-async def latest_errors(view: View, jobs: list[JobDetail]) -> dict[int, str]:
-    """The latest error of each of these that failed, in a line, by its id; empty where none of them did."""
-    failed = [detail.job for detail in jobs if detail.job.state is State.DEAD or detail.job.failures or detail.job.crashes]
-    looked = await _look(view, tuple(job.id for job in failed))
+def latest_errors(jobs: list[JobDetail]) -> dict[int, str]:
+    """The latest error of each of these that failed, in a line, by its id; empty where none of them did. They were listed with it."""
     return {
-        job.id: line_of(detail.errors[-1].reason if detail is not None and detail.errors else job.reason or "")
-        for job, detail in zip(failed, looked, strict=True)
+        detail.job.id: line_of(detail.errors[-1].reason if detail.errors else detail.job.reason or "")
+        for detail in jobs
+        if detail.job.state is State.DEAD or detail.job.failures or detail.job.crashes
     }
 
 
@@ -204,10 +206,7 @@ def _command(view: View, run: Run) -> str:
     if run.target or run.way.name == "move":
         body["to"] = run.target or "QUEUE"
     if run.all:
-        given: dict[str, object] = {name: value for name, value in run.filter.query().items() if name != "meta"}
-        if run.filter.batch is not None:
-            given["batch"] = run.filter.batch
-        body["filter"] = given | ({"meta": dict(run.filter.meta)} if run.filter.meta else {})
+        body["filter"] = run.filter.body()
     else:
         body["jobs"] = run.ids
     return view.curl("POST", "/v1/operations", msgspec.json.encode(body).decode())

@@ -8,7 +8,7 @@ import msgspec
 from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.web import formats, forms
-from holdfast.doors.web.filters import shown_meta
+from holdfast.doors.web.filters import shown_pairs
 from holdfast.doors.web.jobs import EDITED_BYTES, copied_extras, json_of, meta_given, tags_of
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
@@ -62,7 +62,7 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
         "priority": job.priority,
         "max_attempts": job.max_attempts,
         "tags": ", ".join(job.extras.tags),
-        "meta": shown_meta(job.extras.meta),
+        "meta": shown_pairs(job.extras.meta),
         "unique_key": job.extras.unique_key or "",
         "group_key": job.extras.group_key or "",
         "fair_key": job.extras.fair_key or "",

@@ -17,26 +17,27 @@ from holdfast.job.operation import JobFilter
 from holdfast.messages.queries import CountJobs, ListJobs
 
 TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a scan of many jobs is short
+_PAIRS = ("meta", "field")  # filters of names and values
 PAYLOAD_UP_TO = 4 << 10  # bytes: larger payloads have no excerpt in the list
 
 
-def meta_of(text: str) -> Meta:
+def pairs_of(name: str, text: str) -> Meta:
     """Names and values as they are typed: `NAME=VALUE`, one a line."""
     pairs: dict[str, str] = {}
     for typed in text.splitlines():
         if typed.strip():
-            name, equals, value = typed.partition("=")
-            if not equals or not name.strip():
-                raise breach("meta", "must be written as NAME=VALUE")
-            if name.strip() in pairs:
-                raise breach("meta", f"has the name {name.strip()} twice")
-            pairs[name.strip()] = value.strip()
+            key, equals, value = typed.partition("=")
+            if not equals or not key.strip():
+                raise breach(name, "must be written as NAME=VALUE")
+            if key.strip() in pairs:
+                raise breach(name, f"has the name {key.strip()} twice")
+            pairs[key.strip()] = value.strip()
     return tuple(pairs.items())
 
 
-def shown_meta(meta: Meta) -> str:
+def shown_pairs(pairs: Meta) -> str:
     """The same as text."""
-    return "\n".join(f"{name}={value}" for name, value in meta)
+    return "\n".join(f"{name}={value}" for name, value in pairs)
 
 
 def moment_of(name: str, text: str) -> int | None:
@@ -51,10 +52,12 @@ def moment_of(name: str, text: str) -> int | None:
         return bodies.moment(name, text)
 
 
-def _number(text: str) -> int:
-    number = whole("batch", text)
+def _number(name: str, text: str | None) -> int | None:
+    if not text:
+        return None
+    number = whole(name, text)
     if not 0 < number <= limits.ID_MAX:
-        raise breach("batch", "must be the number of a batch")
+        raise breach(name, f"must be the number of {'a batch' if name == 'batch' else 'an operation'}")
     return number
 
 
@@ -73,6 +76,8 @@ class Filter:
     batch: int | None = None
     worker: str | None = None
     since: int | None = None
+    field: Meta = ()
+    cancelled_by: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> "Filter":
@@ -87,7 +92,6 @@ class Filter:
         checks.text("text", text, 1_000)
         error = given.get("error") or None
         checks.text("error", error, 1_000)
-        batch = given.get("batch") or None
         worker = given.get("worker") or None
         checks.text("worker", worker, limits.WORKER_CHARS)
         return cls(
@@ -96,12 +100,14 @@ class Filter:
             given.get("type") or None,
             given.get("tag") or None,
             text,
-            meta_of(given.get("meta", "")),
+            pairs_of("meta", given.get("meta", "")),
             error,
             moment_of("before", given.get("before", "").strip()),
-            None if batch is None else _number(batch),
+            _number("batch", given.get("batch")),
             worker,
             moment_of("since", given.get("since", "").strip()),
+            pairs_of("field", given.get("field", "")),
+            _number("cancelled_by", given.get("cancelled_by")),
         )
 
     def query(self) -> dict[str, str]:
@@ -113,31 +119,38 @@ class Filter:
             "type": self.type,
             "tag": self.tag,
             "text": self.text,
-            "meta": shown_meta(self.meta),
+            "meta": shown_pairs(self.meta),
             "error": self.error,
             "before": None if self.before is None else formats.iso(self.before),
             "batch": None if self.batch is None else str(self.batch),
             "worker": self.worker,
             "since": None if self.since is None else formats.iso(self.since),
+            "field": shown_pairs(self.field),
+            "cancelled_by": None if self.cancelled_by is None else str(self.cancelled_by),
         }
         return {name: value for name, value in given.items() if value}
 
     def asked(self) -> dict[str, str]:
         """As the API is asked."""
-        return {name: value for name, value in self.query().items() if name != "meta"} | {
-            f"meta.{name}": value for name, value in self.meta
-        }
+        asked = {name: value for name, value in self.query().items() if name not in _PAIRS}
+        return asked | {f"{name}.{key}": value for name in _PAIRS for key, value in getattr(self, name)}
 
     def listing(
         self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0, *, reverse: bool = False
     ) -> ListJobs:
         """The question for a page of them."""
         given = self._named() | {"state": state or self.state}
-        return ListJobs(limit, cursor=cursor, payload_up_to=payload_up_to, reverse=reverse, **given)
+        return ListJobs(limit, cursor=cursor, payload_up_to=payload_up_to, reverse=reverse, last_error=True, **given)
 
     def counting(self, state: State | None = None) -> CountJobs:
         """The question how many they are."""
         return CountJobs(**self._named() | {"state": state})
+
+    def body(self) -> dict[str, object]:
+        """As the API takes it in a body."""
+        given: dict[str, object] = {name: value for name, value in self.query().items() if name not in _PAIRS}
+        given |= {name: dict(pairs) for name in _PAIRS if (pairs := getattr(self, name))}
+        return given | {name: number for name in ("batch", "cancelled_by") if (number := getattr(self, name)) is not None}
 
     def jobs(self) -> JobFilter:
         """The same for an operation."""

@@ -51,7 +51,7 @@ async def list_jobs(view: View) -> Reply:
         page = replace(page, jobs=page.jobs[::-1], cursor=page.first, first=page.cursor)
     elif cursor is None:
         page = replace(page, first=None)
-    errors = await latest_errors(view, page.jobs)
+    errors = latest_errors(page.jobs)
     following = cursor_text(page.cursor)
     query = wanted.query() | ({"limit": str(limit)} if limit != 50 else {}) | ({"reverse": "1"} if reverse else {})
     searched = page.scanned + _number(view.query.get("searched", ""))

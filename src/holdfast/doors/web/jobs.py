@@ -11,8 +11,9 @@ from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.parameters import JobId
 from holdfast.doors.web import cures, formats, forms, related_jobs, timeline
-from holdfast.doors.web.filters import meta_of, shown_meta
+from holdfast.doors.web.filters import pairs_of, shown_pairs
 from holdfast.doors.web.layout import View, get, post
+from holdfast.doors.web.operations import restore
 from holdfast.doors.web.running_jobs import names_of
 from holdfast.engine import checks
 from holdfast.engine.failure_groups import line_of
@@ -22,6 +23,7 @@ from holdfast.http.route import Route
 from holdfast.job.budget import without_charges
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
 from holdfast.job.meta import Meta
+from holdfast.job.operation import JobFilter
 from holdfast.messages.views import JobDetail
 
 SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
@@ -76,7 +78,7 @@ def _possible(job: Job) -> set[str]:
         State.LEASED: {"cancel", "release"},
         State.DEAD: {"retry", "move", "settle", "delete"},
         State.CONCLUDED: {"delete"},
-        State.CANCELLED: {"retry", "move", "delete"} if job.has_expired else {"move", "delete"},
+        State.CANCELLED: {"retry" if job.has_expired else "restore", "move", "delete"},
     }[job.state]
 
 
@@ -121,6 +123,14 @@ def _download(detail: JobDetail, part: str) -> Reply:
         (b"content-security-policy", b"default-src 'none'; sandbox"),
     )
     return Reply(200, data, kind.encode() if _CONTENT_TYPE.match(kind) else b"application/octet-stream", headers)
+
+
+@post("/web/jobs/{job_id}/restore")
+async def undo_cancel(view: View, job_id: JobId) -> Reply:
+    """Let a job that was cancelled wait again."""
+    await forms.read(view.request)
+    await restore(view, (await view.engine.reading.glance(job_id)).job.queue, JobFilter(jobs=(job_id,)))
+    return view.back(f"/jobs/{job_id}", "operation.start")
 
 
 @post("/web/jobs/{job_id}/{verb}")
@@ -209,7 +219,7 @@ async def _edit_form(view: View, job_id: int) -> Reply:
         "type": detail.content.type,
         "payload": formats.text_of(detail.content.payload) if text_can else None,
         "tags": ", ".join(job.extras.tags),
-        "meta": shown_meta(job.extras.meta),
+        "meta": shown_pairs(job.extras.meta),
     }
     body = msgspec.json.encode({"priority": job.priority}).decode()
     return view.page("edit.html", f"Edit job {job_id}", "jobs", values, view.curl("PATCH", f"/v1/jobs/{job_id}", body))
@@ -253,7 +263,7 @@ def _deadline(form: forms.Form) -> dict[str, Any]:
 def meta_given(form: forms.Form, was: Meta) -> Meta:
     """What a form says of `meta`. What it showed, and nobody changed, stays as it was, line breaks in values included."""
     typed = form.text("meta").replace("\r\n", "\n").strip()
-    return was if not form.has("meta") or typed == shown_meta(was).strip() else meta_of(typed)
+    return was if not form.has("meta") or typed == shown_pairs(was).strip() else pairs_of("meta", typed)
 
 
 def tags_of(text: str) -> tuple[str, ...]:
@@ -272,4 +282,4 @@ def json_of(field: str, text: str) -> bytes:
     return data or b"null"
 
 
-ROUTES: list[Route] = [show_job, content, act]
+ROUTES: list[Route] = [show_job, content, undo_cancel, act]

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.doors.web import formats, forms
-from holdfast.doors.web.filters import shown_meta
+from holdfast.doors.web.filters import shown_pairs
 from holdfast.doors.web.layout import View, get, post
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
-from holdfast.job.operation import JobFilter, Operation
+from holdfast.job.operation import STATES, Do, JobFilter, Operation
 from holdfast.limits import ID_MAX, QUEUE_NAME
 from holdfast.messages.operations import words_of
 
@@ -27,10 +27,12 @@ def told(wanted: JobFilter) -> list[tuple[str, str]]:
     given = {"queue": wanted.queue, "state": wanted.state, "type": wanted.type, "tag": wanted.tag, "text": wanted.text}
     given |= {
         "error": wanted.error,
-        "meta": shown_meta(wanted.meta),
+        "meta": shown_pairs(wanted.meta),
+        "field": shown_pairs(wanted.field),
         "worker": wanted.worker,
         "before": formats.iso(wanted.before),
         "since": formats.iso(wanted.since),
+        "cancelled_by": None if wanted.cancelled_by is None else str(wanted.cancelled_by),
         "batch": None if wanted.batch is None else str(wanted.batch),
     }
     return [(name, str(value)) for name, value in given.items() if value]
@@ -65,6 +67,25 @@ async def show_operation(view: View, number: str) -> Reply:
     return view.page("operation.html", f"Operation {operation.id}", "operations", values, command)
 
 
+async def restore(view: View, queue: str, wanted: JobFilter) -> int:
+    """Have the server undo the cancel of these jobs; the number of the operation."""
+    given: dict[str, Any] = {"wanted": wanted, "to": None, "per_s": None, "states": STATES[Do.RESTORE], "counted": None}
+    begun: int = await view.actions.act("operation.start", Do.RESTORE.value, queue, **given)
+    return begun
+
+
+@post("/web/operations/{number}/undo", status=303)
+async def undo(view: View, number: str) -> Reply:
+    """Restore exactly the jobs that it cancelled."""
+    await forms.read(view.request)
+    operation = (await view.engine.reading.operation(_number(number))).operation
+    if operation.do is not Do.CANCEL or operation.ended_at is None:
+        raise breach("operation", "must be a cancel that has ended")
+    queue = operation.filter.queue
+    begun = await restore(view, queue or "", JobFilter(queue, cancelled_by=operation.id))
+    return view.back(f"/operations/{begun}", "operation.start")
+
+
 @post("/web/operations/{number}/{verb}", status=303)
 async def steer(view: View, number: str, verb: str) -> Reply:
     """Pause, resume or cancel it, or give it another pace."""
@@ -88,4 +109,4 @@ def _number(text: str) -> int:
     return min(forms.whole("operation", text), ID_MAX)
 
 
-ROUTES: list[Route] = [show_operations, show_operation, steer]
+ROUTES: list[Route] = [show_operations, show_operation, undo, steer]

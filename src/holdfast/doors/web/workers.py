@@ -8,7 +8,7 @@ from contextlib import suppress
 from holdfast.doors.web import forms
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.running_jobs import by_worker
-from holdfast.errors import NotFound, WorkerNotFound
+from holdfast.errors import NotFound, WorkerNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job import registry
@@ -79,6 +79,8 @@ async def act_on_all(view: View) -> Reply:
     wanted, verb = _wanted(form.flat()), form.text("verb")
     if verb not in ("quiet", "stop"):
         raise NotFound(f"There is no action {verb[:40]} for many workers.")
+    if not any(wanted.values()):
+        raise breach("q", "must be given, or queue or type: without a filter nothing is done to all workers")
     for info in (await view.engine.reading.workers()).workers:
         if _matches(info.worker, wanted) and _is_to_be(info, verb):
             with suppress(WorkerNotFound):  # it ended meanwhile

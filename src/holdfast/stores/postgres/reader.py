@@ -38,6 +38,7 @@ DIALECT = Dialect(
         """ ON q.name >= p.value COLLATE "C" AND q.name < (p.value || chr(127)) COLLATE "C")"""
     ),
     payload_has_text="position(convert_to(:text, 'UTF8') IN j.payload) > 0",
+    payload_has_fields="payload_has(j.payload, :field::json)",
     reason_has_text="strpos(e.reason, :text) > 0",
     reason_has_error="strpos(e.reason, :error) > 0",
     ids="(SELECT v::bigint AS value FROM jsonb_array_elements_text(:ids::jsonb) v) i",
@@ -48,7 +49,7 @@ _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
 _ROWS_AT_ONCE = 16  # of a page: each may be as large as a payload
-_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes", "error", "ids", "worker"))
+_TEXTS = frozenset(("type", "tag", "text", "meta", "names", "prefixes", "error", "ids", "worker", "field", "ended_by"))
 
 
 class PostgresSnapshot:

@@ -31,6 +31,11 @@ DIALECT = Dialect(
         " JOIN queue q ON q.name >= p.value AND q.name < p.value || char(127))"
     ),
     payload_has_text="instr(j.payload, CAST(:text AS BLOB))",
+    payload_has_fields=(
+        "json_valid(CAST(j.payload AS TEXT)) AND NOT EXISTS (SELECT 1 FROM (SELECT CAST(j.payload AS TEXT) AS text) p CROSS JOIN json_each(:field) f"
+        " WHERE NOT EXISTS (SELECT 1 FROM json_each(f.value, '$.ways') w WHERE f.value ->> 'value' = CASE json_type(p.text, w.value)"
+        " WHEN 'text' THEN p.text ->> w.value WHEN 'object' THEN NULL WHEN 'array' THEN NULL ELSE p.text -> w.value END))"
+    ),
     reason_has_text="instr(e.reason, :text)",
     reason_has_error="instr(e.reason, :error)",
     ids="json_each(:ids) i",

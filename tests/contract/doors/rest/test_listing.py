@@ -149,6 +149,13 @@ def test_a_queue_that_nobody_knows_is_not_found(api, queue):
         ("meta.a=%00", "meta", "NUL"),
         ("meta.a=1&meta.a=2", "meta.a", "twice"),
         ("meta.a=" + "x" * 4_096, "meta", "at most 4096 bytes"),
+        ("field=7", "field", "field.NAME=VALUE"),
+        ("field.=7", "field", "names or places"),
+        ("field.a..b=7", "field", "names or places"),
+        ("field.a=%00", "field", "NUL"),
+        ("field.a=" + "x" * 201, "field", "at most 200 characters"),
+        ("field." + "x" * 201 + "=1", "field", "at most 200 characters"),
+        ("&".join([f"field.a{n}=1" for n in range(9)]), "field", "at most 8 paths"),
         ("sate=ready", "sate", "not a query parameter"),
         ("limit=1&limit=2", "limit", "twice"),
         ("text=%FF", "query", "can't be read"),
@@ -202,3 +209,14 @@ def test_queues_are_listed_by_name_in_pages(api, queues):
 )
 def test_a_wrong_parameter_of_the_list_of_queues_is_named(api, query, field):
     api.refused(api.get(f"/v1/queues?{query}"), 400, "invalid_request", field=field)
+
+
+def test_jobs_are_found_by_a_value_in_their_payload(api, queue):
+    mine = api.push(queue, {"order": {"id": 42}, "lines": [{"sku": "a&b=c"}]})["id"]
+    api.push(queue, {"order": {"id": 43}, "lines": []})
+    assert pages(api, queue=queue, **{"field.order.id": "42"}) == [mine]
+    assert pages(api, queue=queue, **{"field.lines.0.sku": "a&b=c", "field.order.id": "42"}) == [mine]
+    assert pages(api, queue=queue, **{"field.lines.0.sku": "other"}) == []
+    begun = api.post("/v1/operations", json={"do": "cancel", "filter": {"queue": queue, "field": {"order.id": "42"}}}).json()
+    assert begun["filter"]["field"] == {"order.id": "42"}
+    assert begun["total"] == 1

@@ -346,6 +346,8 @@ def test_workers_are_found_by_queue_type_and_process_and_stopped_together(browse
     browser.send("/workers", queue=queue, verb="stop")
     assert [state(worker) for worker in (old, new, other)] == ["stopping", "stopping", "running"]
     browser.send("/workers", 404, queue=queue, verb="remove")
+    assert "without a filter nothing is done to all workers" in browser.send("/workers", 400, verb="stop", queue=" ").text
+    assert state(other) == "running"
 
 
 def test_workers_that_end_meanwhile_do_not_keep_others_from_being_stopped(browser, queue):

@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.system.whole.servers import until
+
 
 def preview(browser, **query):
     answer = browser.http.get("/web/bulk", params=query)
@@ -256,3 +258,23 @@ def test_jobs_that_expired_are_retried_and_others_that_were_cancelled_are_not(br
     assert "Of the cancelled ones only those that expired are retried" in markup(html).text
     browser.operate(fields)
     assert browser.counts(queue) == {"ready": 2, "cancelled": 1}
+
+
+def test_a_cancel_is_undone_from_its_operation_and_from_a_job(browser, queue, markup):
+    ids = browser.put(queue, count=3)
+    browser.send(f"/jobs/{ids[0]}/cancel")
+    html = browser.get(f"/bulk?way=cancel&all=1&queue={queue}")
+    where = browser.send("/bulk", **browser.hidden(html), typed="cancel 2").headers["location"]
+    number = re.search(r"/operations/(\d+)", where)[1]
+    until(lambda: "Undo: restore these jobs" in browser.get(f"/operations/{number}"), "the undo goes on")
+    listed = browser.get(f"/jobs?queue={queue}&state=cancelled&cancelled_by={number}")
+    assert [f'id="job-{job}"' in listed for job in ids] == [False, True, True]
+    undone = browser.send(f"/operations/{number}/undo").headers["location"]
+    until(lambda: "2 of 2 done" in browser.text(undone.removeprefix("/web").partition("?")[0]), "the undo goes on")
+    assert browser.counts(queue) == {"ready": 2, "cancelled": 1}
+    assert "must be a cancel that has ended" in browser.send(f"{undone.removeprefix('/web').partition('?')[0]}/undo", 400).text
+    assert "Undo the cancel" in browser.get(f"/jobs/{ids[0]}")
+    browser.send(f"/jobs/{ids[0]}/restore")
+    until(lambda: browser.counts(queue) == {"ready": 3}, "the undo goes on")
+    audit = browser.text(f"/audit?queue={queue}")
+    assert f"restore jobs with cancelled_by {number} (cancelled)" in audit

@@ -62,6 +62,19 @@ def test_jobs_are_found_by_worker_and_by_time(browser, queue):
     assert "since must be" in browser.get("/jobs?since=yesterday", 400)
 
 
+def test_jobs_are_found_by_a_value_in_their_payload_and_changed(browser, queue, markup):
+    ids = browser.put(queue, count=2) + browser.put(queue, payload={"order": {"id": 42}})
+    html = browser.get(f"/jobs?queue={queue}&field=order.id=42")
+    assert listed(html) == ids[2:]
+    assert "field.order.id=42" in html, "the command asks for it too"
+    assert "Payloads over 64 KiB are not searched." in html
+    html = browser.get(f"/bulk?way=cancel&all=1&queue={queue}&field=order.id%3D42")
+    assert "&#34;field&#34;:{&#34;order.id&#34;:&#34;42&#34;}" in html
+    browser.operate(browser.hidden(html), typed="cancel 1")
+    assert browser.counts(queue) == {"ready": 2, "cancelled": 1}
+    assert "field must be written as NAME=VALUE" in browser.get("/jobs?field=order", 400)
+
+
 def test_all_that_a_worker_failed_to_do_is_retried(browser, queue, markup):
     browser.put(queue, count=2)
     for worker in ("anna", "berta"):

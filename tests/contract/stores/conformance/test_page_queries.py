@@ -5,11 +5,13 @@ import pytest
 
 from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, QueueNotFound, WrongState
-from holdfast.job.job import IdempotencyKey, NewJob, State
+from holdfast.job.job import IdempotencyKey, NewJob, Raised, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.commands import ConcludeLease, DeleteJob, FailLease, LeaseJobs, MoveJob, SetQueue
+from holdfast.messages.job_batches import MakeJobBatch
 from holdfast.messages.queries import CountJobs, FindReceipts, GetJob, GetLoad, ListJobs, RecentFailures
 from holdfast.stores import listings
+from tests.contract.stores.conformance.conftest import new
 
 
 async def test_without_a_filter_the_counts_are_those_of_the_queue(client, one_of_each):
@@ -206,3 +208,21 @@ async def test_the_jobs_of_an_idempotency_key_are_found(client, new):
     assert found.gone == [one.id]
     scoped = msgspec.structs.replace(FindReceipts("k"), scope=Scope(("other",)))
     assert [each.id for each in (await client.ask(scoped)).receipts] == [many[1].id]
+
+
+async def test_a_listing_gives_the_latest_error_of_each_job_where_it_is_asked_for(client):
+    twice, once, never = [(await client.put("q")).id for _ in range(3)]
+    for reason, job in (("first", twice), ("second", twice), ("only", once)):
+        (granted,) = await client.lease("q")
+        assert granted.job.id == job
+        told = Raised("ValueError", reason, "Traceback: long", "app.py:7")
+        await client.do(FailLease(granted.job.ref(), reason, retry=reason == "first", delay_ms=0, raised=told))
+    page = await client.ask(ListJobs(10, queue="q", last_error=True))
+    latest = {one.job.id: [(error.attempt, error.reason, error.raised) for error in one.errors] for one in page.jobs}
+    assert latest == {twice: [(2, "second", None)], once: [(1, "only", None)], never: []}
+    assert not any(one.errors for one in (await client.ask(ListJobs(10, queue="q"))).jobs)
+    batch = await client.do(MakeJobBatch([new("r")]))
+    (granted,) = await client.lease("r")
+    await client.do(FailLease(granted.job.ref(), "of a member", retry=False))
+    (member,) = (await client.ask(ListJobs(10, batch=batch.id, last_error=True))).jobs
+    assert [error.reason for error in member.errors] == ["of a member"]

@@ -9,3 +9,29 @@ CREATE TABLE operation(
   value text NOT NULL                       -- JSON: the fields of an operation without a column of their own
 ) WITH (fillfactor = 50);
 CREATE INDEX operation_unfinished ON operation(id) WHERE ended_at IS NULL;
+
+-- Whether a payload, which is JSON, has each of the values at its path. What no text can hold, such as a zero character, is looked at as another one.
+CREATE FUNCTION payload_has(payload bytea, wanted json) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  document json;
+  one json;
+  part text;
+  found json;
+BEGIN
+  document := replace(convert_from(payload, 'UTF8'), '\u0000', '\ufffd')::json;
+  FOR one IN SELECT value FROM json_array_elements(wanted) LOOP
+    found := document;
+    FOR part IN SELECT value FROM json_array_elements_text(one -> 'path') LOOP
+      found := CASE json_typeof(found)
+        WHEN 'object' THEN found -> part
+        WHEN 'array' THEN CASE WHEN part ~ '^[0-9]{1,9}$' THEN found -> part::int END
+      END;
+    END LOOP;
+    IF found IS NULL OR json_typeof(found) IN ('object', 'array') THEN RETURN false; END IF;
+    IF coalesce(found #>> '{}', 'null') <> one ->> 'value' THEN RETURN false; END IF;
+  END LOOP;
+  RETURN true;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+  RETURN false;  -- it is damaged, and no JSON any more
+END $$;
+REVOKE ALL ON FUNCTION payload_has(bytea, json) FROM PUBLIC;
