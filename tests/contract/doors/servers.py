@@ -23,9 +23,11 @@ def one_process(options: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @contextmanager
-def serving(home: Path, *options: str, store: str = "memory", wrapper: tuple[str, ...] = ()) -> Iterator[Server]:
+def serving(
+    home: Path, *options: str, store: str = "memory", wrapper: tuple[str, ...] = (), env: dict[str, str] | None = None
+) -> Iterator[Server]:
     """A server that ends in good order with the block, and has raised nothing."""
-    server = Server(home, "--store", store, "--log-level", "warning", *options, wrapper=wrapper)
+    server = Server(home, "--store", store, "--log-level", "warning", *options, wrapper=wrapper, env=env)
     try:
         server.start()
         yield server

@@ -1,6 +1,7 @@
 """Makes the pictures of the main screens for the documentation: `python -m tests.system.browser.screenshots`, into docs/images.
 
-A server of its own is filled with an everyday scene and watched for a while, so that its history has something to draw.
+A server of its own is filled with an everyday scene and watched for a while, so that its history has something to draw. Before, the same with the
+last release, into docs/images/before, for the comparison in docs/page.md.
 """
 
 import itertools
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,8 @@ from playwright.sync_api import sync_playwright
 from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 from tests.system.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE
-from tests.system.browser.scenes import everyday
+from tests.system.browser.scenes import morning
+from tests.system.upgrade.released import LAST, Released
 
 TARGET = Path(__file__).parents[3] / "docs" / "images"
 WORKED_S = 150.0  # fifteen steps of the history
@@ -59,27 +63,23 @@ def live_through(url: str, over: threading.Event) -> None:
     api.http.close()
 
 
-def shoot(page: Any, name: str, path: str) -> None:
+def shoot(page: Any, picture: Path, path: str) -> None:
     """One picture of what is to be seen at once."""
     page.goto(path)
     page.wait_for_load_state("load")
     page.wait_for_timeout(700)  # until the plots and the payload are there
-    picture = TARGET / f"{name}.png"
     page.screenshot(path=picture)
     if convert := shutil.which("convert"):  # a palette takes a third of the bytes
-        subprocess.run([convert, picture, "-dither", "None", "-colors", "200", f"PNG8:{picture}"], check=True, timeout=60)
+        subprocess.run([convert, picture, "-dither", "None", "-colors", "128", f"PNG8:{picture}"], check=True, timeout=60)
 
 
-def main() -> None:
-    """Fill, let work go on for a while, take the pictures."""
-    TARGET.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def lived(folder: Path, env: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A server that has worked for a while; gives what is to be seen of it, by the names of the pictures."""
     over = threading.Event()
-    with (
-        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
-        serving(Path(folder) / "home", store="sqlite:///jobs.db") as server,
-    ):
+    with serving(folder, store="sqlite:///jobs.db", env=env) as server:
         api = Browser(server.url)
-        everyday(api)
+        morning(api)
         (shown,) = api.put(
             "orders", {"file": "orders-2026-11.csv", "rows": 18_204}, type="import", tags=["monthly"], max_attempts=5
         )
@@ -88,25 +88,37 @@ def main() -> None:
             one.start()
         try:
             over.wait(WORKED_S)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                home = f"{server.url}/web"
-                light = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
-                dark = browser.new_context(viewport=DESKTOP, color_scheme="dark").new_page()
-                phone = browser.new_context(viewport=PHONE, color_scheme="light").new_page()
-                shoot(light, "overview", home)
-                shoot(dark, "queue", f"{home}/queues/mail")
-                shoot(light, "job", f"{home}/jobs/{shown}")
-                shoot(light, "failures", f"{home}/failures")
-                shoot(dark, "jobs", f"{home}/jobs?queue=imports")
-                shoot(phone, "phone", home)
-                browser.close()
+            home = f"{server.url}/web"
+            yield {
+                "overview": home,
+                "queue": f"{home}/queues/mail",
+                "jobs": f"{home}/jobs?queue=imports",
+                "job": f"{home}/jobs/{shown}",
+                "failures": f"{home}/failures",
+                "workers": f"{home}/workers",
+                "phone": home,
+            }
         finally:
             over.set()
             for one in threads:
                 one.join()
             api.http.close()
-    sys.stdout.write("\n".join(str(path) for path in sorted(TARGET.glob("*.png"))) + "\n")
+
+
+def main() -> None:
+    """The same for the last release and for this tree, one after the other."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, sync_playwright() as playwright:
+        assert LAST is not None, "nothing to compare with was released"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        light = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
+        phone = browser.new_context(viewport=PHONE, color_scheme="dark").new_page()
+        for target, env in ((TARGET / "before", Released(LAST, Path(folder) / "released").env), (TARGET, {})):
+            target.mkdir(parents=True, exist_ok=True)
+            with lived(Path(folder) / target.name, env) as shown:
+                for name, path in shown.items():
+                    shoot(phone if name == "phone" else light, target / f"{name}.png", path)
+        browser.close()
+    sys.stdout.write("\n".join(str(path) for path in sorted(TARGET.rglob("*.png"))) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long(20)
 ONE_LOOK = """
 import runpy, sys
 import holdfast.doors.web.job_list
-holdfast.doors.web.job_list._SEARCH_S = 0
+holdfast.doors.web.job_list._FIRST_S = holdfast.doors.web.job_list._SEARCH_S = 0
 sys.argv = ["holdfast", *sys.argv[4:]]
 runpy.run_module("holdfast", run_name="__main__")
 """

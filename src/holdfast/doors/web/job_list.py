@@ -22,7 +22,8 @@ from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
 from holdfast.messages.queries import CountJobs
 from holdfast.messages.views import JobCounts, JobDetail, JobPage
 
-_SEARCH_S = 1.5  # that a page may take to look for more
+_FIRST_S = 0.025  # that a search may take before the page is shown with what it has
+_SEARCH_S = 1.5  # that each request may take which goes on with it
 _ENDED = ("newest first", "oldest first")
 ORDERS: dict[State | None, tuple[str, str]] = {
     None: ("running, waiting, ended", "ended, waiting, running"),
@@ -44,7 +45,7 @@ async def list_jobs(view: View) -> Reply:
     cursor = view.query.get("cursor") or None
     reverse, back = bool(view.query.get("reverse")), bool(view.query.get("back"))
     page, counts = await asyncio.gather(
-        _page(view, wanted, limit, cursor, reverse != back),
+        _page(view, wanted, limit, cursor, reverse != back, _SEARCH_S if "searched" in view.query else _FIRST_S),
         view.engine.reading.counts(wanted.counting()),
     )
     if back:  # read from its end
@@ -94,15 +95,15 @@ def _number(text: str) -> int:
     return checks.whole(text) or 0
 
 
-async def _page(view: View, wanted: Filter, limit: int, cursor: str | None, reverse: bool) -> JobPage:
-    """A page that is full, or as far as is found in `_SEARCH_S`: a search looks at a bounded number of rows at a time, and goes on by itself."""
+async def _page(view: View, wanted: Filter, limit: int, cursor: str | None, reverse: bool, within_s: float) -> JobPage:
+    """A page that is full, or as far as is found in this time: a search looks at a bounded number of rows at a time, and goes on by itself."""
     began = time.monotonic()
     found = JobPage([], cursor_of(cursor))
     while True:
         asked = wanted.listing(limit - len(found.jobs), found.cursor, payload_up_to=PAYLOAD_UP_TO, reverse=reverse)
         page = await view.engine.reading.jobs(asked)
         found = JobPage(found.jobs + page.jobs, page.cursor, found.first or page.first, found.scanned + page.scanned)
-        if page.cursor is None or len(found.jobs) >= limit or time.monotonic() - began >= _SEARCH_S:
+        if page.cursor is None or len(found.jobs) >= limit or time.monotonic() - began >= within_s:
             return found
 
 

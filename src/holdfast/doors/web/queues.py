@@ -45,6 +45,7 @@ _LEASES = 200  # that are read, for who runs what
 _NEXT = 200  # ready jobs that are read, for what waits
 _TYPES = 10
 _HOLDERS = 20
+_WORKERS = 10
 _GROUPS = 50
 _KEYS = 20  # of a fair queue: those with most jobs waiting
 
@@ -72,7 +73,8 @@ async def show_queue(view: View, name: str) -> Reply:
         "info": stats.info,
         "totals": stats.totals,
         "problems": attention.of_queue(stats),
-        "workers": taking[:50],
+        "workers": taking[:_WORKERS],
+        "taking": len(taking),
         "worker_count": len(taking) - len(silent),
         "silent": silent,
         "names": {info.worker.id: info.worker.name or info.worker.id for info in workers.workers},

@@ -19,7 +19,7 @@ from holdfast.messages.views import WorkerInfo
 
 _SHOWN = 200
 _LEASES = 500
-_JOBS_OF_ONE = 10
+_JOBS_OF_ONE = 4
 _VERBS = ("quiet", "stop", "remove")
 _FILTERS = ("q", "queue", "type")
 
