@@ -1,6 +1,6 @@
 """The part of the store protocol that is about fair shares: lines of keys, their turns, clocks and weights. See `job/fair.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from holdfast.job.fair import Clock, Line, LineId
@@ -37,7 +37,11 @@ class FairTransaction(Protocol):
         """The jobs at these places (priority, id) of the queue's order, in any order."""
         ...
 
-    async def save_shares(self, lines: Sequence[Line], gone: Sequence[Line], clocks: Sequence[Clock]) -> None:
+    async def first_jobs(self, queue: Queue, lines: Sequence[Line]) -> OrderedJobs:
+        """The first job of each of these lines of one priority, in any order, as far as that is read in one go."""
+        ...
+
+    async def save_shares(self, lines: Mapping[LineId, Line], gone: Sequence[LineId], clocks: Sequence[Clock]) -> None:
         """Write these lines and clocks, and forget those lines."""
         ...
 

@@ -1,10 +1,11 @@
 """Fair shares in a file: lines and clocks are remembered between transactions, as they are on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import apsw
+from msgspec.structs import astuple
 
 from holdfast.job.fair import Clock, Line, LineId
 from holdfast.job.queue import Queue
@@ -111,12 +112,6 @@ class FairRows:
     ) -> list[list[int]]:
         """The ids of the first jobs of each line."""
         execute, found = self._db.execute, []
-        if types is None and len(asked) > 1 and all(most == 1 for _, most in asked):
-            keys = json_text([line.key for line, _ in asked])
-            return [
-                [job] if job is not None else []
-                for _, job in execute(SQL["fair_firsts"], (queue.id, asked[0][0].priority, keys))
-            ]
         for line, most in asked:
             bindings = (queue.id, line.priority, line.key, line.first, most)
             ids: list[Any]
@@ -150,27 +145,29 @@ class FairRows:
     def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
         raise NotImplementedError
 
-    async def save_shares(self, lines: Sequence[Line], gone: Sequence[Line], clocks: Sequence[Clock]) -> None:
+    async def first_jobs(self, queue: Queue, lines: Sequence[Line]) -> OrderedJobs:
+        """The first job of each line."""
+        if queue.tally.bytes > GRANT_BYTES:
+            return []
+        bindings = (queue.id, lines[0].priority, json_text([line.key for line in lines]))
+        with suppress(*UNREADABLE):
+            return [ready_of(row, queue.name) for row in self._db.execute(SQL["fair_first_jobs"], bindings).fetchall()]
+        return []
+
+    async def save_shares(self, lines: Mapping[LineId, Line], gone: Sequence[LineId], clocks: Sequence[Clock]) -> None:
         """Write lines and clocks."""
         if lines:
-            for line in lines:
-                self._cache.lines.known[line.id] = line
-            self._several(
-                "save_fair_line",
-                [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines],
-            )
+            self._cache.lines.known.update(lines)
+            self._several("save_fair_line", [astuple(line) for line in lines.values()])
         if gone:
-            for line in gone:
-                self._cache.lines.known.pop(line.id, None)
-            self._db.executemany(SQL["delete_fair_line"], [line.id for line in gone])
+            self._delete_lines(gone)
         for clock in clocks:
             known = self._clocks_of(clock.queue)
             if known is not None:
                 known[clock.priority] = clock
                 if len(known) > CLOCKS_KEPT:
                     self._cache.clocks[clock.queue] = None
-            row = (clock.queue, clock.priority, clock.now, clock.most, clock.low, clock.lines)
-            self._db.execute(SQL["save_fair_clock"], row)
+            self._db.execute(SQL["save_fair_clock"], astuple(clock))
 
     async def shift_lines(self, clock: Clock, by: int) -> None:
         """Let turns be earlier."""

@@ -21,7 +21,7 @@ HOT = (
     "fair_head",
     "fair_places",
     "fair_places_type",
-    "fair_firsts",
+    "fair_first_jobs",
     "fair_line",
     "fair_clock",
     "fair_clocks",
