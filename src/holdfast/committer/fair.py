@@ -417,12 +417,14 @@ async def _go_on(batch: Batch, queue: Queue) -> bool:
 
 async def forget(batch: Batch, command: ForgetShares) -> Counted:
     """Forget lines that new ones would equal, and what is too much: where new keys come all the time, the clock may stand still."""
-    count, by_type = await batch.tx.forget_lines(command.limit), batch.by_type
-    if count < command.limit and command.surplus:
-        count += await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
+    by_type = batch.by_type
+    count, whole = await batch.tx.forget_lines(command.limit)
+    if command.surplus and count < command.limit:
+        surplus = await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
+        count += surplus
         if count < command.limit:
             by_type.idle_written = 0
-    if count < command.limit:
+    if whole and count < command.limit:
         by_type.idle_lines = False
     return Counted(count)
 

@@ -57,8 +57,10 @@ class FairTransaction(Protocol):
         """Forget up to so many lines of a queue; how many there were. Fewer: its clocks are gone, too."""
         ...
 
-    async def forget_lines(self, limit: int) -> int:
-        """Forget up to so many lines that new ones would equal; how many there were. Fewer: clocks that nobody needs are gone, too."""
+    async def forget_lines(self, limit: int) -> tuple[int, bool]:
+        """Forget up to so many lines that new ones would equal; how many, and whether all have been looked at. Then clocks that nobody needs are
+        gone, too.
+        """
         ...
 
     async def forget_surplus(self, most: int, limit: int) -> int:

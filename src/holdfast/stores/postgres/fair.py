@@ -104,14 +104,14 @@ class FairRows(Loader):
         self._note_written()
         return count
 
-    async def forget_lines(self, limit: int) -> int:
+    async def forget_lines(self, limit: int) -> tuple[int, bool]:
         """Forget lines that new ones would equal, in the queues that are locked."""
         locked = [queue.id for queue in self._queues.values()]
         count = int(await self._value("forget_lines", limit, locked))
         if count < limit:
             await self._db.execute(SQL["forget_clocks"], locked)
         self._note_written()
-        return limit if self._more_idle else count
+        return count, count < limit and not self._more_idle
 
     async def forget_surplus(self, most: int, limit: int) -> int:
         """Forget lines without jobs that are too many, likewise."""

@@ -13,7 +13,7 @@ from holdfast.limits import FAIR_CHUNK, FAIR_LINES_KEPT, GRANT_BYTES
 from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.formats import UNREADABLE
 from holdfast.stores.rows import Row, fair_key_of, json_text, ready_of
-from holdfast.stores.sqlite.cache import Cache
+from holdfast.stores.sqlite.cache import FIRST_LINE, Cache
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
@@ -101,10 +101,14 @@ class FairRows:
     async def next_lines(self, clock: Clock, types: Sequence[str] | None, limit: int) -> list[Line]:
         """The lines with the earliest turns."""
         bindings: tuple[Any, ...] = (clock.queue, clock.priority, clock.low, limit)
-        if types is not None:
-            bindings = (*bindings, json_text(types))
-        found: Any = self._db.execute(SQL["fair_head" if types is None else "fair_head_types"], bindings).fetchall()
         lines = self._cache.lines
+        if types is not None:
+            found: Any = self._db.execute(SQL["fair_head_types"], (*bindings, json_text(types))).fetchall()
+        else:
+            ids: Any = self._db.execute(SQL["fair_next"], bindings).fetchall()
+            with suppress(KeyError):  # where one is not known, all are read
+                return [lines.known[one] for one in ids]
+            found = self._db.execute(SQL["fair_head"], bindings).fetchall()
         return [lines.known.get((row[0], row[1], row[2])) or lines.keep(Line(*row)) for row in found]
 
     async def line_places(
@@ -192,14 +196,18 @@ class FairRows:
             self._db.execute(SQL["clear_clocks"], (queue.id,))
         return count
 
-    async def forget_lines(self, limit: int) -> int:
-        """Forget lines that new ones would equal."""
-        found: Any = self._db.execute(SQL["forgettable_lines"], (limit,)).fetchall()
+    async def forget_lines(self, limit: int) -> tuple[int, bool]:
+        """Forget lines that new ones would equal: of the next stretch of all lines, since an index of them would cost each job more."""
+        place: Any = self._cache.lines_looked_at
+        found: Any = self._db.execute(SQL["forgettable_lines"], (*place, FAIR_CHUNK, limit)).fetchall()
+        end: Any = self._db.execute(SQL["lines_after"], (*place, FAIR_CHUNK - 1)).fetchone()
         self._delete_lines(found)
         if len(found) < limit:
-            for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
-                self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
-        return len(found)
+            self._cache.lines_looked_at = end or FIRST_LINE
+            if end is None:
+                for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
+                    self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
+        return len(found), len(found) < limit and end is None
 
     def _delete_lines(self, found: Sequence[LineId]) -> None:
         for one in found:

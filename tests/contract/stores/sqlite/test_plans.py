@@ -19,6 +19,8 @@ HOT = (
     "leased_lean_one",
     "leased_by_request",
     "fair_head",
+    "fair_next",
+    "lines_after",
     "fair_places",
     "fair_places_type",
     "fair_first_jobs",
