@@ -298,9 +298,8 @@ class Accounts:
         found = await self._tx.counted_again()
         for one, (account, _) in self._loaded.items():
             right = found.get(one) or Account(one)
-            counts = (right.jobs, right.waiting, right.next_jobs, right.next_units, right.running)
-            if counts != (account.jobs, account.waiting, account.next_jobs, account.next_units, account.running):
-                account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = counts
+            if account.counts != right.counts:
+                account.jobs, account.waiting, account.next_jobs, account.next_units, account.running = right.counts[:5]
                 account.by_queue = {name: Next(of.jobs, of.units, self.now) for name, of in right.by_queue.items()}
                 account.count_passed()
                 account.first, account.first_cost = 0, 1

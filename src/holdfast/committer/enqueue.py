@@ -163,7 +163,7 @@ async def _admit(
             joins = True
         if extras.fair_key is not None or extras.fair_cost != 1:
             shares = True
-    if shares:
+    if shares and not batch.newest_only:
         await fair.demand(batch, jobs)
     if paying:
         await budgets.check(batch, jobs)

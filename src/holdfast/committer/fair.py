@@ -14,7 +14,7 @@ from holdfast.committer.batch import Batch
 from holdfast.errors import InvalidRequest
 from holdfast.job import fair as rules
 from holdfast.job.by_type import Types
-from holdfast.job.fair import CLEARING, FAIR, SORTING, Line, Sharing
+from holdfast.job.fair import CLEARING, FAIR, SORTING, Clock, Line, Sharing
 from holdfast.job.job import READY, Content, Job, NewJob
 from holdfast.job.queue import Queue
 from holdfast.limits import FAIR_CHUNK, FAIR_KEYS, FAIR_WEIGHTS, PRIORITY_DEFAULT, TYPES_AT_ONCE, TYPES_HEAD
@@ -22,8 +22,6 @@ from holdfast.messages.answers import Counted
 from holdfast.messages.fair_commands import SetFairWeight
 from holdfast.messages.time_commands import ForgetShares, SortShares
 from holdfast.stores.by_type import OrderedJobs
-
-_PRIORITIES = 64  # whose clocks are read in one go
 
 Key = tuple[int, str]
 Pair = tuple[Job, Content | None]
@@ -153,19 +151,14 @@ async def _kept_types(batch: Batch, queue: Queue, types: Types) -> tuple[Sequenc
 
 async def _next_jobs(batch: Batch, queue: Queue, types: Sequence[str] | None, limit: int) -> OrderedJobs:
     shares = batch.shares_here()
-    await shares.save()
     found: OrderedJobs = []
-    after = -1
-    while len(found) < limit:
-        clocks = await batch.tx.clocks_in_use(queue, after, _PRIORITIES)
+    after: int | None = -1
+    while after is not None and len(found) < limit:
+        clocks, after = await shares.clocks_in_use(queue, after)
         for clock in clocks:
-            after = clock.priority
-            at = shares.clocks.setdefault((clock.queue, clock.priority), clock)
-            found += await _at_one_priority(batch, queue, at, types, limit - len(found))
+            found += await _at_one_priority(batch, queue, clock, types, limit - len(found))
             if len(found) >= limit:
                 break
-        if len(clocks) < _PRIORITIES:
-            break
     if not found and types is None and await batch.tx.ready(queue, 1):
         queue.sharing = CLEARING  # jobs that no line counts: they are sorted anew, and meanwhile first in, first out
         batch.touched.add(queue.name)
@@ -174,15 +167,21 @@ async def _next_jobs(batch: Batch, queue: Queue, types: Sequence[str] | None, li
     return found
 
 
-async def _at_one_priority(
-    batch: Batch, queue: Queue, clock: rules.Clock, types: Sequence[str] | None, limit: int
-) -> OrderedJobs:
+async def _at_one_priority(batch: Batch, queue: Queue, clock: Clock, types: Sequence[str] | None, limit: int) -> OrderedJobs:
     shares = batch.shares_here()
-    lines = shares.take(await batch.tx.next_lines(clock, types, limit))
+    lines = await shares.next_lines(clock, types, limit)
     if not lines:
         return []
-    if lines[0].turn > clock.low and types is None:
-        clock.low = lines[0].turn
+    if types is None:
+        clock.low = max(clock.low, lines[0].turn)
+        if len(lines) == limit and _once_each(lines, clock.now) and (firsts := await _firsts(batch, queue, lines)):
+            return firsts
+    return await _several_of_each(batch, queue, clock, lines, types, limit)
+
+
+async def _several_of_each(
+    batch: Batch, queue: Queue, clock: Clock, lines: Sequence[Line], types: Sequence[str] | None, limit: int
+) -> OrderedJobs:
     read: dict[str, list[int]] = {line.key: [] for line in lines}
     ended: set[str] = set()
     pairs: dict[int, Pair] = {}
@@ -205,8 +204,29 @@ async def _at_one_priority(
             break
         asked = [(line, len(known := read[line.key]) + min(len(known) + 2, limit - len(ordered))) for line in short]
     if healed and len(ordered) < limit:
-        await shares.save()
+        await batch.shares_here().save()
         return await _at_one_priority(batch, queue, clock, types, limit)
+    return ordered
+
+
+def _once_each(lines: Sequence[Line], now: int) -> bool:
+    """Whether each of these lines has its turn before one of them has its second."""
+    first, last = lines[0], lines[-1]
+    if first is last:
+        return True
+    return last.turn < max(first.turn, now) + rules.step(1, max([line.weight for line in lines]))
+
+
+async def _firsts(batch: Batch, queue: Queue, lines: Sequence[Line]) -> OrderedJobs | None:
+    """The first job of each of these lines, in their order; None if one can't be read, or is not there."""
+    found = {pair[0].extras.fair_key or "": pair for pair in await batch.tx.first_jobs(queue, lines)}
+    ordered: OrderedJobs = []
+    for line in lines:
+        pair = found.get(line.key)
+        if pair is None:
+            return None
+        line.first = pair[0].id
+        ordered.append(pair)
     return ordered
 
 
@@ -297,21 +317,21 @@ async def demand(batch: Batch, jobs: Sequence[NewJob]) -> None:
 async def check(batch: Batch, jobs: Sequence[NewJob]) -> None:
     """Refuse new jobs of more fair keys than one priority of a queue may have. Those that come back (retried, due) are never refused."""
     shares = batch.shares_here()
-    queues, clocks = shares.queues, shares.clocks
-    full: dict[tuple[int, int], Queue] = {}
+    queues, clocks, most = shares.queues, shares.clocks, FAIR_KEYS - len(jobs) - len(batch.changes)
+    name = ""
+    place: int | None = None
     for new in jobs:
-        queue = queues.get(new.queue)
+        if new.priority == place and new.queue == name:
+            continue  # as the one before
+        name, place = new.queue, new.priority
+        queue = queues.get(name)
         if queue is None:
             continue
-        at = queue.id, PRIORITY_DEFAULT if new.priority is None else new.priority
-        clock = clocks.get(at)
-        if clock is None:
+        at = queue.id, PRIORITY_DEFAULT if place is None else place
+        if at not in clocks:
             await shares.load_clocks([at])
-            clock = clocks[at]
-        if clock.lines + len(jobs) + len(batch.changes) > FAIR_KEYS:
-            full[at] = queue
-    for (_, priority), queue in full.items():
-        await _count_keys(batch, queue, priority, jobs)
+        if clocks[at].lines > most:
+            await _count_keys(batch, queue, at[1], jobs)
 
 
 async def _count_keys(batch: Batch, queue: Queue, priority: int, jobs: Sequence[NewJob]) -> None:
@@ -397,12 +417,14 @@ async def _go_on(batch: Batch, queue: Queue) -> bool:
 
 async def forget(batch: Batch, command: ForgetShares) -> Counted:
     """Forget lines that new ones would equal, and what is too much: where new keys come all the time, the clock may stand still."""
-    count, by_type = await batch.tx.forget_lines(command.limit), batch.by_type
-    if count < command.limit and command.surplus:
-        count += await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
+    by_type = batch.by_type
+    count, whole = await batch.tx.forget_lines(command.limit)
+    if command.surplus and count < command.limit:
+        surplus = await batch.tx.forget_surplus(FAIR_KEYS, command.limit - count)
+        count += surplus
         if count < command.limit:
             by_type.idle_written = 0
-    if count < command.limit:
+    if whole and count < command.limit:
         by_type.idle_lines = False
     return Counted(count)
 

@@ -1,6 +1,7 @@
 """The lines and clocks of fair queues that one transaction has to do with: read once, changed in memory, and each written once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from holdfast.job import fair as rules
 from holdfast.job.fair import Clock, Line, LineId
@@ -8,6 +9,10 @@ from holdfast.job.job import LEASED, READY, Job
 from holdfast.job.queue import Queue
 from holdfast.limits import FAIR_TIME_MAX
 from holdfast.stores.store import Change, Transaction
+
+_CLOCKS = 64  # that are read in one go
+_MERGED = 32  # changed lines more than are asked for: fewer are sorted in among those that are read
+_TURN = attrgetter("turn", "last", "key")
 
 
 class Shares:
@@ -48,17 +53,18 @@ class Shares:
         """Count jobs as they are now instead of as they were, and move the turns of those that were started."""
         self.coming.clear()
         moves: list[tuple[LineId | None, LineId | None, Job]] = []
-        queues, known = self.queues, self.lines
+        queues, known, line_of = self.queues, self.lines, rules.line_of
         missing: list[LineId] = []
         for change in changes:
             before, after = change.before, change.after
-            left = before if before is not None and before.state is READY else None
-            came = after if after is not None and after.state is READY else None
-            some = left or came
-            if some is None or (queue := queues.get(some.queue)) is None or queue.sharing is None:
+            some = before if before is not None and before.state is READY else after
+            if some is None or some.state is not READY or (queue := queues.get(some.queue)) is None:
                 continue
-            was = None if left is None else rules.line_of(queue.id, queue.sharing, left)
-            now = None if came is None else rules.line_of(queue.id, queue.sharing, came)
+            number, sharing = queue.id, queue.sharing
+            if sharing is None:
+                continue
+            was = line_of(number, sharing, some) if some is before else None
+            now = line_of(number, sharing, after) if after is not None and after.state is READY else None
             if was != now:
                 moves.append((was, now, after or some))
                 if was is not None and was not in known:
@@ -71,46 +77,73 @@ class Shares:
 
     def _apply(self, moves: Iterable[tuple[LineId | None, LineId | None, Job]]) -> None:
         """Move jobs out of and into their lines, in this order."""
-        lines, clocks, changed, clocks_changed = self.lines, self.clocks, self._changed, self._clocks_changed
+        lines, changed = self.lines, self._changed
+        at: tuple[int, int] | None = None
         for was, now, job in moves:
             if was is not None:
-                at = was[0], was[1]
-                changed[was] = clocks_changed[at] = None
+                if was[:2] != at:
+                    clock = self._clock_to_change(at := was[:2])
+                changed[was] = None
                 if job.state is LEASED:
-                    rules.start(lines[was], clocks[at], job.id, job.extras.fair_cost)
+                    rules.start(lines[was], clock, job.id, job.extras.fair_cost)
                 else:
-                    rules.leave(lines[was], clocks[at])
+                    rules.leave(lines[was], clock)
             if now is not None:
-                at = now[0], now[1]
-                changed[now] = clocks_changed[at] = None
-                rules.enter(lines[now], clocks[at], job.id)
+                if now[:2] != at:
+                    clock = self._clock_to_change(at := now[:2])
+                changed[now] = None
+                rules.enter(lines[now], clock, job.id)
+
+    def _clock_to_change(self, at: tuple[int, int]) -> Clock:
+        self._clocks_changed[at] = None
+        return self.clocks[at]
 
     def touch(self, one: LineId) -> tuple[Line, Clock]:
         """A loaded line and its clock, which are changed and will be written."""
         self._changed[one] = None
-        at = one[0], one[1]
-        self._clocks_changed[at] = None
-        return self.lines[one], self.clocks[at]
+        return self.lines[one], self._clock_to_change(one[:2])
+
+    async def clocks_in_use(self, queue: Queue, after: int) -> tuple[list[Clock], int | None]:
+        """Clocks at which jobs wait, in the order of their priorities, behind one; behind which there are more."""
+        read = await self._tx.clocks_in_use(queue, after, _CLOCKS)
+        upto = read[-1].priority if len(read) == _CLOCKS else None
+        found = {clock.priority: self.clocks.setdefault((clock.queue, clock.priority), clock) for clock in read}
+        for at in self._clocks_changed:
+            if at[0] == queue.id and at[1] > after and (upto is None or at[1] <= upto):
+                found[at[1]] = self.clocks[at]
+        return [clock for _, clock in sorted(found.items()) if clock.lines > 0], upto
+
+    async def next_lines(self, clock: Clock, types: Sequence[str] | None, limit: int) -> list[Line]:
+        """The lines with the earliest turns, as this transaction has them. What has changed is written before only where that is less work."""
+        changed = self._changed
+        if changed and (types is not None or len(changed) > limit + _MERGED):
+            await self.save()
+        queue, priority = clock.queue, clock.priority
+        mine = {one[2]: self.lines[one] for one in changed if one[1] == priority and one[0] == queue}
+        lines = self.take(await self._tx.next_lines(clock, types, limit + len(mine)))
+        if mine:
+            lines = [line for line in lines if line.key not in mine]
+            lines += [line for line in mine.values() if line.waiting > 0]
+            lines.sort(key=_TURN)
+        return lines[:limit]
 
     async def save(self) -> None:
         """Write what has changed."""
         if not self._clocks_changed:
             return
-        kept: list[Line] = []
-        gone: list[Line] = []
+        kept: dict[LineId, Line] = {}
+        gone: list[LineId] = []
         lines, clocks_of = self.lines, self.clocks
         for one in self._changed:
             line = lines[one]
-            if line.waiting > 0:
-                kept.append(line)
-            elif rules.is_forgettable(line, clocks_of[one[0], one[1]]):
-                gone.append(line)
-            else:
-                kept.append(line)
+            if line.waiting <= 0:
+                if rules.is_forgettable(line, clocks_of[one[:2]]):
+                    gone.append(one)
+                    del lines[one]
+                    continue
                 self.idle += 1
-        for line in gone:
-            lines.pop(line.id)
-        clocks = [self.clocks[at] for at in self._clocks_changed]
+            kept[one] = line
+        clocks = [clocks_of[at] for at in self._clocks_changed]
         self.idle += any(clock.lines <= 0 for clock in clocks)
         self._changed.clear()
         self._clocks_changed.clear()
@@ -125,7 +158,7 @@ class Shares:
         clock.now, clock.most, clock.low = 0, clock.most - by, max(0, clock.low - by)
         await self._tx.shift_lines(clock, by)
         self.lines = {one: line for one, line in self.lines.items() if one[:2] != (clock.queue, clock.priority)}
-        await self._tx.save_shares((), (), [clock])
+        await self._tx.save_shares({}, (), [clock])
 
     async def drop(self, queue: Queue) -> None:
         """The queue is being deleted: nothing more is written for it."""

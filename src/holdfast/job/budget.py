@@ -125,6 +125,12 @@ class Account(msgspec.Struct):
         """Its key; "" for none."""
         return self.id.partition("/")[2]
 
+    @property
+    def counts(self) -> tuple[int, int, int, int, int, dict[str, tuple[int, int]]]:
+        """What follows from its jobs."""
+        by_queue = {name: (of.jobs, of.units) for name, of in self.by_queue.items()}
+        return self.jobs, self.waiting, self.next_jobs, self.next_units, self.running, by_queue
+
     def is_passed(self, queue: str) -> bool:
         """Whether this queue is passed over."""
         return self.passed > 0 and (of := self.by_queue.get(queue)) is not None and not of.since

@@ -96,14 +96,19 @@ def enter(line: Line, clock: Clock, job_id: int, jobs: int = 1) -> None:
     """Jobs come to a line; this one is the first of them."""
     if line.waiting > 0:
         line.first = min(line.first, job_id)
+        line.waiting += jobs
+        return
+    turn = line.turn
+    if turn < clock.now:
+        turn = line.turn = clock.now
+    line.waiting = jobs
+    line.first = line.last = job_id
+    if clock.lines <= 0:
+        clock.low, clock.lines = turn, 1
     else:
-        line.waiting = 0
-        line.turn = max(line.turn, clock.now)
-        line.first = line.last = job_id
-        clock.low = line.turn if clock.lines <= 0 else min(clock.low, line.turn)
-        clock.lines = max(0, clock.lines) + 1
-        clock.most = max(clock.most, line.turn)
-    line.waiting += jobs
+        clock.lines += 1
+        clock.low = min(clock.low, turn)
+    clock.most = max(clock.most, turn)
 
 
 def leave(line: Line, clock: Clock, jobs: int = 1) -> None:
@@ -120,10 +125,13 @@ def leave(line: Line, clock: Clock, jobs: int = 1) -> None:
 def start(line: Line, clock: Clock, job_id: int, cost: int) -> None:
     """A job of a line is leased."""
     clock.now = max(clock.now, line.turn)
-    line.turn = clock.now + step(cost, line.weight)
+    turn = line.turn = clock.now + (FAIR_UNIT if cost == line.weight else step(cost, line.weight))
     line.last = job_id + 1
-    clock.most = max(clock.most, line.turn)
-    leave(line, clock)
+    clock.most = max(clock.most, turn)
+    if line.waiting > 1:
+        line.waiting -= 1
+    else:
+        leave(line, clock)
 
 
 def is_forgettable(line: Line, clock: Clock) -> bool:

@@ -1,6 +1,6 @@
 """The part of the store protocol that is about fair shares: lines of keys, their turns, clocks and weights. See `job/fair.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from holdfast.job.fair import Clock, Line, LineId
@@ -37,7 +37,11 @@ class FairTransaction(Protocol):
         """The jobs at these places (priority, id) of the queue's order, in any order."""
         ...
 
-    async def save_shares(self, lines: Sequence[Line], gone: Sequence[Line], clocks: Sequence[Clock]) -> None:
+    async def first_jobs(self, queue: Queue, lines: Sequence[Line]) -> OrderedJobs:
+        """The first job of each of these lines of one priority, in any order, as far as that is read in one go."""
+        ...
+
+    async def save_shares(self, lines: Mapping[LineId, Line], gone: Sequence[LineId], clocks: Sequence[Clock]) -> None:
         """Write these lines and clocks, and forget those lines."""
         ...
 
@@ -53,8 +57,10 @@ class FairTransaction(Protocol):
         """Forget up to so many lines of a queue; how many there were. Fewer: its clocks are gone, too."""
         ...
 
-    async def forget_lines(self, limit: int) -> int:
-        """Forget up to so many lines that new ones would equal; how many there were. Fewer: clocks that nobody needs are gone, too."""
+    async def forget_lines(self, limit: int) -> tuple[int, bool]:
+        """Forget up to so many lines that new ones would equal; how many, and whether all have been looked at. Then clocks that nobody needs are
+        gone, too.
+        """
         ...
 
     async def forget_surplus(self, most: int, limit: int) -> int:

@@ -54,7 +54,7 @@ UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionErr
 
 ReadyFloors = dict[int, int]
 T = TypeVar("T")
-_ALIKE = 1_000  # different values of a column that are remembered
+_ALIKE = 4_000  # different values of a column that are remembered
 _SHORT = 1_000  # characters of one that is cached, so that all together have a bound in bytes: an interest may have 130,000
 _UNIQUE = ('"traceparent"', '"expires_at"')  # extras that hardly any other job has, so that they are not cached
 _FEW_TAGS = 8  # the same for extras that are written: they are short but for their tags

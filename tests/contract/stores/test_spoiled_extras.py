@@ -205,3 +205,20 @@ async def test_what_a_job_cost_whose_extras_are_spoiled_comes_back_when_it_leave
     await client.count_again()
     await client.close()
     assert not [one for one in await place.check() if "account" in one]
+
+
+async def test_what_is_next_by_queue_is_counted_anew_also_where_all_queues_together_are_right(place):
+    client = place.open()
+    await client.do(SetBudget("b", 5))
+    await client.do(SetBudget("other", 5))
+    await client.put_all([new(budgets=(Charge("b"),)), new("elsewhere", budgets=(Charge("other"),))])
+    await client.lease(limit=1)
+    await client.close()
+    place.change("UPDATE job SET extras = '[5]' WHERE id = 1")
+    place.change("UPDATE budget_account SET by_queue = replace(by_queue, 'elsewhere', 'nowhere') WHERE account = 'other/'")
+    assert [one for one in await place.check() if "other" in one]
+    client = place.open()
+    await client.pass_time(QueuePolicy().lease_ms + LEASE_GRACE_MS)
+    await client.pass_time(10_000)
+    await client.close()
+    assert not [one for one in await place.check() if "account" in one]

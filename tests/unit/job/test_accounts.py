@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.job.budget import Account, Next
-from holdfast.limits import BUDGET_PASSED, BUDGET_UNCLAIMED_MS
+from holdfast.limits import BUDGET_NEXT, BUDGET_PASSED, BUDGET_UNCLAIMED_MS, BUDGET_UNITS_MAX, QUEUE_NAME_WRITTEN_CHARS
+from holdfast.stores.rows import account_row
 
+ROW_BYTES = 1 << 20
 QUEUES = [f"q{number}" for number in range(BUDGET_PASSED + 3)]
 STEPS = st.lists(
     st.tuples(st.sampled_from(["come", "come to a paused one", "go", "start", "take", "pass"]), st.sampled_from(QUEUES)),
@@ -37,3 +39,16 @@ def test_its_sums_are_those_of_its_queues_and_what_is_passed_over_is_bounded(ste
         assert account.passed <= BUDGET_PASSED
         assert account.next_jobs == sum(of.jobs for of in account.by_queue.values())
         assert account.next_units == sum(of.units for of in account.by_queue.values())
+
+
+def test_its_row_is_bounded_in_bytes_also_where_names_of_queues_are_long():
+    account, now = Account("a"), 1 << 41
+    for number in range(BUDGET_PASSED + BUDGET_NEXT):
+        since = 0 if number < BUDGET_PASSED else now
+        name = f"{number:0{QUEUE_NAME_WRITTEN_CHARS}}"
+        account.come_next(name, BUDGET_UNITS_MAX, since)
+        account.by_queue[name].first_cost = BUDGET_UNITS_MAX
+    assert account.passed == BUDGET_PASSED
+    assert len(account.by_queue) == BUDGET_PASSED + BUDGET_NEXT
+    size = sum([len(value.encode()) for value in account_row(account) if isinstance(value, str)])
+    assert 750_000 < size <= ROW_BYTES

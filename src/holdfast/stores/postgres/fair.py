@@ -1,7 +1,9 @@
 """Fair shares in PostgreSQL. The row of a queue is the lock of its lines and clocks; what is written goes with the rows of the batch."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import astuple
 
 from holdfast.job.fair import Clock, Line, LineId
 from holdfast.job.queue import Queue
@@ -62,19 +64,22 @@ class FairRows(Loader):
             found = await self._lines("next_ready_at", *values)
         return [(job, content) for _, job, content in found]
 
-    async def save_shares(self, lines: Sequence[Line], gone: Sequence[Line], clocks: Sequence[Clock]) -> None:
+    async def first_jobs(self, queue: Queue, lines: Sequence[Line]) -> OrderedJobs:
+        """The first job of each line."""
+        keys, firsts = [line.key for line in lines], [line.first for line in lines]
+        found = await self._lines("fair_first_jobs", queue.id, lines[0].priority, keys, firsts)
+        return [(job, content) for _, job, content in found]
+
+    async def save_shares(self, lines: Mapping[LineId, Line], gone: Sequence[LineId], clocks: Sequence[Clock]) -> None:
         """Write lines and clocks with the next rows."""
         if any(name in self._rows for name in ("insert_fair_line", "delete_fair_line", "insert_fair_clock")):
             await self._settle()
         if lines:
-            rows = [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines]
-            self._rows["insert_fair_line"] += rows
+            self._rows["insert_fair_line"] += [astuple(line) for line in lines.values()]
         if gone:
-            self._rows["delete_fair_line"] += [line.id for line in gone]
+            self._rows["delete_fair_line"] += gone
         if clocks:
-            self._rows["insert_fair_clock"] += [
-                (one.queue, one.priority, one.now, one.most, one.low, one.lines) for one in clocks
-            ]
+            self._rows["insert_fair_clock"] += [astuple(clock) for clock in clocks]
 
     async def shift_lines(self, clock: Clock, by: int) -> None:
         """Let turns be earlier."""
@@ -99,14 +104,14 @@ class FairRows(Loader):
         self._note_written()
         return count
 
-    async def forget_lines(self, limit: int) -> int:
+    async def forget_lines(self, limit: int) -> tuple[int, bool]:
         """Forget lines that new ones would equal, in the queues that are locked."""
         locked = [queue.id for queue in self._queues.values()]
         count = int(await self._value("forget_lines", limit, locked))
         if count < limit:
             await self._db.execute(SQL["forget_clocks"], locked)
         self._note_written()
-        return limit if self._more_idle else count
+        return count, count < limit and not self._more_idle
 
     async def forget_surplus(self, most: int, limit: int) -> int:
         """Forget lines without jobs that are too many, likewise."""

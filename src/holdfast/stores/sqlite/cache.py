@@ -18,6 +18,7 @@ from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import FOUND, Looks, shown
 
+FIRST_LINE = (-1, "", -1)  # before every line of a fair queue, by (queue, key, priority)
 FIRST_ANSWER: tuple[Any, ...] = (-1, b"", b"")  # before every kept answer, by (at, scope, key)
 _AHEAD = 1_000  # how far the stored counter is ahead, so that most commits need not write it; a kill leaves such a gap
 
@@ -66,6 +67,7 @@ class Cache:
         self.budgets: dict[str, Budget] | None = None
         self.accounts: dict[str, Account] = {}
         self.lines = Lines()
+        self.lines_looked_at: tuple[int, str, int] = FIRST_LINE  # up to here, whether they can be forgotten
         self.clocks: dict[int, dict[int, Clock] | None] = {}  # by queue and priority; None: too many to be remembered
         self.last_job = self.last_fence = -1
         self._kept_job = self._kept_fence = -1

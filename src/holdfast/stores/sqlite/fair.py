@@ -1,10 +1,11 @@
 """Fair shares in a file: lines and clocks are remembered between transactions, as they are on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import apsw
+from msgspec.structs import astuple
 
 from holdfast.job.fair import Clock, Line, LineId
 from holdfast.job.queue import Queue
@@ -12,7 +13,7 @@ from holdfast.limits import FAIR_CHUNK, FAIR_LINES_KEPT, GRANT_BYTES
 from holdfast.stores.by_type import OrderedJobs
 from holdfast.stores.formats import UNREADABLE
 from holdfast.stores.rows import Row, fair_key_of, json_text, ready_of
-from holdfast.stores.sqlite.cache import Cache
+from holdfast.stores.sqlite.cache import FIRST_LINE, Cache
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
@@ -100,10 +101,14 @@ class FairRows:
     async def next_lines(self, clock: Clock, types: Sequence[str] | None, limit: int) -> list[Line]:
         """The lines with the earliest turns."""
         bindings: tuple[Any, ...] = (clock.queue, clock.priority, clock.low, limit)
-        if types is not None:
-            bindings = (*bindings, json_text(types))
-        found: Any = self._db.execute(SQL["fair_head" if types is None else "fair_head_types"], bindings).fetchall()
         lines = self._cache.lines
+        if types is not None:
+            found: Any = self._db.execute(SQL["fair_head_types"], (*bindings, json_text(types))).fetchall()
+        else:
+            ids: Any = self._db.execute(SQL["fair_next"], bindings).fetchall()
+            with suppress(KeyError):  # where one is not known, all are read
+                return [lines.known[one] for one in ids]
+            found = self._db.execute(SQL["fair_head"], bindings).fetchall()
         return [lines.known.get((row[0], row[1], row[2])) or lines.keep(Line(*row)) for row in found]
 
     async def line_places(
@@ -111,12 +116,6 @@ class FairRows:
     ) -> list[list[int]]:
         """The ids of the first jobs of each line."""
         execute, found = self._db.execute, []
-        if types is None and len(asked) > 1 and all(most == 1 for _, most in asked):
-            keys = json_text([line.key for line, _ in asked])
-            return [
-                [job] if job is not None else []
-                for _, job in execute(SQL["fair_firsts"], (queue.id, asked[0][0].priority, keys))
-            ]
         for line, most in asked:
             bindings = (queue.id, line.priority, line.key, line.first, most)
             ids: list[Any]
@@ -150,27 +149,29 @@ class FairRows:
     def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
         raise NotImplementedError
 
-    async def save_shares(self, lines: Sequence[Line], gone: Sequence[Line], clocks: Sequence[Clock]) -> None:
+    async def first_jobs(self, queue: Queue, lines: Sequence[Line]) -> OrderedJobs:
+        """The first job of each line."""
+        if queue.tally.bytes > GRANT_BYTES:
+            return []
+        bindings = (queue.id, lines[0].priority, json_text([line.key for line in lines]))
+        with suppress(*UNREADABLE):
+            return [ready_of(row, queue.name) for row in self._db.execute(SQL["fair_first_jobs"], bindings).fetchall()]
+        return []
+
+    async def save_shares(self, lines: Mapping[LineId, Line], gone: Sequence[LineId], clocks: Sequence[Clock]) -> None:
         """Write lines and clocks."""
         if lines:
-            for line in lines:
-                self._cache.lines.known[line.id] = line
-            self._several(
-                "save_fair_line",
-                [(one.queue, one.priority, one.key, one.turn, one.waiting, one.first, one.last, one.weight) for one in lines],
-            )
+            self._cache.lines.known.update(lines)
+            self._several("save_fair_line", [astuple(line) for line in lines.values()])
         if gone:
-            for line in gone:
-                self._cache.lines.known.pop(line.id, None)
-            self._db.executemany(SQL["delete_fair_line"], [line.id for line in gone])
+            self._delete_lines(gone)
         for clock in clocks:
             known = self._clocks_of(clock.queue)
             if known is not None:
                 known[clock.priority] = clock
                 if len(known) > CLOCKS_KEPT:
                     self._cache.clocks[clock.queue] = None
-            row = (clock.queue, clock.priority, clock.now, clock.most, clock.low, clock.lines)
-            self._db.execute(SQL["save_fair_clock"], row)
+            self._db.execute(SQL["save_fair_clock"], astuple(clock))
 
     async def shift_lines(self, clock: Clock, by: int) -> None:
         """Let turns be earlier."""
@@ -195,14 +196,18 @@ class FairRows:
             self._db.execute(SQL["clear_clocks"], (queue.id,))
         return count
 
-    async def forget_lines(self, limit: int) -> int:
-        """Forget lines that new ones would equal."""
-        found: Any = self._db.execute(SQL["forgettable_lines"], (limit,)).fetchall()
+    async def forget_lines(self, limit: int) -> tuple[int, bool]:
+        """Forget lines that new ones would equal: of the next stretch of all lines, since an index of them would cost each job more."""
+        place: Any = self._cache.lines_looked_at
+        found: Any = self._db.execute(SQL["forgettable_lines"], (*place, FAIR_CHUNK, limit)).fetchall()
+        end: Any = self._db.execute(SQL["lines_after"], (*place, FAIR_CHUNK - 1)).fetchone()
         self._delete_lines(found)
         if len(found) < limit:
-            for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
-                self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
-        return len(found)
+            self._cache.lines_looked_at = end or FIRST_LINE
+            if end is None:
+                for queue, _ in self._db.execute(SQL["forget_clocks"]).fetchall():
+                    self._cache.clocks.pop(queue, None)  # type: ignore[arg-type]
+        return len(found), len(found) < limit and end is None
 
     def _delete_lines(self, found: Sequence[LineId]) -> None:
         for one in found:

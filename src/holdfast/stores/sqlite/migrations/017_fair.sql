@@ -20,7 +20,6 @@ CREATE TABLE fair_line(                     -- of one key at one priority; forgo
   PRIMARY KEY (queue, fair, priority)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX fair_line_next ON fair_line(queue, priority, turn, last, fair) WHERE waiting > 0;
-CREATE INDEX fair_line_idle ON fair_line(queue, priority, turn) WHERE waiting <= 0;
 
 CREATE TABLE fair_clock(                    -- the virtual time of one priority of a queue
   queue INTEGER NOT NULL,

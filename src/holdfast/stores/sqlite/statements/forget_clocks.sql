@@ -1,4 +1,4 @@
 -- Clocks of priorities that have no line any more.
-DELETE FROM fair_clock WHERE lines <= 0 AND NOT EXISTS (
-  SELECT 1 FROM fair_line l INDEXED BY fair_line_idle WHERE l.queue = fair_clock.queue AND l.priority = fair_clock.priority AND l.waiting <= 0)
+DELETE FROM fair_clock WHERE lines <= 0 AND (queue, priority) NOT IN (
+  SELECT queue, priority FROM fair_line WHERE queue IN (SELECT queue FROM fair_clock WHERE lines <= 0))
 RETURNING queue, priority

@@ -1,2 +1,2 @@
 -- How many lines without jobs one priority of a queue has, where these are more than so many.
-SELECT queue, priority, count(*) FROM fair_line INDEXED BY fair_line_idle WHERE waiting <= 0 GROUP BY queue, priority HAVING count(*) > ?
+SELECT queue, priority, count(*) FROM fair_line WHERE waiting <= 0 GROUP BY queue, priority HAVING count(*) > ?
