@@ -22,6 +22,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests import prefork
 from tests.once import FOLDER
 
 # A shell gives a background job SIGINT and SIGQUIT ignored, `nohup` SIGHUP, and every program started from here would inherit that.
@@ -57,6 +58,7 @@ settings.load_profile("beside-others")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that starts the workers makes the folder of what they share, and removes it with the last of them."""
+    config.add_cleanup(prefork.end)
     if FOLDER in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="holdfast-run-"))
@@ -82,6 +84,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds.get(item.path, 0))
     gc.collect()
     gc.freeze()  # what was collected lasts as long as the run: no collection of garbage looks at it again
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, which start servers
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Of a file that is about starts, each is one as anybody's."""
+    prefork.fresh_starts(item.get_closest_marker("fresh") is not None)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests import prefork
+
 HOLDFAST = [sys.executable, "-m", "holdfast"]
 
 
@@ -22,7 +24,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 def call(url: str, folder: Path, *args: Any, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    return prefork.run(
         [*HOLDFAST, *map(str, args)],
         input=stdin,
         capture_output=True,
@@ -41,7 +43,7 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         self._theirs = theirs
         self.resize(30, 120)
-        self.process = subprocess.Popen(
+        self.process = prefork.start(
             [*HOLDFAST, *map(str, args)],
             stdin=theirs if stdin is None else stdin,
             stdout=theirs,

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from holdfast.auth import keys as rules
+from tests import prefork
 
 pytestmark = pytest.mark.long(25)
 
@@ -19,7 +20,7 @@ PATIENCE_S = 60
 def run(*words, code=0, **variables):
     """Run the command; returns what it wrote to standard output and to standard error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    done = subprocess.run(
+    done = prefork.run(
         [sys.executable, "-m", "holdfast", *words],
         capture_output=True,
         text=True,
@@ -35,7 +36,7 @@ class Server:
     def __init__(self, store, *flags):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         command = [sys.executable, "-m", "holdfast", "serve", "--port", "0", "--store", store, *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = prefork.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         found = re.search(r"(http://127\.0\.0\.1:\d+)", self.process.stdout.readline())
         self.url = found[1] if found else ""
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+from tests import prefork
 from tests.contract.cli.shell import HOLDFAST, environment
 
 
@@ -29,7 +30,7 @@ def test_a_bulk_command_with_filters_leaves_one_entry(holdfast, witness, queue):
 def test_follow_prints_new_entries_as_they_come(shared, witness, queue):
     witness.enqueue(queue)
     witness.pause(queue)
-    process = subprocess.Popen(
+    process = prefork.start(
         [*HOLDFAST, "audit", "--queue", queue, "--since", "1h", "--follow", "--limit", "2", "--json"],
         stdout=subprocess.PIPE,
         text=True,

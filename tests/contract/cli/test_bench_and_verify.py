@@ -10,6 +10,7 @@ import pytest
 
 from holdfast import Client
 from holdfast.errors import HoldfastError
+from tests import prefork
 from tests.contract.cli.shell import HOLDFAST, call, environment
 from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.servers import Server, until
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.long(60)
 
 def started(url: str, *words: str) -> "subprocess.Popen[str]":
     command = [*HOLDFAST, *words]
-    return subprocess.Popen(command, env=environment(url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return prefork.start(command, env=environment(url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def concluded(url: str, purpose: str) -> int:
@@ -94,7 +95,7 @@ def test_a_key_that_has_only_some_queues_begins_the_name_as_it_must(tmp_path):
 
     def key(*words: str) -> str:
         made = [*HOLDFAST, "key", "create", "--store", store, "--name", words[0], "--can", *words[1:]]
-        return subprocess.run(made, env=environment(""), capture_output=True, text=True, check=True).stdout.strip()
+        return prefork.run(made, env=environment(""), capture_output=True, text=True, check=True).stdout.strip()
 
     key("root", "admin")
     team = key("team", "produce,consume,read,manage", "--queues", "team.*")

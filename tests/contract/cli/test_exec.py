@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import prefork
 from tests.contract.cli.shell import HOLDFAST, environment
 from tests.system.whole.servers import Server
 
@@ -38,7 +39,7 @@ def start(shared: Server, queue: str, tmp_path: Path) -> Iterator[Start]:
 
     def call(script: str, *options: Any, stderr: Any = None) -> "subprocess.Popen[bytes]":
         command = [*HOLDFAST, "worker", "exec", "--queue", queue, *map(str, options), "--", "sh", "-c", script]
-        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment(shared.url), stderr=stderr))
+        started.append(prefork.start(command, cwd=tmp_path, env=environment(shared.url), stderr=stderr))
         return started[-1]
 
     yield call

@@ -13,6 +13,7 @@ import pytest
 from holdfast import Client, Worker
 from holdfast.client import Raised
 from holdfast.testing import LocalServer
+from tests import prefork
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,9 +34,7 @@ def run(server: LocalServer, tmp_path: Path) -> Run:
     def call(*args: Any, stdin: str = "", url: str = server.url) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "holdfast", *map(str, args)]
         env = {"HOLDFAST_URL": url, "PATH": "/usr/bin", "PYTHONPATH": ":".join(path for path in sys.path if path)}
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=60, check=False
-        )
+        return prefork.run(command, input=stdin, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=60, check=False)
 
     return call
 

@@ -4,11 +4,11 @@ import contextlib
 import json
 import re
 import socket
-import subprocess
 from collections.abc import Callable
 
 import pytest
 
+from tests import prefork
 from tests.contract.cli.shell import HOLDFAST, environment
 from tests.contract.client.proxy import Proxy, message
 from tests.system.whole.servers import Server
@@ -164,7 +164,7 @@ def broken(port: int, lie: Lie) -> list[str]:
     proxy = Liar(port, lie)
     command = [*HOLDFAST, "verify", "--for", "2s", "--settle", "10s", "--json"]
     try:
-        done = subprocess.run(command, env=environment(proxy.url), capture_output=True, text=True, timeout=100, check=False)
+        done = prefork.run(command, env=environment(proxy.url), capture_output=True, text=True, timeout=100, check=False)
     finally:
         proxy.close()
     assert done.returncode == 1, (done.stdout, done.stderr)

@@ -20,7 +20,7 @@ from holdfast.cli.entry import main
 from holdfast.cli.output import harmless, json_text, one_line
 from tests.contract.cli.shell import HOLDFAST, environment
 
-pytestmark = pytest.mark.long(40)
+pytestmark = [pytest.mark.long(40), pytest.mark.fresh]
 
 EVIL = (
     "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b]52;c;aGVsbG8=\x1b\\ \x9b31m \x90q\x9c \x7f\x08\x08\r"

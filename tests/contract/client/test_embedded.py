@@ -16,6 +16,8 @@ from holdfast.tasks import Tasks
 from tests.contract.client.test_installed_alone import without_the_server
 from tests.system.whole.servers import Server, until
 
+pytestmark = pytest.mark.fresh
+
 PROGRAM = """
 import os, sys, time
 import holdfast

@@ -23,11 +23,9 @@ def one_process(options: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @contextmanager
-def serving(
-    home: Path, *options: str, store: str = "memory", wrapper: tuple[str, ...] = (), env: dict[str, str] | None = None
-) -> Iterator[Server]:
+def serving(home: Path, *options: str, store: str = "memory", **more: Any) -> Iterator[Server]:
     """A server that ends in good order with the block, and has raised nothing."""
-    server = Server(home, "--store", store, "--log-level", "warning", *options, wrapper=wrapper, env=env)
+    server = Server(home, "--store", store, "--log-level", "warning", *options, **more)
     try:
         server.start()
         yield server

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import prefork
 from tests.system.docs.examples import environment
 
 
@@ -32,7 +33,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
     def start(*options: str) -> Running:
         command = [sys.executable, "-m", "holdfast", "serve", "--port", "0", "--log-level", "warning", *options]
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+        process = prefork.start(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -21,6 +21,8 @@ from typing import IO, Any
 
 import httpx
 
+from tests import prefork
+
 WITHIN_S = 30.0
 AFTERWARDS_S = 2.0
 LOOK_S = 0.01  # between two looks at what can only be asked about: who is waited for needs the processor, too
@@ -81,7 +83,7 @@ class Output:
 class Server:
     """One `holdfast serve` in the folder `home`, with these options and variables, perhaps by way of a `wrapper` that becomes it.
 
-    With a descriptor of one's own as `stderr`, what it says there is not read.
+    With a descriptor of one's own as `stderr`, what it says there is not read. `fresh`: by an interpreter of its own, as a user's is; see prefork.py.
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class Server:
         env: dict[str, str] | None = None,
         wrapper: tuple[str, ...] = (),
         stderr: int = subprocess.PIPE,
+        fresh: bool = False,
     ) -> None:
         self.home = home
         self.options = options
         self.wrapper = wrapper
         self._stderr = stderr
+        self._fresh = fresh
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | (env or {})
         self._pidfds: dict[int, int] = {}
 
@@ -105,8 +109,9 @@ class Server:
         """Start it without waiting for anything."""
         self.home.mkdir(exist_ok=True)
         command = [*self.wrapper, sys.executable, "-m", "holdfast", "serve", "--port", "0", *self.options]
-        self.process = subprocess.Popen(
+        self.process = prefork.start(
             command,
+            fresh=self._fresh,
             cwd=self.home,
             env=self.env,
             stdin=subprocess.DEVNULL,

@@ -5,9 +5,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from holdfast import limits
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Call, Line, Server
+
+pytestmark = pytest.mark.fresh
 
 MIB = 1 << 20
 NEVER = "1.1.1." + "0" * 32  # a token that no lease has

@@ -14,7 +14,7 @@ from tests.every_case import EVERY_CASE
 from tests.system.whole.corpus import CORPUS, LARGEST, OPTIONS, Caller
 from tests.system.whole.speed import slowness
 
-pytestmark = pytest.mark.long(300)
+pytestmark = [pytest.mark.long(300), pytest.mark.fresh]
 _BUSY_S = 0.1
 _LARGEST_S = 0.3
 _TRIES = 3

@@ -17,6 +17,8 @@ from tests.system.docs.examples import environment
 from tests.system.whole.machine import need, tool_path
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.fresh
+
 ROOT = Path(__file__).resolve().parents[3]
 UNIT = ROOT / "deploy/systemd/holdfast.service"
 CONFINED = Path(__file__).with_name("confined.sh")

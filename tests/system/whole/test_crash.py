@@ -11,7 +11,7 @@ from tests.system.whole.calls import conclude, lease, park, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.servers import Call, Server
 
-pytestmark = pytest.mark.long(25)
+pytestmark = [pytest.mark.long(25), pytest.mark.fresh]
 
 
 def fence(job: dict[str, Any]) -> int:

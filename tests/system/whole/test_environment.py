@@ -16,7 +16,7 @@ from tests.every_case import EVERY_CASE
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
 
-pytestmark = pytest.mark.long(60)
+pytestmark = [pytest.mark.long(60), pytest.mark.fresh]
 
 # Signals
 

@@ -19,7 +19,7 @@ from tests.system.whole.servers import Server, until
 from tests.system.whole.strace import Tracer
 from tests.system.whole.test_shutdown import again_until_it_ends
 
-pytestmark = pytest.mark.long(40)
+pytestmark = [pytest.mark.long(40), pytest.mark.fresh]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import socket
-import subprocess
 import sys
 
 import httpx
@@ -13,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from holdfast.auth import keys as rules
+from tests import prefork
 from tests.system.whole.test_revoked_key import Node, holdfast
 
 pytestmark = pytest.mark.long(15)
@@ -73,7 +73,7 @@ def test_no_secret_is_in_a_log_an_answer_a_metric_or_a_file(tmp_path):
         ask("GET", path, f"Bearer {planted}")
     environment = {**os.environ, "HOLDFAST_TOKEN": WRONG, "HOLDFAST_URL": node.url}
     for words in (["job", "ls"], ["key", "ls"], ["queue", "ls", "--json"]):
-        done = subprocess.run(
+        done = prefork.run(
             [sys.executable, "-m", "holdfast", *words], capture_output=True, env=environment, timeout=60, check=False
         )
         assert done.returncode == 1, done.stderr

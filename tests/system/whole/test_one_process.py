@@ -14,6 +14,8 @@ from tests.system.whole.machine import small_disk
 from tests.system.whole.servers import Call, again_until_it_ends, until
 from tests.system.whole.strace import Tracer
 
+pytestmark = pytest.mark.fresh
+
 ALONE = ("--fronts", "0")
 
 

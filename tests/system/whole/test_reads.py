@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.whole.corpus import Caller, bulk
 
-pytestmark = pytest.mark.long(20)
+pytestmark = [pytest.mark.long(20), pytest.mark.fresh]
 
 SEARCHES = 150
 

@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from cluster.postgres import server as postgres
 from holdfast.cli import key_store
 from holdfast.messages.key_commands import RevokeKey
+from tests import prefork
 
 PROMISE_S = 2.0
 REFUSED = (401, 429)  # the latter where `until_known` tried the key more than 20 times before the node knew it
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.long(25)
 
 def holdfast(*words, store):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    done = subprocess.run(
+    done = prefork.run(
         [sys.executable, "-m", "holdfast", *words, "--store", store],
         capture_output=True,
         text=True,
@@ -61,7 +62,7 @@ class Node:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         self.log = log
         with log.open("wb") as stderr:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+            self.process = prefork.start(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
         banner = [self.process.stdout.readline() for _ in range(3)]
         self.url = re.search(r"(http://127\.0\.0\.1:\d+)", banner[0])[1]
         self.tubes = int(re.search(r":(\d+)$", banner[2].strip())[1])

@@ -13,7 +13,7 @@ from tests.system.whole.calls import conclude, lease, park, push, uploads
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.servers import Call, Server, again_until_it_ends
 
-pytestmark = pytest.mark.long(30)
+pytestmark = [pytest.mark.long(30), pytest.mark.fresh]
 
 Told = Callable[[Server], None]
 

@@ -9,7 +9,7 @@ from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
 
-pytestmark = pytest.mark.long(20)
+pytestmark = [pytest.mark.long(20), pytest.mark.fresh]
 
 MIB = 1 << 20
 

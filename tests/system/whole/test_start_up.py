@@ -16,7 +16,7 @@ from tests.system.whole.machine import need, small_disk
 from tests.system.whole.network_disk import network_mount
 from tests.system.whole.servers import Server, until
 
-pytestmark = pytest.mark.long(25)
+pytestmark = [pytest.mark.long(25), pytest.mark.fresh]
 
 
 def refusal(server: Server) -> str:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.contract.doors.beanstalk.script import Client, serving, tube_port
 
+pytestmark = pytest.mark.fresh
+
 MIB = 1 << 20
 BUDGET = 34 * MIB
 WITHIN_S = 30.0

@@ -16,6 +16,8 @@ from tests.contract.doors.beanstalk.script import Client, serving, tube_port
 from tests.missing import missing
 from tests.system.whole.servers import until
 
+pytestmark = pytest.mark.fresh
+
 PIECE = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import prefork
 from tests.contract.doors.servers import one_process
 
 PATIENCE_S = 20.0
@@ -27,12 +28,14 @@ LOOK_S = 0.01  # between two looks: the server needs the processor, too
 class Server:
     """One `holdfast serve` on a free port. Its first line of output names the URL."""
 
-    def __init__(self, log: Path, *flags: str, store: str = "memory") -> None:
+    def __init__(self, log: Path, *flags: str, store: str = "memory", fresh: bool = False) -> None:
         command = [sys.executable, "-m", "holdfast", "serve", "--port", "0", "--store", store, "--log-level", "warning", *flags]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         self._log = log
         with log.open("wb") as stderr:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+            self.process = prefork.start(
+                command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment, fresh=fresh
+            )
         assert self.process.stdout is not None
         self.banner = [self.process.stdout.readline(), self.process.stdout.readline()]
         found = re.search(r" on (http://([^:/]+):(\d+))", self.banner[0])

@@ -3,12 +3,12 @@
 import json
 import re
 import socket
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests import prefork
 from tests.contract.doors.rest.conftest import Api
 
 SECRET = "hf-planted-5e1ec7a9d2"
@@ -132,7 +132,7 @@ def test_a_flood_of_refusals_is_bounded_and_counted(serve):
 
 @pytest.mark.parametrize("given", ["0d", "90", "1w", "4000d", "30s", ""])
 def test_an_invalid_retention_is_refused_at_the_start(tmp_path, given):
-    done = subprocess.run(
+    done = prefork.run(
         [sys.executable, "-m", "holdfast", "config", "--audit-retention", given],
         capture_output=True,
         text=True,

@@ -12,6 +12,8 @@ import pytest
 from holdfast import limits
 from tests.contract.doors.rest.conftest import LOOK_S
 
+pytestmark = pytest.mark.fresh
+
 MIB = 1 << 20
 BUDGET = 2 * (limits.PAYLOAD_BYTES + limits.BODY_BYTES_OVER_PAYLOAD)  # the least that this payload allows
 WITHIN_S = 30.0

@@ -1,7 +1,6 @@
 """A queue whose row another program holds is seen wherever an operator looks, and what is said there ends it."""
 
 import re
-import subprocess
 import sys
 from contextlib import closing
 
@@ -9,6 +8,7 @@ import pytest
 
 from cluster.processes import wait_until
 from cluster.replicated import replicated
+from tests import prefork
 from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 
@@ -60,4 +60,4 @@ def test_a_held_queue_is_on_the_page_in_a_metric_in_readyz_and_in_doctor_and_wha
 
 def doctor(url):
     command = [sys.executable, "-m", "holdfast", "doctor", "--store", url]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    return prefork.run(command, capture_output=True, text=True, check=False, timeout=60).stdout

@@ -13,6 +13,8 @@ import pytest
 
 from tests.contract.doors.rest.conftest import LOOK_S, Server
 
+pytestmark = pytest.mark.fresh
+
 MIB = 1 << 20
 BUDGET = 34 * MIB  # the least that the usual payload allows
 WITHIN_S = 30.0

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from cluster.replicated import replicated
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import SNAPSHOT_S, judge, waiting
 from holdfast.stores.postgres.examine import examine
+from tests import prefork
 from tests.contract.stores.postgres.between import listening
 from tests.system.whole.machine import need, tool_path
 
@@ -323,7 +323,7 @@ def test_a_proxy_that_passes_connections_on_is_no_pooler(group, tmp_path):
 
 def doctor(*options):
     command = [sys.executable, "-m", "holdfast", "doctor", *options]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return prefork.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
 def test_the_command_ends_with_0_where_nothing_breaks_the_promise(group):

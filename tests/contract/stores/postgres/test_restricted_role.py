@@ -14,6 +14,7 @@ from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.connect import ALWAYS, READER, WRITER, connect
 from holdfast.stores.postgres.doctor import judge
 from holdfast.stores.postgres.examine import examine
+from tests import prefork
 from tests.certificates import Authority, Pair
 from tests.contract.stores.postgres.between import bouncer, greeter
 from tests.contract.stores.postgres.test_tls import with_tls
@@ -71,7 +72,7 @@ def serve(tmp_path):
 
 def doctor(*options):
     command = [sys.executable, "-m", "holdfast", "doctor", *options]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return prefork.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
 def codes(url, replicas=0):

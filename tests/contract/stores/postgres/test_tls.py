@@ -10,6 +10,7 @@ import pytest
 from cluster.postgres import PostgresServer
 from cluster.processes import give
 from cluster.programs import Programs, installed
+from tests import prefork
 from tests.certificates import Authority, Pair
 from tests.missing import missing
 from tests.system.whole.servers import Server, until
@@ -92,7 +93,7 @@ def serve(tmp_path):
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "holdfast", *words], capture_output=True, text=True, timeout=60, check=False)
+    return prefork.run([sys.executable, "-m", "holdfast", *words], capture_output=True, text=True, timeout=60, check=False)
 
 
 def encrypted(database: PostgresServer) -> dict[str, set[bool]]:
