@@ -18,7 +18,27 @@ from tests.contract.doors.web.conftest import Browser
 from tests.system.whole.servers import Server
 
 CHROMIUM = shutil.which("chromium")
+# Each window would load pages of the address bar in a process of their own, which takes longer than what is tested. The last `--disable-features` counts,
+# so all that Playwright turns off for the sake of tests is here, too.
+UNUSED = [
+    "WebUIOmniboxPopup",
+    "WebUIOmniboxAimPopup",
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+]
 FLAGS = [
+    f"--disable-features={','.join(UNUSED)}",
     "--headless",
     "--no-sandbox",
     "--disable-gpu",

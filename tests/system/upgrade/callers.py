@@ -22,7 +22,7 @@ def produce(name: str, urls: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: END.set())
     with Client(urls) as client:
         number = 0
-        while not END.wait(0.005):
+        while not END.wait(0.02):
             number += 1
             key = f"{name}-{number}"
             told(client.enqueue("load", {"key": key}, idempotency_key=key, tags=[name]).id, key)

@@ -111,7 +111,7 @@ class Prober:
 
     def _run(self, urls):
         for number in itertools.count():
-            if self._over.wait(0.01):
+            if self._over.wait(0.05):
                 return
             url = urls[number % len(urls)]
             try:
