@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -40,6 +42,7 @@ class DjangoWorker(Worker):
         self._backend = backend
         self._prefix = prefix
         self._found: dict[str, Handler] = {}
+        self._threads = Threads()
         self.handler(raw=True)(self._give_up)
 
     def _find(self, type: str) -> Handler | None:
@@ -91,27 +94,65 @@ class DjangoWorker(Worker):
             close_old_connections()
 
     async def _arun(self, held: HeldJob) -> Any:
-        async with ThreadSensitiveContext():  # a thread of its own for what the task does with databases
-            try:
-                job = held.job
-                if not _is_first(held):
-                    try:
-                        job = _with_errors(job, await self._backend.client(AsyncClient).job(held.id))
-                    except NO_ANSWER as error:
-                        raise GiveBack(_AGAIN_MS) from error
-                attempt = Attempt(self._backend, self._prefix, held, job)
-                await attempt.tell(task_started.asend_robust)
+        async with self._threads.one():
+            job = held.job
+            if not _is_first(held):
                 try:
-                    attempt.returned(await attempt.call())
-                except BaseException as error:
-                    said = attempt.failed(error)
-                    if attempt.is_over:
-                        await attempt.tell(task_finished.asend_robust)
-                    raise said from error
-                await attempt.tell(task_finished.asend_robust)
-                return attempt.value
-            finally:
-                await sync_to_async(connections.close_all)()
+                    job = _with_errors(job, await self._backend.client(AsyncClient).job(held.id))
+                except NO_ANSWER as error:
+                    raise GiveBack(_AGAIN_MS) from error
+            attempt = Attempt(self._backend, self._prefix, held, job)
+            await _in_the_thread(_begin, attempt)
+            try:
+                attempt.returned(await attempt.call())
+            except BaseException as error:
+                said = attempt.failed(error)
+                if attempt.is_over:
+                    await _in_the_thread(attempt.tell, task_finished.send_robust)
+                raise said from error
+            await _in_the_thread(attempt.tell, task_finished.send_robust)
+            return attempt.value
+
+    async def _work(self, *given: Any) -> None:
+        try:
+            await super()._work(*given)
+        finally:
+            await asyncio.to_thread(self._threads.close)
+
+
+class Threads:
+    """Threads for what coroutines do with databases: each serves one attempt at a time, and has its connections for the next as a request has."""
+
+    def __init__(self) -> None:
+        self._idle: list[ThreadPoolExecutor] = []
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Within, `sync_to_async` calls in a thread that nobody else uses."""
+        thread = self._idle.pop() if self._idle else ThreadPoolExecutor(1, "holdfast-django")
+        try:
+            async with ThreadSensitiveContext(executor=thread):
+                yield
+        finally:
+            thread.submit(self._free, thread)  # once it has done what was begun, of an attempt that was cut off, too
+
+    def _free(self, thread: ThreadPoolExecutor) -> None:
+        close_old_connections()
+        self._idle.append(thread)
+
+    def close(self) -> None:
+        """End those that are idle."""
+        while self._idle:
+            thread = self._idle.pop()
+            thread.submit(connections.close_all)
+            thread.shutdown()
+
+
+def _call(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+_in_the_thread = sync_to_async(_call)  # the way there and back is most of what an attempt costs: as few as can be
 
 
 class Attempt:
@@ -164,6 +205,12 @@ class Attempt:
         self.is_over = True
         object.__setattr__(self._result, "status", status)
         object.__setattr__(self._result, "finished_at", timezone.now())
+
+
+def _begin(attempt: Attempt) -> None:
+    reset_queries()  # which a project with DEBUG notes for ever
+    close_old_connections()
+    attempt.tell(task_started.send_robust)
 
 
 def _arguments(held: HeldJob) -> dict[str, Any]:

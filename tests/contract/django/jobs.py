@@ -1,9 +1,12 @@
 """Tasks that the tests run, some of them in processes of their own."""
 
+import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection
 
@@ -127,3 +130,13 @@ def hold(path):
 
 def no_task():
     ran.append("no task")
+
+
+@task
+async def in_threads(together=1):
+    """The thread of what a coroutine does with databases; the same in two calls, while others run."""
+    name = await sync_to_async(threading.get_ident)()
+    ran.append(name)
+    while len(ran) < together:  # noqa: ASYNC110  (whichever event loop the other is in)
+        await asyncio.sleep(0.01)
+    return [name, await sync_to_async(threading.get_ident)()]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -203,6 +204,23 @@ def test_tasks_use_the_database(backend, drain, task):
     drain(backend)
     result.refresh()
     assert result.return_value == 0
+
+
+def test_coroutines_that_run_at_once_have_a_thread_each_which_serves_the_next_and_ends_with_the_worker(backend, drain):
+    at_once = [jobs.in_threads.enqueue(2) for _ in range(2)]
+    drain(backend)
+    for each in at_once:
+        each.refresh()
+    (first, again), (second, too) = (each.return_value for each in at_once)
+    assert (first, second) == (again, too)
+    assert first != second
+    jobs.ran.clear()
+    in_turn = [jobs.in_threads.enqueue() for _ in range(5)]
+    drain(backend, concurrency=1)
+    for each in in_turn:
+        each.refresh()
+    assert len({name for each in in_turn for name in each.return_value}) == 1
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("holdfast-django")]
 
 
 def test_each_task_begins_without_an_old_connection(backend, drain):

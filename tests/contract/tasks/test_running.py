@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from holdfast.client import Charge
 from holdfast.errors import InvalidRequest
 from holdfast.tasks import DoNotRetry, InvalidArguments, Job, NotConcluded, Retry, RetryAfter, Snooze, Tasks
 from tests.contract.client.proxy import Proxy, answer
@@ -130,35 +129,6 @@ def test_a_schedule_is_changed_with_its_task_and_stays_paused(holdfast):
     changed = holdfast.client.schedule("tick")
     assert (changed.interval_ms, changed.paused, changed.created_at) == (60_000, True, made.created_at)
     assert len(list(holdfast.client.audit(action="schedule.set"))) == 2
-
-
-def test_a_schedule_with_options_of_its_jobs_is_set_again_only_when_one_differs(holdfast):
-    def worker(**changes):
-        tasks = Tasks()
-        options = {
-            "queue": "reports", "priority": 7, "max_attempts": 3, "retry": Retry(base=1), "lease": 30, "expires": 600, "unique": "tick",
-            "unique_while": "queued", "group": "g", "group_limit": 2, "tags": ["night"], "meta": {"team": "a"}, "fair": "ada", "fair_cost": 2,
-            "budgets": [Charge("mails", cost=2)],
-        }  # fmt: skip
-
-        @tasks.every(3_600)
-        @tasks.task(**(options | changes))
-        def tick() -> None: ...
-
-        return tasks.worker()
-
-    for _ in range(3):
-        holdfast.drain(worker())
-    assert len(list(holdfast.client.audit(action="schedule.set"))) == 1
-    different = {
-        "queue": "other", "priority": 8, "max_attempts": 4, "retry": Retry(base=2), "lease": 31, "expires": 601, "unique": "tack",
-        "unique_while": "unfinished", "group": "h", "group_limit": 3, "tags": [], "meta": {}, "fair": "bob", "fair_cost": 3, "budgets": [],
-    }  # fmt: skip
-    for count, (name, value) in enumerate(different.items(), 1):
-        holdfast.drain(worker(**{name: value}))
-        holdfast.drain(worker(**{name: value}))
-        assert len(list(holdfast.client.audit(action="schedule.set"))) == 2 * count, name
-        holdfast.drain(worker())
 
 
 def test_a_schedule_that_the_server_refuses_ends_the_worker_with_its_sentence(holdfast):
