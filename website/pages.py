@@ -56,7 +56,7 @@ PARTS = {
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/new-kind-of-job", "guides/scheduling", "guides/rate-limits", "guides/one-noisy-tenant", "guides/newest-only", "guides/when-all-are-done", "guides/fan-out", "examples/index",
         "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "examples/django-app", "examples/fastapi-app", "examples/rate-limited-tenants", "workers", "development", "testing", "transactional-enqueue",
     ],
-    "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page"],
+    "Operate": ["operations", "upgrading", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "traces", "page", "checklist"],
     "Reference": [
         "protocol", "reference/api", "channel", "python", "tasks", "shell", "reference/commands", "configuration", "reference/settings", "reference/metrics",
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",

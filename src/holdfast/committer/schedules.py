@@ -9,6 +9,7 @@ from holdfast.committer.batch import Batch
 from holdfast.errors import Conflict, HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
 from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, NewJob, Receipt
+from holdfast.job.meta import with_schedule
 from holdfast.job.schedule import Schedule
 from holdfast.limits import SCHEDULE_ERROR_CHARS, SCHEDULE_JOBS, SCHEDULE_UNREADABLE_MS, SCHEDULE_WORK_S, SCHEDULES
 from holdfast.logs import structlog
@@ -215,9 +216,10 @@ async def _running(batch: Batch, schedule: Schedule) -> bool:
 
 async def _jobs(batch: Batch, schedule: Schedule) -> list[NewJob]:
     """The jobs of one fire. Raises `_Unroutable` if the event's queues can't be determined."""
-    job = schedule.spec.job
-    if not schedule.spec.publish:
-        return [replace(job)]
+    spec = schedule.spec
+    job = replace(spec.job, extras=replace(spec.job.extras, meta=with_schedule(spec.job.extras.meta, schedule.name)))
+    if not spec.publish:
+        return [job]
     assert batch.routes is not None, "who fires schedules has routes"
     version = await batch.tx.interests_version()
     try:

@@ -198,6 +198,23 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_paused_and_go
     look.said[:] = [line for line in look.said if "400" not in line]
 
 
+def test_a_cancel_of_all_that_match_is_undone_in_a_press(look, server, api):
+    ids = api.put("regret", count=3)
+    page = look(f"{server.url}/web/jobs?queue=regret")
+    page.get_by_label("All that match").check()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("textbox").last.fill("cancel 3")
+    page.get_by_role("button", name=re.compile("^Cancel")).last.click()
+    page.get_by_role("button", name="Undo: restore these jobs").click()
+    expect(page.get_by_text("3 of 3 done")).to_be_visible()
+    assert api.counts("regret") == {"ready": 3}
+    page.goto(f"{server.url}/web/jobs/{ids[0]}")
+    page.get_by_text("Cancel…").click()
+    page.get_by_role("button", name="Cancel job").click()
+    page.get_by_role("button", name="Undo the cancel").click()
+    expect(page.locator("h1 .badge")).to_have_text("ready")
+
+
 def test_from_a_group_of_failures_to_its_retry(look, server, api):
     api.die("grouped", "connection to 10.0.0.7:5432 refused", count=3, type="csv")
     api.die("grouped", "row 17 has 7 columns, not 8", count=2, type="csv")
@@ -305,6 +322,10 @@ def test_a_schedule_is_made_and_run_at_once(look, server, api):
     expect(page.get_by_text("every day at 04:00")).to_be_visible()
     page.get_by_role("button", name="Run now").click()
     assert api.counts("night") == {"ready": 1}
+    page.get_by_role("link", name="Jobs", exact=True).last.click()
+    page.locator("tbody tr th a").click()
+    page.get_by_role("definition").get_by_role("link", name="nightly", exact=True).click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("nightly")
 
 
 def test_after_a_refusal_what_was_typed_is_still_there(look, server):

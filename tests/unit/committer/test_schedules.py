@@ -9,10 +9,11 @@ from holdfast.clock import SystemClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest, ScheduleNotFound
-from holdfast.job.job import NewJob
+from holdfast.job.job import Extras, NewJob
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import Missed, ScheduleSpec
 from holdfast.messages.commands import ConcludeLease, RunSchedule, SetInterest
+from holdfast.messages.queries import ListJobs
 from holdfast.messages.time_commands import FireSchedules
 from holdfast.stores.sqlite.store import SqliteStore
 
@@ -41,6 +42,17 @@ async def test_each_fire_puts_exactly_one_job_however_often_it_is_looked_at(engi
     schedule = await engine.reading.schedule("s")
     assert (schedule.fired, schedule.last_at, len(schedule.last_jobs)) == (3, clock.now(), 1)
     assert schedule.next_at == clock.now() + MINUTE
+
+
+async def test_a_job_names_the_schedule_that_made_it_unless_it_has_that_name_already(engine, backend, clock):
+    own = NewJob("own", b"1", extras=Extras(meta=(("schedule", "mine"),)))
+    await engine.schedules.set("s", spec(), False)
+    await engine.schedules.set("t", ScheduleSpec(own, interval_ms=MINUTE), False)
+    await engine.schedules.run("s")
+    clock.advance(MINUTE)
+    await fire(backend)
+    metas = [one.job.extras.meta for one in (await engine.reading.jobs(ListJobs(10))).jobs]
+    assert sorted(metas) == [(("schedule", "mine"),), (("schedule", "s"),), (("schedule", "s"),)]
 
 
 async def test_the_ticker_fires_a_schedule_without_being_asked(start):

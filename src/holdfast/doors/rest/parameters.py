@@ -21,6 +21,12 @@ Before = Annotated[
 Since = Annotated[
     str, Meta(description="Only those that ended, or were enqueued where they have not, at or after this moment.", **_MOMENT)
 ]
+OfMeta = Annotated[dict[str, str], Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")]
+OfField = Annotated[
+    dict[str, str], Meta(description="Only with these values at these paths of a JSON payload: `?field.order.id=42`.")
+]
+OfText = Annotated[str, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)]
+OfError = Annotated[str, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)]
 OfWorker = Annotated[
     str, Meta(description="Only those that this worker holds, concluded, or failed to do.", max_length=limits.WORKER_CHARS)
 ]

@@ -21,7 +21,7 @@ from holdfast.doors.rest.answers import (
     ScaleOut,
     WhyOut,
 )
-from holdfast.doors.rest.parameters import Before, JobId, JobType, Limit, OfWorker, Queue, Since, WaitMs
+from holdfast.doors.rest.parameters import Before, JobId, JobType, Limit, OfError, OfField, OfMeta, OfText, OfWorker, Queue, Since, WaitMs
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
 from holdfast.engine.engine import JobVerb
@@ -56,22 +56,13 @@ async def list_jobs(
     ] = None,
     type: Annotated[str | None, Meta(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
     tag: Annotated[str | None, Meta(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
-    text: Annotated[
-        str | None, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
-    ] = None,
-    meta: Annotated[
-        dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
-    ] = None,
-    field: Annotated[
-        dict[str, str] | None,
-        Meta(description="Only with these values at these paths of a JSON payload: `?field.order.id=42`."),
-    ] = None,
+    text: OfText | None = None,
+    meta: OfMeta | None = None,
+    field: OfField | None = None,
     before: Before | None = None,
     since: Since | None = None,
     worker: OfWorker | None = None,
-    error: Annotated[
-        str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
-    ] = None,
+    error: OfError | None = None,
     batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
     cancelled_by: Annotated[
         int | None, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)
