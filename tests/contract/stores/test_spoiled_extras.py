@@ -214,9 +214,9 @@ async def test_what_is_next_by_queue_is_counted_anew_also_where_all_queues_toget
     await client.put_all([new(budgets=(Charge("b"),)), new("elsewhere", budgets=(Charge("other"),))])
     await client.lease(limit=1)
     await client.close()
-    place.change("UPDATE job SET extras = '[5]' WHERE id = 1")
     place.change("UPDATE budget_account SET by_queue = replace(by_queue, 'elsewhere', 'nowhere') WHERE account = 'other/'")
-    assert [one for one in await place.check() if "other" in one]
+    assert [one for one in await place.check() if "account other/ counts others" in one]
+    place.change("UPDATE job SET extras = '[5]' WHERE id = 1")
     client = place.open()
     await client.pass_time(QueuePolicy().lease_ms + LEASE_GRACE_MS)
     await client.pass_time(10_000)
