@@ -34,6 +34,9 @@ from typing import Any, NoReturn
 FORKED = ("holdfast.keeper.main", "holdfast.server")  # what a server starts of itself, by `python -P -m …`
 PID = struct.Struct("!i")
 _PATH = tuple(sys.path[1:])  # without the folder of this file
+_ADDED = dict(
+    os.environ
+)  # what was given to this process every start has, too, and what an interpreter adds (PEP 538) is a child's, too
 _LIKE = {name: (getattr(sys, name).encoding, getattr(sys, name).errors) for name in ("stdin", "stdout", "stderr")}
 
 
@@ -100,12 +103,13 @@ def begin(descriptors: list[int]) -> list[str]:
     close_others(())
     if start["new_session"]:
         os.setsid()
+    given = {**_ADDED, **start["variables"]}
     os.environ.clear()
-    os.environ.update(start["variables"])
+    os.environ.update(given)
     time.tzset()
     words: list[str] = start["words"]
-    given = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(":") if path]
-    sys.path[:] = dict.fromkeys([str(Path.cwd()), *given, *_PATH])
+    folders = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(":") if path]
+    sys.path[:] = dict.fromkeys([str(Path.cwd()), *folders, *_PATH])
     importlib.invalidate_caches()
     open_streams(words)
     subprocess.Popen = Forking  # type: ignore[misc]
