@@ -21,7 +21,20 @@ from holdfast.doors.rest.answers import (
     ScaleOut,
     WhyOut,
 )
-from holdfast.doors.rest.parameters import Before, JobId, JobType, Limit, OfError, OfField, OfMeta, OfText, OfWorker, Queue, Since, WaitMs
+from holdfast.doors.rest.parameters import (
+    Before,
+    JobId,
+    JobType,
+    Limit,
+    OfError,
+    OfField,
+    OfMeta,
+    OfText,
+    OfWorker,
+    Queue,
+    Since,
+    WaitMs,
+)
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
 from holdfast.engine.engine import JobVerb
