@@ -126,6 +126,7 @@
   // stopped. It stays as it is then: what was found is more than the one answer at its address.
   async function search(pager) {
     let stopped = false, missing = Number(pager.dataset.missing);
+    document.body.dataset.searched = ""; // no live update takes its place meanwhile
     pager.addEventListener("click", (event) => { if (event.target.id === "search-stop") { stopped = true; event.target.hidden = true; } });
     while (!stopped && missing > 0 && "search" in pager.dataset) {
       if (document.hidden) await new Promise((go) => document.addEventListener("visibilitychange", go, { once: true }));
@@ -138,7 +139,6 @@
         came = new DOMParser().parseFromString(await answer.text(), "text/html");
       } catch (error) { break; /* the server is away: the link is still there */ }
       const rows = came.querySelectorAll("#found tbody tr"), list = document.querySelector("#found tbody");
-      document.body.dataset.searched = "";
       missing -= rows.length;
       if (list) rows.forEach((row) => list.append(document.importNode(row, true)));
       else $("found").replaceChildren(...document.importNode(came.getElementById("found"), true).childNodes);
