@@ -27,6 +27,8 @@ OfField = Annotated[
 ]
 OfText = Annotated[str, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)]
 OfError = Annotated[str, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)]
+OfBatch = Annotated[int, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)]
+OfCancel = Annotated[int, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)]
 OfWorker = Annotated[
     str, Meta(description="Only those that this worker holds, concluded, or failed to do.", max_length=limits.WORKER_CHARS)
 ]

@@ -26,6 +26,8 @@ from holdfast.doors.rest.parameters import (
     JobId,
     JobType,
     Limit,
+    OfBatch,
+    OfCancel,
     OfError,
     OfField,
     OfMeta,
@@ -76,10 +78,8 @@ async def list_jobs(
     since: Since | None = None,
     worker: OfWorker | None = None,
     error: OfError | None = None,
-    batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
-    cancelled_by: Annotated[
-        int | None, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)
-    ] = None,
+    batch: OfBatch | None = None,
+    cancelled_by: OfCancel | None = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     last_error: Annotated[
         bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
