@@ -304,10 +304,8 @@ BUDGET_NEXT = (
     1_000  # jobs of one account that are in their queues' lines at once: so many are set aside again when it is blocked
 )
 BUDGET_UNCLAIMED_MS = 10_000  # that a queue keeps units from jobs of others although nobody takes from it
-BUDGET_PASSED = (
-    256  # queues of one account that keep no units from jobs of others at a time: each has a line to look at. The account's row
-)
-# names them, and those of the jobs that are next: at most 1,256 names, which are less than 1 MiB
+# Each of these queues has a line to look at. The row of an account names them, and those of the jobs that are next: 1,256, in less than 1 MiB.
+BUDGET_PASSED = 256  # queues of one account that keep no units from jobs of others at a time
 BUDGET_TOGETHER_MS = 10  # that jobs wait for each other at most, so that a fast rate is not one transaction for each
 BUDGET_CLOCK_MS = (
     60_000  # what an account may be ahead of the clock, which other nodes read, too; more is a clock that was set back
