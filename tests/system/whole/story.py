@@ -192,7 +192,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="holdfast-story-") as folder:
         port = free_port()
         store = ("--store", given.store) if given.store else ()
-        server = Server(Path(folder) / "home", "--port", str(port), *store).start()
+        server = Server(Path(folder) / "home", "--port", str(port), *store, fresh=True).start()
         began = time.monotonic()
         try:
             found = Story(Size(large=given.jobs), server, port, fair=not given.unfair).play()
