@@ -21,7 +21,21 @@ from holdfast.doors.rest.answers import (
     ScaleOut,
     WhyOut,
 )
-from holdfast.doors.rest.parameters import Before, JobId, JobType, Limit, OfWorker, Queue, Since, WaitMs
+from holdfast.doors.rest.parameters import (
+    Before,
+    CancelledBy,
+    FieldPairs,
+    JobId,
+    JobType,
+    Limit,
+    MetaPairs,
+    OfError,
+    OfWorker,
+    Queue,
+    Since,
+    WaitMs,
+    WithLastError,
+)
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
 from holdfast.engine.engine import JobVerb
@@ -59,27 +73,16 @@ async def list_jobs(
     text: Annotated[
         str | None, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
-    meta: Annotated[
-        dict[str, str] | None, Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")
-    ] = None,
-    field: Annotated[
-        dict[str, str] | None,
-        Meta(description="Only with these values at these paths of a JSON payload: `?field.order.id=42`."),
-    ] = None,
+    meta: MetaPairs | None = None,
+    field: FieldPairs | None = None,
     before: Before | None = None,
     since: Since | None = None,
     worker: OfWorker | None = None,
-    error: Annotated[
-        str | None, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)
-    ] = None,
+    error: OfError | None = None,
     batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
-    cancelled_by: Annotated[
-        int | None, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)
-    ] = None,
+    cancelled_by: CancelledBy | None = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
-    last_error: Annotated[
-        bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
-    ] = False,
+    last_error: WithLastError = False,
     reverse: Annotated[bool, Meta(description="Whether the last one comes first.")] = False,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
