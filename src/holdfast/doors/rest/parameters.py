@@ -21,14 +21,6 @@ Before = Annotated[
 Since = Annotated[
     str, Meta(description="Only those that ended, or were enqueued where they have not, at or after this moment.", **_MOMENT)
 ]
-OfMeta = Annotated[dict[str, str], Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")]
-OfField = Annotated[
-    dict[str, str], Meta(description="Only with these values at these paths of a JSON payload: `?field.order.id=42`.")
-]
-OfText = Annotated[str, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)]
-OfError = Annotated[str, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)]
-OfBatch = Annotated[int, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)]
-OfCancel = Annotated[int, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)]
 OfWorker = Annotated[
     str, Meta(description="Only those that this worker holds, concluded, or failed to do.", max_length=limits.WORKER_CHARS)
 ]
@@ -50,3 +42,12 @@ WAIT_FOR_ROOM = Parameter("wait_ms", "query", _WaitForRoomMs, 0)
 KEY = Parameter("Idempotency-Key", "header", Annotated[_Key, Meta(pattern="^[ -~]+$", min_length=1)], None)
 KEY_OR_NONE = Parameter("Idempotency-Key", "header", _Key, None)
 MEMBER = Parameter("Lease-Token", "header", _Member, None)
+MetaPairs = Annotated[dict[str, str], Meta(description="Only with these names and values in `meta`: `?meta.tenant=7`.")]
+FieldPairs = Annotated[
+    dict[str, str], Meta(description="Only with these values at these paths of a JSON payload: `?field.order.id=42`.")
+]
+OfError = Annotated[str, Meta(description="Only with this text in the last error.", max_length=limits.LIST_TEXT_CHARS)]
+CancelledBy = Annotated[int, Meta(description="Only those that this operation cancelled.", ge=1, le=limits.ID_MAX)]
+WithLastError = Annotated[
+    bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
+]

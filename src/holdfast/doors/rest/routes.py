@@ -23,19 +23,18 @@ from holdfast.doors.rest.answers import (
 )
 from holdfast.doors.rest.parameters import (
     Before,
+    CancelledBy,
+    FieldPairs,
     JobId,
     JobType,
     Limit,
-    OfBatch,
-    OfCancel,
+    MetaPairs,
     OfError,
-    OfField,
-    OfMeta,
-    OfText,
     OfWorker,
     Queue,
     Since,
     WaitMs,
+    WithLastError,
 )
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, ReleaseLeaseIn, RetryIn, SettleIn, TypeIn
@@ -71,19 +70,19 @@ async def list_jobs(
     ] = None,
     type: Annotated[str | None, Meta(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
     tag: Annotated[str | None, Meta(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
-    text: OfText | None = None,
-    meta: OfMeta | None = None,
-    field: OfField | None = None,
+    text: Annotated[
+        str | None, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
+    ] = None,
+    meta: MetaPairs | None = None,
+    field: FieldPairs | None = None,
     before: Before | None = None,
     since: Since | None = None,
     worker: OfWorker | None = None,
     error: OfError | None = None,
-    batch: OfBatch | None = None,
-    cancelled_by: OfCancel | None = None,
+    batch: Annotated[int | None, Meta(description="Only members of this batch, by their ids.", ge=1, le=limits.ID_MAX)] = None,
+    cancelled_by: CancelledBy | None = None,
     payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
-    last_error: Annotated[
-        bool, Meta(description="Whether to give the latest error of each, without what a program told of it.")
-    ] = False,
+    last_error: WithLastError = False,
     reverse: Annotated[bool, Meta(description="Whether the last one comes first.")] = False,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
