@@ -105,7 +105,7 @@ class Bench:
         """The usual design, one table for all, under the same old snapshot."""
         database, sizes = self.database, self.sizes
         assert database is not None
-        disk = fdatasync_latency(self.disk)
+        disk = fdatasync_latency(self.disk, sizes.synced)
         found = slices(database, SLICES, sizes.seconds, sizes.payload_bytes)
         for number, (done, seconds, took) in enumerate(found, 1):
             for name, latency in ((churned(number), None), (after_churn(number), Latency.of(took))):

@@ -62,7 +62,7 @@ def transactional(stage: Stage) -> None:
 
 def _picked_up(stage: Stage, name: str, function: str, idle: int) -> None:
     sizes = stage.sizes
-    disk, roles, before = fdatasync_latency(stage.directory), stage.subject.roles(), stage.subject.commits()
+    disk, roles, before = fdatasync_latency(stage.directory, sizes.synced), stage.subject.roles(), stage.subject.commits()
     began = time.perf_counter()
     took = pickups(_holdfast(stage), sizes.worked_off // JOBS_TO_A_PICKUP, sizes.payload_bytes, function, idle)
     outcome = Outcome(

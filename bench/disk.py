@@ -11,10 +11,9 @@ from pathlib import Path
 from bench.figures import Latency
 
 BLOCK = 4096
-CALLS = 200
 
 
-def fdatasync_latency(directory: Path, calls: int = CALLS) -> Latency:
+def fdatasync_latency(directory: Path, calls: int) -> Latency:
     """The time of appending 4 KiB to a file and syncing it, over `calls` calls."""
     path = directory / "fdatasync.probe"
     block = os.urandom(BLOCK)

@@ -23,6 +23,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     slow_s: float = 6.0  # of fifty calls a second
     traced: int = 200  # calls of which the system calls are counted
     reserves: float = 500.0  # times the seconds of a phase: jobs that are reserved one by one
+    synced: int = 200  # calls of which the sync time of the disk is
     drained: int = 20_000
     drain_s: float = 10.0
     idle_s: float = 10.0
@@ -50,6 +51,7 @@ SMOKE = Sizes(
     worked_off=300,
     slow_s=0.4,
     traced=10,
+    synced=20,
     drained=1_000,
     drain_s=5.0,
     idle_s=0.5,

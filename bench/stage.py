@@ -131,7 +131,7 @@ class Stage:
 
     def measure(self, name: str, phase: str, **wanted: int | float | str | bool) -> Row:
         """A phase that is reported, with the values read around it."""
-        disk = fdatasync_latency(self.directory)
+        disk = fdatasync_latency(self.directory, self.sizes.synced)
         before = self.subject.commits()
         roles = self.subject.roles()
         outcome = self.play(phase, **wanted)
@@ -153,7 +153,7 @@ class Stage:
 
     def measure_restart(self, name: str) -> Row:
         """How long the server takes to be ready again after `kill -9`, reported as the latency of one operation."""
-        disk = fdatasync_latency(self.directory)
+        disk = fdatasync_latency(self.directory, self.sizes.synced)
         assert isinstance(self.subject, Holdfast)
         took = self.subject.killed_and_started_again()
         outcome = Outcome(

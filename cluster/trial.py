@@ -29,10 +29,11 @@ KEPT = (200, 201)
 class Pushing:
     """Callers that enqueue in threads, for the length of a `with`. `path` gets a line for each acknowledged job: id and key."""
 
-    def __init__(self, url: str, path: Path, callers: int) -> None:
-        """`url` is that of the proxy."""
+    def __init__(self, url: str, path: Path, callers: int, rest_s: float = 0.0) -> None:
+        """`url` is that of the proxy; `rest_s` is between two jobs of a caller."""
         self._address = urlsplit(url).netloc
         self._path = path
+        self._rest_s = rest_s
         self._run = secrets.token_hex(4)  # so that the keys of two runs differ
         self._stop = threading.Event()
         self._writing = threading.Lock()
@@ -65,7 +66,7 @@ class Pushing:
     def _push(self, caller: int) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=CALL_S)
         number = 0
-        while not self._stop.is_set():
+        while not self._stop.wait(self._rest_s):
             number += 1
             key = f"{self._run}-{caller}-{number}"
             while not self._sent(connection, key):

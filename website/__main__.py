@@ -11,11 +11,8 @@ from website import reference, twins
 from website.pages import ROOT, stage
 from website.render import render
 
-SELDOM = (
-    100_000,
-    50,
-    100,
-)  # nearly all that is made lasts to the end; to look for garbage in it as often as usual takes a third of the time
+# Nearly all that is made lasts to the end; to look for garbage in it as often as usual takes a third of the time.
+SELDOM = (100_000, 50, 100)
 
 
 def main() -> int:
