@@ -29,7 +29,7 @@ WAITING, UNFINISHED, HISTORY = ("scheduled", "ready"), ("scheduled", "ready", "l
 
 
 _DOES = {
-    Do.RETRY: c.RetryJob, Do.CANCEL: c.CancelJob, Do.PROMOTE: c.PromoteJob, Do.DELETE: c.DeleteJob, Do.RELEASE: c.TakeBackLease,
+    Do.RETRY: c.RetryJob, Do.PROMOTE: c.PromoteJob, Do.DELETE: c.DeleteJob, Do.RELEASE: c.TakeBackLease,
 }  # fmt: skip
 
 
@@ -123,12 +123,17 @@ class Model(Batches, Budgets, Fair, Tubes, Routing):
     def operate(self, do: Do, queue: str, now: int) -> tuple[int, int, str]:
         """An operation on all of a queue, from its beginning to where it ends or waits: how many it has done and skipped, and why it waits."""
         self.now, done, skipped = now, 0, 0
-        self.last_id += 1  # its own number
+        self.last_id = number = self.last_id + 1
         rows = [row for row in self.jobs.values() if row.queue == queue and State(row.state) in STATES[do]]
         waits = ""
         for row in sorted(rows, key=lambda row: row.id):
             try:
-                getattr(self, _DOES[do].__name__)(_DOES[do](row.id))
+                if do is Do.CANCEL:
+                    self.cancel(row, f"cancelled: operation {number}")
+                elif do is Do.RESTORE:
+                    self.restore(row)
+                else:
+                    getattr(self, _DOES[do].__name__)(_DOES[do](row.id))
                 done += 1
             except No as refusal:
                 if str(refusal) == "queue_full":
@@ -305,20 +310,35 @@ class Model(Batches, Budgets, Fair, Tubes, Routing):
         return row.id
 
     def take_back(self, row: Row) -> None:
+        self.fit_in(row)
+        row.failures = row.crashes = 0
+
+    def fit_in(self, row: Row) -> None:
+        """An ended job waits again."""
         self.need_room(row.queue, 1, row.size)
         if row.key is not None and self.holder(row.queue, row.key) is not None:
             raise No("not_unique")
-        row.failures, row.crashes, row.reason = 0, 0, None
+        row.reason = None
         row.worker = row.worker if row.worker in self.workers else None
         row.expires_at = None if self.is_overdue(row) else row.expires_at
 
     def CancelJob(self, command: c.CancelJob) -> object:  # noqa: N802
         row = self.job(command.id, *UNFINISHED)
+        self.cancel(row, "cancelled")
+        return row.id
+
+    def cancel(self, row: Row, reason: str) -> None:
         if row.state == "leased":
             row.cancel = True
         else:
-            self.end(row, "cancelled", "cancelled")
-        return row.id
+            self.end(row, "cancelled", reason)
+
+    def restore(self, row: Row) -> None:
+        """Undo a cancel."""
+        if row.reason == "expired":
+            raise No("wrong_state")
+        self.fit_in(row)
+        self.wait(row, max(row.ready_at, self.now))
 
     def PromoteJob(self, command: c.PromoteJob) -> object:  # noqa: N802
         row = self.job(command.id, "scheduled")
