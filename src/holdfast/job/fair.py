@@ -125,7 +125,7 @@ def leave(line: Line, clock: Clock, jobs: int = 1) -> None:
 def start(line: Line, clock: Clock, job_id: int, cost: int) -> None:
     """A job of a line is leased."""
     clock.now = max(clock.now, line.turn)
-    turn = line.turn = clock.now + (FAIR_UNIT if cost == line.weight else step(cost, line.weight))
+    turn = line.turn = clock.now + step(cost, line.weight)
     line.last = job_id + 1
     clock.most = max(clock.most, turn)
     if line.waiting > 1:
