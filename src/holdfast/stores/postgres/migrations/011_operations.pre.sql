@@ -16,19 +16,19 @@ DECLARE
   document json;
   one json;
   part text;
-  found json;
+  here json;
 BEGIN
   document := replace(convert_from(payload, 'UTF8'), '\u0000', '\ufffd')::json;
   FOR one IN SELECT value FROM json_array_elements(wanted) LOOP
-    found := document;
+    here := document;
     FOR part IN SELECT value FROM json_array_elements_text(one -> 'path') LOOP
-      found := CASE json_typeof(found)
-        WHEN 'object' THEN found -> part
-        WHEN 'array' THEN CASE WHEN part ~ '^[0-9]{1,9}$' THEN found -> part::int END
+      here := CASE json_typeof(here)
+        WHEN 'object' THEN here -> part
+        WHEN 'array' THEN CASE WHEN part ~ '^[0-9]{1,9}$' THEN here -> part::int END
       END;
     END LOOP;
-    IF found IS NULL OR json_typeof(found) IN ('object', 'array') THEN RETURN false; END IF;
-    IF coalesce(found #>> '{}', 'null') <> one ->> 'value' THEN RETURN false; END IF;
+    IF here IS NULL OR json_typeof(here) IN ('object', 'array') THEN RETURN false; END IF;
+    IF coalesce(here #>> '{}', 'null') <> one ->> 'value' THEN RETURN false; END IF;
   END LOOP;
   RETURN true;
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
