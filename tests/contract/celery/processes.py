@@ -47,7 +47,10 @@ class Program:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"it did not end; it said:\n{self.said.text}") from error
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.system.whole.servers import until
+
 
 def test_of_very_many_queues_those_that_want_attention_are_shown_and_the_others_found_by_name(serve, open_browser):
     server = serve("--size", "100")
@@ -65,6 +67,7 @@ def test_without_an_environment_nothing_is_said(browser):
 
 def test_rates_are_shown_over_three_spans_and_queues_sorted_by_one(browser, queue):
     browser.put(queue, count=5)
+    until(lambda: f"/queues/{queue}" in browser.get(f"?q={queue}"), "the overview has the queue")
     html = browser.get(f"?q={queue}&over=10s")
     for what in ("Enqueued/s", "Completed/s", "Failed/s"):
         assert what in html
