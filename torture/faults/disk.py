@@ -23,7 +23,7 @@ def unavailable() -> str | None:
     """Why no loop device can be mounted here; None if it can."""
     if os.geteuid() != 0:
         return "mounting a loop device needs root"
-    missing = [tool for tool in ("mkfs.ext4", "mount", "umount") if not shutil.which(tool)]
+    missing = [tool for tool in ("mkfs.ext4", "losetup", "mount", "umount") if not shutil.which(tool)]
     if missing:
         return f"{', '.join(missing)} not installed"
     if not Path("/dev/loop-control").exists():
@@ -31,11 +31,12 @@ def unavailable() -> str | None:
     return None
 
 
-def run(*command: str) -> None:
-    """Run a system command; shows its output if it fails."""
+def run(*command: str) -> str:
+    """Run a system command; its output, which is shown if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 class Disk:
@@ -51,8 +52,14 @@ class Disk:
         at.mkdir()
 
     def mount(self) -> None:
-        """Mount it; the kernel replays the journal, as after a power cut."""
-        run("mount", "-o", "loop", str(self.image), str(self.at))
+        """Mount it; the kernel replays the journal, as after a power cut. By a device of its own: while a container that was started meanwhile
+        holds the file system of before, `mount -o loop` would give that one again, which has failed for good.
+        """
+        device = run("losetup", "--find", "--show", str(self.image))
+        try:
+            run("mount", device, str(self.at))
+        finally:
+            run("losetup", "--detach", device)  # with the last that uses it
         self.mounted = True
 
     def unmount(self) -> None:
