@@ -186,18 +186,19 @@ def test_a_job_that_is_cancelled_leaves_the_others_alone(tasks, working, witness
 
 
 def test_a_call_that_nobody_waits_for_is_cancelled(tasks, working, witness):
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     @tasks.task(batch=2)
     async def insert(rows: list[Row]) -> None:
         try:
+            begun.set()
             await asyncio.sleep(60)
         finally:
             ended.set()
 
     handles = insert.many(insert.job(Row(n)) for n in range(2))
     with working(tasks):
-        until(lambda: all(witness.job(each.id).state == "leased" for each in handles), "they are taken")
+        assert begun.wait(20)
         for each in handles:
             witness.cancel(each.id)
         assert ended.wait(20)

@@ -1,5 +1,5 @@
 """The connection beside the batches: hints between nodes, heartbeats of workers, checks of the standbys. Nothing depends on its
-results.
+results. It also sees which tables are to be vacuumed, see `uncounted.py`.
 
 Its commits wait for nothing (`synchronous_commit = off`), so a NOTIFY, which holds a server-wide lock until its commit, holds
 it for microseconds, and is never in a transaction with jobs.
@@ -21,6 +21,7 @@ from holdfast.stores.postgres.connect import ASIDE, GONE, close, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.postgres.uncounted import UncountedTables
 
 log = structlog.get_logger(__name__)
 CHANNEL = "holdfast"
@@ -35,6 +36,7 @@ class SideConnection:
     def __init__(self, url: str, replication: Replication) -> None:
         self._url = url
         self._replication = replication
+        self._uncounted = UncountedTables(url)
         self._db: Any = None
         self._lock = asyncio.Lock()
         self._listeners: list[Callable[[str], None]] = []
@@ -65,6 +67,7 @@ class SideConnection:
         except (*GONE, asyncpg.PostgresError) as error:
             await self.drop()
             raise StoreUnavailable(f"PostgreSQL can't be asked: {described(error)}.", retry_after_ms=1_000) from error
+        self._uncounted.seen(row["uncounted"] or ())
         self.database_bytes = row["bytes"]
         self._replication.lag_bytes = row["lag_bytes"] or 0
         self._replication.in_sync = len(self._replication.voters(row["voters"], row["names"]))
@@ -101,6 +104,7 @@ class SideConnection:
     async def drop(self) -> None:
         """Let go of the connection."""
         connection, self._db = self._db, None
+        await self._uncounted.close()
         await close(connection)
 
     async def _connect(self) -> None:
