@@ -15,7 +15,7 @@ from holdfast.stores.postgres.sql import SQL
 
 DIRECT = (
     "Name the database itself in --store: on Neon the host without -pooler, on Azure and Cloud SQL port 5432 and not 6432, on RDS the "
-    "instance and not its proxy. A node needs at most seven connections; HAProxy in TCP mode is no pooler and may stay."
+    "instance and not its proxy. A node needs at most eight connections; HAProxy in TCP mode is no pooler and may stay."
 )
 _OF_THE_SOCKET = "tcp_keepalives_"  # what the server reports of these is what its socket has: 0 on a Unix socket
 
