@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from holdfast import Client
@@ -58,6 +59,15 @@ def test_it_serves_until_it_is_told_to_end_and_keeps_its_jobs(dev, tmp_path):
         assert client.job(job.id).payload == 7
     two.process.send_signal(signal.SIGTERM)
     assert two.process.wait(30) == 0, two.said.text
+
+
+def test_it_ends_its_server_also_when_it_is_told_while_that_starts(dev, tmp_path):
+    one = dev("--no-browser", "--port", "0")
+    until(lambda: psutil.Process(one.process.pid).children(), "it starts a server")
+    (server,) = psutil.Process(one.process.pid).children()
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(30) == 0, one.said.text
+    assert not server.is_running()
 
 
 def test_the_page_is_opened_where_there_is_a_browser(dev, tmp_path):
