@@ -16,7 +16,7 @@ def once(name: str, make: Callable[[Path], object]) -> Path:
     with folder.with_name(f"{name} is being made").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not finished.exists():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # another may have tried in vain
             make(folder)
             finished.touch()
     return folder

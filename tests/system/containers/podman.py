@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.once import once
 from tests.system.whole.machine import cannot, need, tool_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -93,16 +94,20 @@ def _alone() -> Iterator[None]:
 
 
 def build() -> str:
-    """The image of the checkout, built as its Dockerfile says; the name of it."""
+    """The image of the checkout, built as its Dockerfile says, once in a run; the name of it."""
     need("podman", "runc", "mmdebstrap", root=True)
     _settle()
+    once("image", _build)
+    return IMAGE
+
+
+def _build(_: Path) -> None:
     with _alone():
         _remove_what_was_left()
         _make_base(_base())
         build_from(DOCKERFILE, ROOT, BUILT, target="build")
         build_from(DOCKERFILE, ROOT, IMAGE)
         podman("image", "prune", "--force")
-    return IMAGE
 
 
 # Steps run in a chroot; no registry is asked; and a health check is kept, for which OCI's own format has no place.
