@@ -49,8 +49,8 @@ test-django: $(DEV) ## Run the suites of Django's own tasks and of django-tasks-
 	@$(BIN)/python -m tests.system.django $(ARGS)
 
 test-fast: $(DEV) ## Run the tests that need no server, in about a minute: before each commit
-	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
-		-k 'not postgres' $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$$(nproc) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
+		-k 'not postgres and not sqlite-file' $(PYTEST_ARGS)
 
 check: $(DEV) $(SBOM) ## Lint (Dockerfiles and workflows, too), formatting, types, the import contract, the site, known weaknesses of locked packages
 	$(BIN)/ruff check .
