@@ -162,6 +162,27 @@ def test_jobs_for_one_worker_are_found_among_those_of_all_by_its_name(connection
     assert "worker = " in step["Index Cond"]
 
 
+@pytest.mark.parametrize(
+    "section",
+    [one for one in SECTIONS if one.table not in ("leased", "scheduled")],
+    ids=lambda one: f"{one.table}-{one.state.value}",
+)
+def test_the_jobs_of_one_queue_are_found_among_those_of_all(connection, section):
+    """Also where there is but one queue, when they are counted: another may have a few jobs beside it soon. Leased ones are few; scheduled ones of all
+    queues are in one order, too, and may be walked by it.
+    """
+    statements = [page_sql(DIALECT, section, True, *ways) for ways in product((True, False), repeat=4)]
+    statements += [bound_sql(section, True, after) for after in (True, False)]
+    for statement in statements:
+        for step in steps_on(plan(connection, numbered_parameters(statement)[0]), section.table):
+            cond = step.get("Index Cond", "")
+            assert "queue = " in cond or "job = " in cond, (statement, step["Index Name"], cond)
+
+
+def test_the_newest_dead_jobs_of_one_queue_are_found_among_those_of_all(connection):
+    assert "queue = " in steps_on(plan(connection, SQL["dead_recently_in"]), "ended")[0]["Index Cond"]
+
+
 def test_jobs_that_wait_for_their_group_are_found_in_it_and_not_among_all_jobs_in_order(connection):
     found = plan(connection, SQL["next_held"])
     assert [step["Index Cond"] for step in steps_on(found, "job")] == ["(id = held.job)"]

@@ -83,7 +83,8 @@ def test_a_page_of_one_queue_s_jobs_is_read_in_order_without_sorting(connection,
     for after in (False, True):
         plan = plan_of(connection, page_sql(DIALECT, section, True, after, False, False, False))
         if section.table != "leased":  # bounded by what is being worked on
-            assert not [text for text in plan if text.startswith("SCAN") or "TEMP B-TREE" in text], plan
+            walked = [text for text in plan if text.startswith("SCAN") and text != "SCAN CONSTANT ROW"]
+            assert not walked + [text for text in plan if "TEMP B-TREE" in text], plan
 
 
 def plan_of(connection, statement: str) -> list[str]:
