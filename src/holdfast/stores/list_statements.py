@@ -19,8 +19,8 @@ _TEXTS = ("s.group_key", "s.account")
 class Dialect:
     """What two databases say differently."""
 
-    join: str
-    """A join that is carried out in the order in which it is written, where the planner has to be told."""
+    found: str
+    """A join with the row of {table}, called {name}, that has the {key}: it is found by that, after what stands before it, whatever the planner believes."""
     no_bytes: str
     has_extras: str
     """Whether `j.extras` (JSON) has :tag among its tags, and all of :meta (a JSON object) in its meta; what is NULL is not asked for. One
@@ -50,6 +50,10 @@ class Section:
     key_over_all: tuple[str, ...]
     where: str = "true"
     descending: bool = False
+    where_of_queue: str = ""
+    """The same in one queue, in words for which only an index that begins with the queue will do: by another, the rows of all queues would be looked
+    through where PostgreSQL counted those of one.
+    """
 
     def key_of(self, one_queue: bool) -> tuple[str, ...]:
         """The columns that order the rows."""
@@ -66,7 +70,14 @@ class Section:
 
 def _ended(state: State) -> Section:
     return Section(
-        state, "ended", "ended_job", ("s.ended_at", "s.job"), ("s.ended_at", "s.job"), f"s.state = '{state.value}'", True
+        state,
+        "ended",
+        "ended_job",
+        ("s.ended_at", "s.job"),
+        ("s.ended_at", "s.job"),
+        f"s.state = '{state.value}'",
+        True,
+        f"s.state = (SELECT '{state.value}')",
     )
 
 
@@ -88,6 +99,7 @@ REVERSED = tuple(replace(section, descending=not section.descending) for section
 """The same, each the other way round, which every index serves as well."""
 
 _JOB = ", ".join(f"v.{name}" for name in JOB_NAMES)
+_JOB_OF = {"table": "job", "name": "j"}
 _SAME = {
     "leased": " AND v.fence = s.fence",
     "ready": " AND v.queue = s.queue AND v.priority = s.priority",
@@ -102,7 +114,7 @@ def _where(section: Section, one_queue: bool, after: bool, up_to: bool) -> str:
     key = section.key_of(one_queue)
     columns = ", ".join(key)
     beyond, within = ("<", ">=") if section.descending else (">", "<=")
-    terms = [section.where]
+    terms = [(one_queue and section.where_of_queue) or section.where]
     if one_queue:
         terms.append("s.queue = :queue")
     if after:
@@ -188,11 +200,11 @@ def page_sql(
     where = _where(section, one_queue, after, up_to)
     if filtered:
         where = " AND ".join((where, *_filters_of(dialect, section, scoped)))
-    same = _SAME.get(section.table, "")
+    job = dialect.found.format(**_JOB_OF, key="j.id = s.job")
+    view = dialect.found.format(table=section.view, name="v", key="v.id = s.job" + _SAME.get(section.table, ""))
     payload = f"CASE WHEN :shown IS NULL OR j.size <= :shown THEN j.payload ELSE {dialect.no_bytes} END"
     return (
-        f"SELECT {_JOB}, j.type, j.content_type, {payload}, {columns} FROM {section.table} s"
-        f" {dialect.join} job j ON j.id = s.job {dialect.join} {section.view} v ON v.id = s.job{same}"
+        f"SELECT {_JOB}, j.type, j.content_type, {payload}, {columns} FROM {section.table} s {job} {view}"
         f" WHERE {where} ORDER BY {_order(section, one_queue)} LIMIT :limit"
     )
 
@@ -201,7 +213,8 @@ def page_sql(
 def count_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool, scoped: bool) -> str:
     """Count the rows that match, among those up to the bound."""
     where = " AND ".join((_where(section, one_queue, after, up_to), *_filters_of(dialect, section, scoped)))
-    return f"SELECT count(*) FROM {section.table} s {dialect.join} job j ON j.id = s.job WHERE {where}"
+    job = dialect.found.format(**_JOB_OF, key="j.id = s.job")
+    return f"SELECT count(*) FROM {section.table} s {job} WHERE {where}"
 
 
 @cache
@@ -217,6 +230,5 @@ def matching_sql(dialect: Dialect) -> str:
     """Of the jobs with the :ids, those that match."""
     holder = "s.worker = :worker OR EXISTS (SELECT 1 FROM leased l WHERE l.job = j.id AND l.worker = :worker)"
     where = " AND ".join(_filters(dialect, False, "coalesce(s.ended_at, j.created_at)", holder, "s.reason"))
-    return (
-        f"SELECT j.id FROM {dialect.ids} {dialect.join} job j ON j.id = i.value LEFT JOIN ended s ON s.job = j.id WHERE {where}"
-    )
+    job = dialect.found.format(**_JOB_OF, key="j.id = i.value")
+    return f"SELECT j.id FROM {dialect.ids} {job} LEFT JOIN ended s ON s.job = j.id WHERE {where}"

@@ -92,7 +92,7 @@ class FairRows(Loader):
         rows = await self._fetch("fair_keys_after", queue.id, *after, limit)
         found = [(row[0], row[1], fair_key_of(row[2])) for row in rows]
         if found:
-            await self._db.execute(SQL["fill_fair"], queue.id, *map(list, zip(*found, strict=True)))
+            await self._db.execute(SQL["fill_fair"], [queue.id] * len(found), *map(list, zip(*found, strict=True)))
             self._note_written()
         return found
 

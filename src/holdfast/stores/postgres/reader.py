@@ -29,7 +29,7 @@ _HAS_EXTRAS = (
     "((:tag IS NULL OR j.extras::jsonb -> 'tags' ? :tag) AND (:meta IS NULL OR j.extras::jsonb -> 'meta' @> :meta::jsonb))"
 )
 DIALECT = Dialect(
-    join="JOIN",
+    found="CROSS JOIN LATERAL (SELECT * FROM {table} {name} WHERE {key} OFFSET 0) {name}",
     no_bytes="''::bytea",
     has_extras=f"coalesce({_HAS_EXTRAS}, false)",
     is_seen=(

@@ -1,5 +1,5 @@
 """The connection beside the batches: hints between nodes, heartbeats of workers, checks of the standbys. Nothing depends on its
-results. It also sees which tables are to be vacuumed, see `uncounted.py`.
+results. It also sees which tables are to be counted, see `uncounted.py`.
 
 Its commits wait for nothing (`synchronous_commit = off`), so a NOTIFY, which holds a server-wide lock until its commit, holds
 it for microseconds, and is never in a transaction with jobs.
@@ -67,7 +67,7 @@ class SideConnection:
         except (*GONE, asyncpg.PostgresError) as error:
             await self.drop()
             raise StoreUnavailable(f"PostgreSQL can't be asked: {described(error)}.", retry_after_ms=1_000) from error
-        self._uncounted.seen(row["uncounted"] or ())
+        self._uncounted.seen(row["grown"] or (), row["uncounted"] or ())
         self.database_bytes = row["bytes"]
         self._replication.lag_bytes = row["lag_bytes"] or 0
         self._replication.in_sync = len(self._replication.voters(row["voters"], row["names"]))

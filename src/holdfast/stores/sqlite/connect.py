@@ -85,8 +85,25 @@ def _prepare(connection: apsw.Connection, memory: bool) -> None:
     _demand(connection, "cell_size_check", 1, "ON")
     _demand(connection, "trusted_schema", 0, "OFF")
     _plan_once(connection)
+    forget_statistics(connection)
     migrate(connection)
     connection.execute("BEGIN IMMEDIATE; UPDATE counter SET value = value; COMMIT")  # the log file is there from now on
+
+
+def forget_statistics(connection: apsw.Connection) -> None:
+    """Remove what ANALYZE left, which anybody may run on the file: a table that was counted while it had one row would be walked for every job from then
+    on. By a connection of its own, so that all others notice and plan anew.
+    """
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").get:
+        return
+    beside = apsw.Connection(connection.filename)
+    try:
+        beside.set_busy_timeout(_BUSY_MS)
+        beside.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")
+        beside.execute("BEGIN IMMEDIATE; DROP TABLE IF EXISTS sqlite_stat1; DROP TABLE IF EXISTS sqlite_stat4; COMMIT")
+    finally:
+        beside.close()
+    log.info("statistics that another program left in the store are removed: plans are made without")
 
 
 def checkpoint_apart(connection: apsw.Connection, apart: Callable[[], None]) -> None:

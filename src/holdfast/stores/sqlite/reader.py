@@ -19,7 +19,7 @@ from holdfast.stores.sqlite.undecodable import fetch_undecodable
 T = TypeVar("T")
 
 DIALECT = Dialect(
-    join="CROSS JOIN",
+    found="CROSS JOIN {table} {name} ON {key}",
     no_bytes="x''",
     has_extras=(
         "json_valid(j.extras) AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.tags')"

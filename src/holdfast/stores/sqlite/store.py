@@ -27,7 +27,7 @@ from holdfast.messages.views import Durability
 from holdfast.stores.health import Health
 from holdfast.stores.read_queue import Line, ReadQueue, line_of
 from holdfast.stores.sqlite.cache import Cache
-from holdfast.stores.sqlite.connect import checkpoint, checkpoint_apart, no_room, open_reader, open_writer
+from holdfast.stores.sqlite.connect import checkpoint, checkpoint_apart, forget_statistics, no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
     Disk,
@@ -219,11 +219,16 @@ class SqliteStore(SingleWriter):
         return False
 
     async def tend(self) -> None:
-        """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not. Names that were found damaged get others."""
+        """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not. Names that were found damaged get others;
+        statistics are removed.
+        """
         self._check_failure()
         if self.identity is not None:
             self.identity.look()
         self.health()
+        if not self._writer.in_transaction:
+            with contextlib.suppress(apsw.BusyError, apsw.FullError):  # then in a second
+                forget_statistics(self._writer)
         if self._damaged.is_set() and time.monotonic() - self._names_looked_at > NAMES_LOOK_S:
             self._names_looked_at = time.monotonic()
             self._damaged.clear()

@@ -37,6 +37,13 @@ FILL = {
 }
 """The tables that grow with the jobs, or with the queues, and a row for each `n`."""
 
+SITUATIONS = {
+    "even": {},
+    "one-queue-of-many-has-nearly-all": {"n % 10 + 1": "CASE WHEN n % 20 = 0 THEN n / 10 ELSE 7 END"},
+    "one-queue-one-group-one-worker": {"n % 10 + 1": "1", "'group' || n % 100": "'group'", "'w' || n % 100": "'w'"},
+}
+"""How the rows are spread when PostgreSQL counts them: what it says instead of what is above."""
+
 WALKS = {
     "seen_held": "asked by doctor: there are few queues beside jobs",
     "worker_lines": "asked by who looks at the list of workers",
@@ -68,8 +75,8 @@ def database(request, tmp_path_factory):
         yield one
 
 
-@pytest.fixture(scope="module")
-def connection(database):
+@pytest.fixture(scope="module", params=SITUATIONS)
+def connection(database, request):
     """One that plans as ours do, in a transaction in which every table is big."""
     url = database.url()
     asyncio.run(make_schema(url))
@@ -77,7 +84,10 @@ def connection(database):
         for name, value in PLANNING.items():
             made.execute("SELECT set_config(%s, %s, false)", [name, value])
         for statement in FILL.values():
-            made.execute(f"{statement} FROM generate_series(1, {ROWS}) n")
+            spread = statement
+            for even, instead in SITUATIONS[request.param].items():
+                spread = spread.replace(even, instead)
+            made.execute(f"{spread} FROM generate_series(1, {ROWS}) n")
         made.execute("ANALYZE " + ", ".join(FILL))
         yield made
         made.rollback()
@@ -99,21 +109,29 @@ def plan(connection, statement):
     return found[0]["Plan"]
 
 
-def walks(step, limited=False):
-    """The steps that walk a big table: not by a key, and not in an index's order under a limit."""
+def walks(step, limited=False, kept=False):
+    """The steps that walk a big table: not by a key, and not in an index's order under a limit; or that keep what they find, to look through all
+    of it again and again.
+    """
     kind = step["Node Type"]
     if kind == "Limit":
-        limited = True
+        limited, kept = True, False
     elif kind in SORTED:
         limited = False
     found = []
     if step.get("Relation Name") in FILL and kind not in ("ModifyTable", "LockRows"):
         in_order = limited and kind in ("Index Scan", "Index Only Scan")
-        if "Index Cond" not in step and kind != "Tid Scan" and not in_order:
+        if kept or ("Index Cond" not in step and kind != "Tid Scan" and not in_order):
             found.append(f"{kind} on {step['Relation Name']}")
     for below in step.get("Plans", ()):
-        found += walks(below, limited)
+        found += walks(below, limited, kept or kind == "Materialize")
     return found
+
+
+def steps_on(step, table):
+    """All steps of a plan that read a table."""
+    found = [step] if step.get("Relation Name") == table and "Scan" in step["Node Type"] else []
+    return found + [one for below in step.get("Plans", ()) for one in steps_on(below, table)]
 
 
 @pytest.mark.parametrize("name", sorted(set(SQL) - set(WRITING) - set(WALKS)))
@@ -136,6 +154,50 @@ def test_a_page_of_a_listing_is_read_in_the_order_of_an_index(connection, sectio
     ]
     found = {statement: walks(plan(connection, numbered_parameters(statement)[0])) for statement in statements}
     assert {statement: steps for statement, steps in found.items() if steps} == {}
+
+
+@pytest.mark.parametrize("name", ["next_ready_for", "next_ready_for_types"])
+def test_jobs_for_one_worker_are_found_among_those_of_all_by_its_name(connection, name):
+    (step,) = steps_on(plan(connection, SQL[name]), "ready_for")
+    assert "worker = " in step["Index Cond"]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [one for one in SECTIONS if one.table not in ("leased", "scheduled")],
+    ids=lambda one: f"{one.table}-{one.state.value}",
+)
+def test_the_jobs_of_one_queue_are_found_among_those_of_all(connection, section):
+    """Also where there is but one queue, when they are counted: another may have a few jobs beside it soon. Leased ones are few; scheduled ones of all
+    queues are in one order, too, and may be walked by it.
+    """
+    statements = [page_sql(DIALECT, section, True, *ways) for ways in product((True, False), repeat=4)]
+    statements += [bound_sql(section, True, after) for after in (True, False)]
+    for statement in statements:
+        for step in steps_on(plan(connection, numbered_parameters(statement)[0]), section.table):
+            cond = step.get("Index Cond", "")
+            assert "queue = " in cond or "job = " in cond, (statement, step["Index Name"], cond)
+
+
+def test_the_newest_dead_jobs_of_one_queue_are_found_among_those_of_all(connection):
+    assert "queue = " in steps_on(plan(connection, SQL["dead_recently_in"]), "ended")[0]["Index Cond"]
+
+
+def test_jobs_that_wait_for_their_group_are_found_in_it_and_not_among_all_jobs_in_order(connection):
+    found = plan(connection, SQL["next_held"])
+    assert [step["Index Cond"] for step in steps_on(found, "job")] == ["(id = held.job)"]
+    assert "group_key = " in steps_on(found, "held")[0]["Index Cond"]
+
+
+def test_the_inbox_asks_for_its_jobs_one_by_one(connection):
+    """However few jobs there are when it is planned: there may soon be many."""
+    connection.execute("SAVEPOINT few")
+    connection.execute("TRUNCATE job")
+    connection.execute(f"{FILL['job']} FROM generate_series(1, 300) n")
+    connection.execute("ANALYZE job")
+    found = walks(plan(connection, SQL["lock_inbox"]))
+    connection.execute("ROLLBACK TO few")
+    assert found == []
 
 
 def test_a_statement_without_an_index_is_found_out(connection):

@@ -1,6 +1,7 @@
 """A table that PostgreSQL counted while it was empty: what a batch does to its rows is planned for none until somebody counts again."""
 
 import asyncio
+import time
 
 import psycopg
 import pytest
@@ -10,7 +11,8 @@ from holdfast.stores.postgres import uncounted
 from holdfast.stores.postgres.connect import WRITER
 from holdfast.stores.postgres.sql import SQL, together
 from holdfast.stores.postgres.store import PostgresStore
-from tests.contract.stores.conformance.conftest import empty_database
+from tests.contract.stores.conformance.conftest import postgres_server
+from tests.contract.stores.postgres import test_plans
 
 ROWS = "INSERT INTO holdfast.ready SELECT 1, 1024, n, 1, 0, 0, 0 FROM generate_series(1, 20000) n"
 DELETE = together(("delete_ready",))
@@ -19,7 +21,9 @@ DELETE = together(("delete_ready",))
 @pytest.fixture
 async def store(monkeypatch):
     monkeypatch.setattr(uncounted, "_EACH_S", 0.05)
-    made = PostgresStore(empty_database(), QueuePolicy())
+    server = postgres_server()
+    server.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")  # no statistics of earlier tests
+    made = PostgresStore(server.url(), QueuePolicy())
     await made.tend()
     yield made
     await made.close()
@@ -31,22 +35,12 @@ def database(store):
     with psycopg.connect(store._url, autocommit=True) as made:
         for name, value in WRITER.items():
             made.execute("SELECT set_config(%s, %s, false)", [name, value])
-        made.execute("VACUUM ready")  # what an earlier test left is not counted
         yield made
 
 
 def walks(database):
     """Whether the jobs of a batch would be found by walks through all that are ready."""
-    made = DELETE.replace("$1::text::", "'{}'::").replace("$2::text::", "'{}'::").replace("$3::text::", "'{}'::")
-    ((found,),) = database.execute(f"EXPLAIN (FORMAT JSON) {made}").fetchall()
-    steps = [found[0]["Plan"]]
-    for step in steps:
-        steps += step.get("Plans", ())
-    return [
-        step
-        for step in steps
-        if step.get("Relation Name") == "ready" and step["Node Type"] == "Index Scan" and "Index Cond" not in step
-    ]
+    return test_plans.walks(test_plans.plan(database, DELETE))
 
 
 def counted(database):
@@ -99,6 +93,64 @@ async def test_one_that_was_never_counted_is(store, database):
     await tended_until(store, lambda: counted(database)[1] == 20_000)
 
 
+async def test_one_that_was_counted_while_it_had_few_rows_is(store, database):
+    """It has room for all that comes, so that PostgreSQL, which knows how large it is, believes that there are as few."""
+    database.execute(ROWS)
+    database.execute("DELETE FROM ready WHERE job < 19998")
+    database.execute("VACUUM (ANALYZE) ready")
+    database.execute(ROWS.replace("(1,", "(20001,").replace("20000)", "39900)"))
+    assert counted(database)[1] == 3
+    assert walks(database), "it would not matter"
+
+    await tended_until(store, lambda: counted(database)[1] > 15_000)
+    assert walks(database) == []
+
+
+async def test_one_that_has_a_few_rows_is_left_alone(store, database):
+    """Nothing is to be won, and where it can't be cut it would be vacuumed for ever."""
+    database.execute(ROWS)
+    database.execute("DELETE FROM ready WHERE job < 19998")
+    database.execute("VACUUM (ANALYZE) ready")
+    before = vacuumed(database)
+    at_work = store._aside._uncounted._round
+    for _ in range(20):
+        await store.tend()
+        await asyncio.sleep(0.02)
+        assert store._aside._uncounted._round is at_work
+    assert vacuumed(database) == before
+
+
+async def test_the_longer_a_round_takes_the_longer_is_the_rest_after_it(store, database):
+    """A dump's lock keeps a table as it is: VACUUM waits 5 s for leave to cut it."""
+    counted_while_empty(database)
+    with psycopg.connect(store._url) as dump:
+        dump.execute("LOCK TABLE holdfast.ready IN ACCESS SHARE MODE")
+        before = vacuumed(database)
+        begun = time.monotonic()
+        await tended_until(store, lambda: vacuumed(database) > before)
+        await store._aside._uncounted._round
+        took = time.monotonic() - begun
+        assert counted(database)[0] > 0
+        assert store._aside._uncounted._vacuum_after > time.monotonic() + 15 * min(took, 4)
+
+
+async def test_a_role_that_does_not_own_them_leaves_them_alone(store, database):
+    """The server would log a warning each time."""
+    counted_while_empty(database)
+    server = postgres_server()
+    server.sql("DO $$ BEGIN CREATE ROLE plain LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    try:
+        database.execute("GRANT USAGE ON SCHEMA holdfast TO plain")
+        with psycopg.connect(server.url("plain", "holdfast"), autocommit=True) as other:
+            other.execute("SET search_path = holdfast")
+            (seen,) = other.execute(SQL["replication"]).fetchall()
+            assert seen[4:6] == (None, None)
+        (seen,) = database.execute(SQL["replication"]).fetchall()
+        assert "ready" in seen[5]
+    finally:
+        database.execute("REVOKE USAGE ON SCHEMA holdfast FROM plain")
+
+
 async def test_one_that_an_old_snapshot_keeps_is_tried_again(store, database):
     with psycopg.connect(store._url) as other:
         other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -115,8 +167,8 @@ async def test_one_that_an_old_snapshot_keeps_is_tried_again(store, database):
 
 def test_no_table_is_left_out(database):
     """Each is found as one of the schema, whatever steps come."""
-    words = SQL["replication"].split("(SELECT array_agg(c.relname::text)")[1].split("AND c.reltuples")[0]
-    found = {name for (name,) in database.execute("SELECT c.relname" + words)}
+    words = SQL["replication"].split("FROM pg_depend")[1].removesuffix(") t\n")
+    found = {name for (name,) in database.execute("SELECT c.relname FROM pg_depend" + words)}
     made = {
         name
         for (name,) in database.execute(
