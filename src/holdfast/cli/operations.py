@@ -141,6 +141,8 @@ def start(
     if dry_run:
         show(count, as_json, f"{count.total}")
     if confirmed(f"{do} {total} ({', '.join(count.states)})", yes, dry_run):
+        if not yes:  # while the question was read, more may have come that it is not about
+            matching["before"] = min(filter(None, (matching["before"], count.counted_at)), default=None)
         begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, idempotency_key=idempotency_key, **matching)
         if wait:
             begun = follow(client, begun)
