@@ -1,6 +1,7 @@
 """A form is taken from our own pages alone, on every front, and says what will happen before it does."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -169,3 +170,31 @@ def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, refe
     assert answer.status_code == 400
     assert "priority must be" in answer.text
     assert "aria-invalid" not in answer.text
+
+
+def test_two_who_change_different_settings_of_a_queue_keep_both(browser, queue):
+    browser.put(queue)
+    browser.http.patch(f"/v1/queues/{queue}", json={"lease_ms": 60_000, "max_running": 3}).raise_for_status()
+    form = re.search(r'<form[^>]*/settings".*?</form>', browser.get(f"/queues/{queue}"), re.DOTALL)
+    assert form
+    shown = {name: unescape(value) for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*? value="([^"]*)"', form[0])}
+    browser.http.patch(
+        f"/v1/queues/{queue}", json={"capacity_jobs": 700, "lease_ms": 90_000, "max_running": None}
+    ).raise_for_status()
+    browser.send(f"/queues/{queue}/settings", **shown | {"max_attempts": "7", "lease_ms": "9m"})
+    kept = browser.http.get(f"/v1/queues/{queue}").json()
+    assert sorted(kept["set"]) == ["capacity_jobs", "lease_ms", "max_attempts", "max_running"]
+    assert {name: kept["settings"][name] for name in kept["set"]} == {
+        "capacity_jobs": 700,
+        "lease_ms": 540_000,  # both changed it: the later one counts
+        "max_attempts": 7,
+        "max_running": None,
+    }
+    browser.send(f"/queues/{queue}/settings", 400, was="[1]", max_attempts="8")
+
+
+def test_a_setting_that_is_emptied_follows_the_default_though_it_was_shown(browser, queue):
+    browser.put(queue)
+    browser.http.patch(f"/v1/queues/{queue}", json={"max_attempts": 3}).raise_for_status()
+    browser.send(f"/queues/{queue}/settings", was='{"max_attempts": "3"}', max_attempts="")
+    assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == []
