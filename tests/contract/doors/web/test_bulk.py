@@ -159,6 +159,17 @@ def test_leases_of_many_are_taken_back(browser, queue):
     assert (refused.status_code, refused.json()["code"]) == (409, "lease_lost")
 
 
+def test_leases_that_begin_after_the_preview_are_not_taken_back(browser, queue):
+    browser.put(queue, count=3)
+    shown = [job["id"] for job in browser.lease(queue, 2)]
+    _, fields = preview(browser, way="release", all="1", queue=queue)
+    (later,) = browser.lease(queue)
+    assert fields["total"] == "2"
+    browser.operate(fields)
+    assert browser.job(later["id"])["state"] == "leased"
+    assert [browser.job(one)["state"] for one in shown] == ["ready", "ready"]
+
+
 def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
     browser.put(queue)
     answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})
