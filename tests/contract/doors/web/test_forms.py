@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 
 from holdfast.doors.web import forms
+from tests.contract.doors.web.conftest import Browser
 
 
 def test_a_form_without_our_token_is_refused(browser, queue):
@@ -81,12 +82,12 @@ def test_every_front_takes_a_form_of_any_other(two_fronts, open_browser):
     browser.http.close()
 
 
-def refused(browser, screen, path, **fields):
+def refused(browser, screen, path, status=400, **fields):
     """A form of a screen, sent as a browser does; what comes back."""
     html = browser.get(screen)
     headers = {"referer": f"{browser.http.base_url}".rstrip("/") + f"/web{screen}"}
     answer = browser.http.post(f"/web{path}", data={"form_token": browser.token(html), **fields}, headers=headers)
-    assert answer.status_code == 400, answer.text[:500]
+    assert answer.status_code == status, answer.text[:500]
     return answer.text
 
 
@@ -198,3 +199,14 @@ def test_a_setting_that_is_emptied_follows_the_default_though_it_was_shown(brows
     browser.http.patch(f"/v1/queues/{queue}", json={"max_attempts": 3}).raise_for_status()
     browser.send(f"/queues/{queue}/settings", was='{"max_attempts": "3"}', max_attempts="")
     assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == []
+
+
+def test_a_form_that_the_store_refuses_comes_back_as_it_was_sent(serve, tmp_path, queue):
+    server = serve("--disk-watermark-bytes", str(1 << 50), store=f"sqlite:///{tmp_path / 'jobs.db'}")
+    browser = Browser(server.url)
+    html = refused(browser, "/enqueue", "/enqueue", status=507, queue=queue, type="bill", payload='{"a": 12345}')
+    assert "watermark" in html
+    assert 'value="bill"' in html
+    assert "{&quot;a&quot;: 12345}" in html
+    assert "Nothing was changed" not in html, "of many, some may have been done"
+    browser.http.close()
