@@ -36,6 +36,9 @@ def words(operation: Operation) -> str:
     """How far it is, in a sentence."""
     total = f"{'at least ' if operation.at_least else ''}{counted(operation.total, 'job')}"
     skipped = "".join(f", {one.count:,} skipped: {one.reason}" for one in operation.skipped)
+    missed = operation.total - operation.done - sum(one.count for one in operation.skipped)
+    if operation.state == "done" and operation.limit is None and not operation.at_least and missed > 0:
+        skipped += f", {missed:,} did not match any more"
     waits = f"; it waits: {operation.waits.detail}" if operation.waits is not None else ""
     reason = f" ({operation.reason})" if operation.reason else ""
     return f"operation {operation.id}: {operation.state}{reason}, {operation.done:,} of {total}{skipped}{waits}"

@@ -147,6 +147,13 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
         return sum([skipped.count for skipped in self.skipped])
 
     @property
+    def missed(self) -> int:
+        """How many of those that matched when it began were others by the time it came to them, where all that matched were meant and counted."""
+        if self.state is not Doing.DONE or self.limit is not None or self.at_least:
+            return 0
+        return max(0, self.total - self.done - self.passed)
+
+    @property
     def left(self) -> int:
         """About how many are left: of the jobs that matched when it began, some may have changed since."""
         if self.ended_at is not None:

@@ -170,6 +170,13 @@ def test_leases_that_begin_after_the_preview_are_not_taken_back(browser, queue):
     assert [browser.job(one)["state"] for one in shown] == ["ready", "ready"]
 
 
+def test_what_another_did_after_the_preview_is_told_at_the_end(browser, queue):
+    jobs = browser.die(queue, count=3)
+    _, fields = preview(browser, way="retry", all="1", queue=queue, state="dead")
+    browser.http.post(f"/v1/jobs/{jobs[0]}/retry").raise_for_status()
+    assert "2 of 3 done; 1 did not match any more." in browser.operate(fields)
+
+
 def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
     browser.put(queue)
     answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})
