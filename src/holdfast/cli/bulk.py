@@ -38,6 +38,7 @@ from holdfast.client import Client
 from holdfast.client.operations import Operation
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, JobNotFound, WrongState
+from holdfast.limits import OPERATION_JOBS
 from holdfast.units import counted
 
 Command = Callable[..., Any]
@@ -186,6 +187,7 @@ def _act_on_all(
         if not yes:  # while the question is read, more may come that it is not about
             matching["before"] = min(filter(None, (matching["before"], counted_at)), default=None)
     what = f"{verb.name} {'at least ' if at_least else ''}{_count(count)} ({', '.join(states)})"
+    leases = _leases(client, matching, limit) if verb.name == "release" and not (yes or dry_run) else {}
     if not count:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif not confirmed(what, yes, dry_run):
@@ -194,8 +196,22 @@ def _act_on_all(
     elif verb.name == "settle":
         with client.as_one(f"jobs that are {' or '.join(states)}: {in_words(filters)}", filters["queue"] or ""):
             _act(verb, client, found, given, as_json)
+    elif leases:
+        begun = client.start_operation(verb.name, jobs=list(leases), before=max(leases.values()), per_s=given["per_s"])
+        _finish(client, begun, given["wait"], as_json)
     else:
         _operate(verb, client, named, matching, given, limit, as_json)
+
+
+def _leases(client: Client, matching: dict[str, Any], limit: int | None) -> dict[int, datetime]:
+    """The running jobs that match, and since when they run, so that no lease is taken back that begins while the question is read; empty where they
+    are too many to be named.
+    """
+    most = OPERATION_JOBS if limit is None else min(limit, OPERATION_JOBS)
+    found = list(islice(_listed(client, "leased", matching), most + 1))
+    if len(found) > most:
+        found = found[:most] if most == limit else []
+    return {job.id: job.leased_at for job in found if job.leased_at is not None}
 
 
 def _listed(client: Client, state: str, matching: dict[str, Any]) -> Iterator[Job]:

@@ -417,3 +417,18 @@ def test_a_job_of_a_group_that_dies_again_while_the_question_is_read_is_left_alo
     asked.read_until("1 skipped: changed")
     assert asked.end() == 0
     assert [job.id for job in witness.jobs(queue=queue, state="dead")] == [again]
+
+
+def test_a_lease_that_begins_while_the_question_is_read_is_not_taken_back(terminal, witness, queue):
+    for _ in range(3):
+        witness.enqueue(queue)
+    first, second = witness.lease(queue, max=2)
+    asked = terminal("job", "release", "--queue", queue)
+    asked.read_until("elease 2 jobs (leased)? [y/N]")
+    witness.release_lease(second.id, second.attempt)
+    again = {job.id for job in witness.lease(queue, max=2)}
+    asked.press("y\n")
+    asked.read_until("1 of 2 jobs, 1 skipped: changed")
+    assert asked.end() == 0
+    assert {job.id for job in witness.jobs(queue=queue, state="leased")} == again
+    assert (second.id in again, first.id in again) == (True, False)
