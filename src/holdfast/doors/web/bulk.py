@@ -147,13 +147,13 @@ def run_of(form: forms.Form) -> Run:
 @get("/web/bulk")
 async def preview(view: View) -> Reply:
     """How many jobs would be affected, and the first of them. Nothing is done."""
-    run = run_of(view.asked)
+    run, more = run_of(view.asked), False
     if run.group:
         group, asked_at = await group_of(view, run.group, run.filter.queue)
         ids = tuple(job.id for job in group.dead)
         run = replace(run, filter=Filter(group.queue), all=False, ids=ids, asked_at=asked_at)
     elif run.holder is not None and not run.ids:
-        ids, _ = await _leased(view, Filter(worker=run.holder), run.holder)
+        ids, more = await _leased(view, Filter(worker=run.holder), run.holder)
         run = replace(run, filter=Filter(), all=False, ids=ids)
     elif run.all and run.way.name == "release" and run.states:
         ids, more = await _leased(view, run.filter)
@@ -168,6 +168,7 @@ async def preview(view: View) -> Reply:
         "run": run,
         "sample": sample,
         "errors": latest_errors(sample),
+        "more": more,
         "words": [] if not run.all else [pair for pair in run.filter.words() if pair[0] != "state"],
         "list": _list(view, run),
     }

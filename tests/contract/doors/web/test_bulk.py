@@ -170,6 +170,17 @@ def test_leases_that_begin_after_the_preview_are_not_taken_back(browser, queue):
     assert [browser.job(one)["state"] for one in shown] == ["ready", "ready"]
 
 
+def test_a_worker_with_more_leases_than_are_taken_back_at_once_is_said_to_have_more(browser, queue):
+    browser.put(queue, count=2_001)
+    for _ in range(3):
+        browser.lease(queue, 1_000, f"w-{queue}")
+    html, fields = preview(browser, way="release", holder=f"w-{queue}")
+    assert ("runs now, but not all: repeat it for the rest." in html, fields["total"]) == (True, "2000")
+    browser.operate(fields)
+    html, fields = preview(browser, way="release", holder=f"w-{queue}")
+    assert ("but not all" in html, fields["total"]) == (False, "1")
+
+
 def test_what_another_did_after_the_preview_is_told_at_the_end(browser, queue):
     jobs = browser.die(queue, count=3)
     _, fields = preview(browser, way="retry", all="1", queue=queue, state="dead")
