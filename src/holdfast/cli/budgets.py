@@ -120,7 +120,7 @@ def delete(client: Client, budget: str, force: bool, yes: bool, dry_run: bool, a
 def block(client: Client, budget: str, for_ms: int, key: str | None, as_json: bool) -> None:
     """Block a budget: nothing that names it starts. What runs goes on."""
     done = client.block_budget(budget, for_ms, key=key)
-    show(done, as_json, f"{budget} is blocked for {duration(for_ms)}")
+    show(done, as_json, f"{_account(budget, key)} is blocked for {duration(for_ms)}")
 
 
 @commands.command(epilog=examples("holdfast budget unblock stripe"))
@@ -129,4 +129,12 @@ def block(client: Client, budget: str, for_ms: int, key: str | None, as_json: bo
 @talking
 def unblock(client: Client, budget: str, key: str | None, as_json: bool) -> None:
     """Unblock a budget and all of its accounts."""
-    show(client.unblock_budget(budget, key=key), as_json, f"{budget} is not blocked any more")
+    done = client.unblock_budget(budget, key=key)
+    words = f"{_account(budget, key)} is not blocked any more"
+    if done.blocked_until is not None:  # then so is each of its accounts
+        words = f"{_account(budget, key)} has no block of its own any more; all of {budget} is blocked until {instant(done.blocked_until)}"
+    show(done, as_json, words)
+
+
+def _account(budget: str, key: str | None) -> str:
+    return budget if key is None else f"{budget}/{key}"

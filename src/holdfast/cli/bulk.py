@@ -7,6 +7,7 @@ named by their ids are changed one after the other, and so are those that are se
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -37,6 +38,7 @@ from holdfast.client import Client
 from holdfast.client.operations import Operation
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, JobNotFound, WrongState
+from holdfast.limits import OPERATION_JOBS
 from holdfast.units import counted
 
 Command = Callable[..., Any]
@@ -157,7 +159,8 @@ def _act_on_group(
         for job in found.jobs if dry_run else ():
             show(job, as_json, f"{job.id}  {job.error}")
     else:
-        begun = client.start_operation(verb.name, jobs=ids, to=given.get("target"), per_s=given["per_s"])
+        shown = max(job.at for job in found.jobs)  # one that runs and dies again while the question is read has another error
+        begun = client.start_operation(verb.name, jobs=ids, before=shown, to=given.get("target"), per_s=given["per_s"])
         _finish(client, begun, given["wait"], as_json)
 
 
@@ -180,8 +183,11 @@ def _act_on_all(
         found = list(islice((job.id for state in states for job in _listed(client, state, matching)), limit))
         count, at_least = len(found), False
     else:
-        found, (count, at_least) = [], _counted(verb, client, named, matching, given, limit)
+        found, (count, at_least, counted_at) = [], _counted(verb, client, named, matching, given, limit)
+        if not yes:  # while the question is read, more may come that it is not about
+            matching["before"] = min(filter(None, (matching["before"], counted_at)), default=None)
     what = f"{verb.name} {'at least ' if at_least else ''}{_count(count)} ({', '.join(states)})"
+    leases = _leases(client, matching, limit) if verb.name == "release" and not (yes or dry_run) else {}
     if not count:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif not confirmed(what, yes, dry_run):
@@ -190,8 +196,22 @@ def _act_on_all(
     elif verb.name == "settle":
         with client.as_one(f"jobs that are {' or '.join(states)}: {in_words(filters)}", filters["queue"] or ""):
             _act(verb, client, found, given, as_json)
+    elif leases:
+        begun = client.start_operation(verb.name, jobs=list(leases), before=max(leases.values()), per_s=given["per_s"])
+        _finish(client, begun, given["wait"], as_json)
     else:
         _operate(verb, client, named, matching, given, limit, as_json)
+
+
+def _leases(client: Client, matching: dict[str, Any], limit: int | None) -> dict[int, datetime]:
+    """The running jobs that match, and since when they run, so that no lease is taken back that begins while the question is read; empty where they
+    are too many to be named.
+    """
+    most = OPERATION_JOBS if limit is None else min(limit, OPERATION_JOBS)
+    found = list(islice(_listed(client, "leased", matching), most + 1))
+    if len(found) > most:
+        found = found[:most] if most == limit else []
+    return {job.id: job.leased_at for job in found if job.leased_at is not None}
 
 
 def _listed(client: Client, state: str, matching: dict[str, Any]) -> Iterator[Job]:
@@ -205,14 +225,14 @@ def _counted(
     matching: dict[str, Any],
     given: dict[str, Any],
     limit: int | None,
-) -> tuple[int, bool]:
-    """How many there are, and whether there may be more."""
+) -> tuple[int, bool, datetime | None]:
+    """How many there are, whether there may be more, and when they were counted."""
     to = given.get("target")
     found = [client.start_operation(verb.name, to=to, state=state, dry_run=True, **matching) for state in states]
-    total = sum(one.total for one in found)
+    total, counted_at = sum(one.total for one in found), min(filter(None, (one.counted_at for one in found)), default=None)
     if limit is not None and total >= limit:
-        return limit, False
-    return total, any(one.at_least for one in found)
+        return limit, False, counted_at
+    return total, any(one.at_least for one in found), counted_at
 
 
 def _operate(

@@ -213,7 +213,11 @@ def talking(command: Command) -> Command:
 
     @addressed
     @click.option(
-        "--deadline", "deadline_ms", type=Duration(), default="60s", help="Max time, retries included.  [default: 60s]"
+        "--deadline",
+        "deadline_ms",
+        type=Duration(),
+        default="60s",
+        help="Max time of each call, retries included.  [default: 60s]",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per line.")
     @wraps(command)

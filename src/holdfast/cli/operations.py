@@ -36,6 +36,9 @@ def words(operation: Operation) -> str:
     """How far it is, in a sentence."""
     total = f"{'at least ' if operation.at_least else ''}{counted(operation.total, 'job')}"
     skipped = "".join(f", {one.count:,} skipped: {one.reason}" for one in operation.skipped)
+    missed = operation.total - operation.done - sum(one.count for one in operation.skipped)
+    if operation.state == "done" and operation.limit is None and not operation.at_least and missed > 0:
+        skipped += f", {missed:,} did not match any more"
     waits = f"; it waits: {operation.waits.detail}" if operation.waits is not None else ""
     reason = f" ({operation.reason})" if operation.reason else ""
     return f"operation {operation.id}: {operation.state}{reason}, {operation.done:,} of {total}{skipped}{waits}"
@@ -141,6 +144,8 @@ def start(
     if dry_run:
         show(count, as_json, f"{count.total}")
     if confirmed(f"{do} {total} ({', '.join(count.states)})", yes, dry_run):
+        if not yes:  # while the question was read, more may have come that it is not about
+            matching["before"] = min(filter(None, (matching["before"], count.counted_at)), default=None)
         begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, idempotency_key=idempotency_key, **matching)
         if wait:
             begun = follow(client, begun)

@@ -23,7 +23,7 @@ class Waits(msgspec.Struct):
 
 
 class Operation(msgspec.Struct, kw_only=True):
-    """One thing that the server does to many jobs, and how far it is; of a dry run only what it would be about, with `counts` by state.
+    """One thing that the server does to many jobs, and how far it is; of a dry run only what it would be about, with `counts` by state, made at `counted_at`.
 
     `state` is `running`, `paused`, `done` or `cancelled`. `total`: the jobs that matched when it began (`at_least`: so many or more).
     """
@@ -40,6 +40,7 @@ class Operation(msgspec.Struct, kw_only=True):
     limit: int | None = None
     state: str = ""
     counts: dict[str, int] = {}
+    counted_at: datetime | None = None
     done: int = 0
     skipped: list[Skipped] = []
     left: int = 0

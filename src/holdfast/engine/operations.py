@@ -103,7 +103,7 @@ class Operations:
         permitted = permit(command, CALLER.get()) if self._submitter.keyring.in_force else command
         if wanted.jobs:
             return JobCounts({"": len(wanted.jobs)})
-        found, at_least = {}, []
+        found, at_least, times = {}, [], []
         for state in command.states:
             query = CountJobs(
                 wanted.queue,
@@ -124,7 +124,8 @@ class Operations:
             counts = await self._reading.counts_within(query, permitted.scope)
             found[state.value] = counts.counts.get(state.value, 0)
             at_least += counts.at_least
-        return JobCounts(found, at_least)
+            times.append(counts.now)
+        return JobCounts(found, at_least, min(times))
 
 
 def states_of(do: Do, wanted: JobFilter) -> tuple[State, ...]:

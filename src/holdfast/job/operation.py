@@ -147,6 +147,13 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
         return sum([skipped.count for skipped in self.skipped])
 
     @property
+    def missed(self) -> int:
+        """How many of those that matched when it began were others by the time it came to them, where all that matched were meant and counted."""
+        if self.state is not Doing.DONE or self.limit is not None or self.at_least:
+            return 0
+        return max(0, self.total - self.done - self.passed)
+
+    @property
     def left(self) -> int:
         """About how many are left: of the jobs that matched when it began, some may have changed since."""
         if self.ended_at is not None:
@@ -188,9 +195,12 @@ def is_meant(operation: Operation, job: Job) -> bool:
     moment = job.ended_at or job.created_at
     if (wanted.before is not None and moment > wanted.before) or (wanted.since is not None and moment < wanted.since):
         return False
-    if wanted.jobs:  # whether it can be done is for the rule to say, but a lease that began later is not one that was shown
-        is_later = job.lease is not None and wanted.before is not None and job.lease.leased_at > wanted.before
-        return not (operation.do is Do.RELEASE and is_later)
+    if operation.do is Do.RELEASE and job.lease is not None:  # a lease that began later is not one that was shown
+        shown_at = wanted.before if wanted.jobs and wanted.before is not None else operation.began_at
+        if job.lease.leased_at > shown_at:
+            return False
+    if wanted.jobs:  # whether it can be done is for the rule to say
+        return True
     if wanted.batch is not None and job.extras.batch != wanted.batch:
         return False
     return job.state in operation.states and wanted.queue in (None, job.queue)

@@ -279,10 +279,11 @@ class StoreStats(Answer, frozen=True, tag=127):
 
 
 class JobCounts(Answer, frozen=True, tag=161):
-    """How many jobs match, by state; `at_least` names the states of which there may be more."""
+    """How many jobs match, by state; `at_least` names the states of which there may be more; `now`: when they were counted."""
 
     counts: dict[str, int]
     at_least: list[str] = []
+    now: int = 0
 
 
 class FailedJob(Frame, frozen=True):

@@ -104,15 +104,16 @@ class Listings:
         found: int = row[0]
         return found
 
-    async def counts(self, query: CountJobs, _: int) -> JobCounts:
+    async def counts(self, query: CountJobs, now: int) -> JobCounts:
         """How many jobs a listing with these filters has."""
         queue_id = await self._queue_id(query.queue)
         if query.batch is not None:
-            return await read_batches.counts(self._snapshot, query, query.queue, self._jobs)
+            return replace(await read_batches.counts(self._snapshot, query, query.queue, self._jobs), now=now)
         wanted = set(State) if query.state is None else {query.state}
         if not is_narrowed(query):
             tallies = await self._tallies(queue_id, query.scope)
-            return JobCounts({state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted})
+            by_state = {state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted}
+            return JobCounts(by_state, now=now)
         counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
         scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
         values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
@@ -133,7 +134,7 @@ class Listings:
                 if await self._in_stretches(count, (), scanned) is not None:
                     at_least.append(section.state.value)
                 counts[section.state.value] += sum(counted)
-        return JobCounts(counts, sorted(set(at_least)))
+        return JobCounts(counts, sorted(set(at_least)), now)
 
     async def _tallies(self, queue_id: int | None, scope: Scope | None) -> Sequence[int]:
         """How many jobs there are by state, in one queue or in all visible ones."""

@@ -18,7 +18,11 @@ def test_budgets_are_set_shown_blocked_and_deleted(holdfast, queue, witness):
     assert json.loads(holdfast("budget", "show", queue, "--key", "tenant-7", "--json").stdout)["some"][0]["jobs"] == 1
     assert holdfast("budget", "block", queue, "--for", "10m").stdout == f"{queue} is blocked for 10m\n"
     assert witness.lease(queue) == []
-    assert holdfast("budget", "unblock", queue).returncode == 0
+    assert holdfast("budget", "block", queue, "--key", "tenant-7").stdout == f"{queue}/tenant-7 is blocked for 1h\n"
+    still = holdfast("budget", "unblock", queue, "--key", "tenant-7").stdout
+    assert still.startswith(f"{queue}/tenant-7 has no block of its own any more; all of {queue} is blocked until 2")
+    assert holdfast("budget", "unblock", queue).stdout == f"{queue} is not blocked any more\n"
+    assert holdfast("budget", "unblock", queue, "--key", "tenant-7").stdout == f"{queue}/tenant-7 is not blocked any more\n"
     assert "would delete the budget" in holdfast("budget", "delete", queue, "--dry-run").stderr
     assert "[budget_in_use]" in holdfast("budget", "delete", queue, "--yes").stderr
     assert holdfast("budget", "delete", queue, "--force", "--yes").returncode == 0

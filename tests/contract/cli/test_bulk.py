@@ -382,3 +382,53 @@ def test_a_cancel_is_undone_exactly(holdfast, witness, queue):
     assert (refused.returncode, "can't be restored: wrong_state" in refused.stderr) == (1, True)
     wrong = holdfast("operation", "undo", undone.stdout.split()[1].rstrip(":"))
     assert (wrong.returncode, "no cancel that has ended" in wrong.stderr) == (2, True)
+
+
+def die(witness, queue: str, reason: str) -> int:
+    witness.enqueue(queue)
+    (job,) = witness.lease(queue)
+    witness.fail(job.lease.token, reason, retry=False)
+    return job.id
+
+
+@pytest.mark.parametrize("command", [("job", "delete"), ("operation", "start", "delete", "--wait")])
+def test_what_comes_while_the_question_is_read_is_left_alone(terminal, witness, queue, command):
+    for _ in range(2):
+        die(witness, queue, "boom")
+    asked = terminal(*command, "--queue", queue, "--state", "dead")
+    asked.read_until("elete 2 jobs (dead)? [y/N]")
+    later = die(witness, queue, "boom")
+    asked.press("y\n")
+    asked.read_until("done, 2 of 2 jobs")
+    assert asked.end() == 0
+    assert [job.id for job in witness.jobs(queue=queue, state="dead")] == [later]
+
+
+def test_a_job_of_a_group_that_dies_again_while_the_question_is_read_is_left_alone(terminal, witness, queue):
+    _, again = (die(witness, queue, "boom") for _ in range(2))
+    (group,) = witness.failures(queue).groups
+    asked = terminal("job", "delete", "--group", group.key)
+    asked.read_until("elete 2 jobs of")
+    asked.read_until("[y/N]")
+    witness.retry(again)
+    (job,) = witness.lease(queue)
+    witness.fail(job.lease.token, "another error", retry=False)
+    asked.press("y\n")
+    asked.read_until("1 skipped: changed")
+    assert asked.end() == 0
+    assert [job.id for job in witness.jobs(queue=queue, state="dead")] == [again]
+
+
+def test_a_lease_that_begins_while_the_question_is_read_is_not_taken_back(terminal, witness, queue):
+    for _ in range(3):
+        witness.enqueue(queue)
+    first, second = witness.lease(queue, max=2)
+    asked = terminal("job", "release", "--queue", queue)
+    asked.read_until("elease 2 jobs (leased)? [y/N]")
+    witness.release_lease(second.id, second.attempt)
+    again = {job.id for job in witness.lease(queue, max=2)}
+    asked.press("y\n")
+    asked.read_until("1 of 2 jobs, 1 skipped: changed")
+    assert asked.end() == 0
+    assert {job.id for job in witness.jobs(queue=queue, state="leased")} == again
+    assert (second.id in again, first.id in again) == (True, False)

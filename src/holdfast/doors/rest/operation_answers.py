@@ -27,7 +27,8 @@ class WaitsOut(msgspec.Struct):
 
 class OperationOut(msgspec.Struct, kw_only=True):
     """An operation and how far it is. `total`: the jobs that matched when it began (`at_least`: so many or more), `left`: about how many are to be
-    done; `skipped`: those that could not be changed, by reason. A dry run has only what it would be about, with `counts` by state.
+    done; `skipped`: those that could not be changed, by reason. A dry run has only what it would be about, with `counts` by state, and when they
+    were counted.
     """
 
     id: Id | UnsetType = UNSET
@@ -42,6 +43,7 @@ class OperationOut(msgspec.Struct, kw_only=True):
     total: int
     at_least: bool
     counts: dict[str, int] | UnsetType = UNSET
+    counted_at: Instant | UnsetType = UNSET
     done: int | UnsetType = UNSET
     skipped: list[SkippedOut] | UnsetType = UNSET
     left: int | UnsetType = UNSET

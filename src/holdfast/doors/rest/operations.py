@@ -66,6 +66,7 @@ async def start_operation(request: Request, state: AppState, data: OperationIn) 
                 total=sum(counts.counts.values()),
                 at_least=bool(counts.at_least),
                 counts=UNSET if wanted.jobs else counts.counts,
+                counted_at=UNSET if wanted.jobs else replies.instant(counts.now),
                 dry_run=True,
             )
         ),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from holdfast.doors.web import formats
+from holdfast.messages.budget_views import BudgetInfo
 from holdfast.messages.inbox import InboxState
 from holdfast.messages.views import HeldQueue, QueueStats, SilentWorker, StoreStats
 from holdfast.units import counted, is_or_are
@@ -23,6 +24,7 @@ KINDS = {
     "failing": "have failures",
 }
 """What several queues have in common."""
+_BLOCKED_MS = 60_000  # a block that ends sooner needs nobody
 _INBOX_WAITS_MS = 10_000  # what was enqueued by SQL is taken in within a tenth of a second
 _TYPES_TOLD = 5  # paused types that are named
 FAILING = 0.2  # share of attempts that go wrong
@@ -47,14 +49,19 @@ class Problem:
 
 
 def problems(
-    store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int, silent: Sequence[SilentWorker] = ()
+    store: StoreStats,
+    queues: Iterable[QueueStats],
+    dead: int,
+    died_lately: int,
+    silent: Sequence[SilentWorker] = (),
+    budgets: Iterable[BudgetInfo] = (),
 ) -> list[Problem]:
     """All problems, the most harmful first: the store, then by jobs and how long they wait."""
     found = of_store(store) + of_time(store)
     queues = list(queues)
     for queue in queues:
         found += of_queue(queue)
-    found = folded(found) + of_workers(silent)
+    found = folded(found) + of_workers(silent) + of_budgets(budgets)
     if dead:
         lately = f"; {formats.number(died_lately)} died in the last hour" if died_lately else ""
         found.append(
@@ -131,6 +138,29 @@ def of_workers(silent: Sequence[SilentWorker]) -> list[Problem]:
 
 def _harm(worker: SilentWorker) -> float:
     return worker.jobs * worker.silent_ms / 1_000
+
+
+def of_budgets(budgets: Iterable[BudgetInfo]) -> list[Problem]:
+    """Budgets that are blocked for some time yet, while jobs wait for them."""
+    blocked = [info for info in budgets if info.waiting and info.budget.blocked_until - info.now > _BLOCKED_MS]
+    blocked.sort(key=lambda info: -info.waiting)
+    alone = _WORST if len(blocked) > _ALONE else len(blocked)
+    found = []
+    for info in blocked[:alone]:
+        text = f"is blocked for {formats.duration(info.budget.blocked_until - info.now)} more: {_wait(info.waiting)} for it."
+        name = info.budget.name
+        found.append(
+            Problem("warn", f"The budget {name}", text, "See who waits, unblock it", "/budgets", {"name": name}, info.waiting)
+        )
+    if rest := blocked[alone:]:
+        waiting = sum(info.waiting for info in rest)
+        text = f"are blocked: {_wait(waiting)} for them."
+        found.append(Problem("warn", f"{formats.number(len(rest))} other budgets", text, "Show them", "/budgets", harm=waiting))
+    return found
+
+
+def _wait(jobs: int) -> str:
+    return f"{counted(jobs, 'job')} {'waits' if jobs == 1 else 'wait'}"
 
 
 def of_certificate(warning: str | None, expires: str) -> list[Problem]:

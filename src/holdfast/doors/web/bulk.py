@@ -23,7 +23,6 @@ from holdfast.http.route import Route
 from holdfast.job.job import Job, State
 from holdfast.job.operation import JobFilter
 from holdfast.limits import FAILURES_SCANNED, ID_MAX, LIST_LIMIT
-from holdfast.messages.queries import ListJobs
 from holdfast.messages.views import JobCounts, JobDetail
 
 SAMPLE = 10
@@ -148,13 +147,17 @@ def run_of(form: forms.Form) -> Run:
 @get("/web/bulk")
 async def preview(view: View) -> Reply:
     """How many jobs would be affected, and the first of them. Nothing is done."""
-    run = run_of(view.asked)
+    run, more = run_of(view.asked), False
     if run.group:
         group, asked_at = await group_of(view, run.group, run.filter.queue)
         ids = tuple(job.id for job in group.dead)
         run = replace(run, filter=Filter(group.queue), all=False, ids=ids, asked_at=asked_at)
     elif run.holder is not None and not run.ids:
-        run = replace(run, filter=Filter(), all=False, ids=await _held_by(view, run.holder))
+        ids, more = await _leased(view, Filter(worker=run.holder), run.holder)
+        run = replace(run, filter=Filter(), all=False, ids=ids)
+    elif run.all and run.way.name == "release" and run.states:
+        ids, more = await _leased(view, run.filter)
+        run = run if more else replace(run, all=False, ids=ids)  # a filter would match leases that begin after the preview
     elif not run.all and not run.ids:
         raise breach("ids", "is empty: select some jobs first, or all that match")
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
@@ -165,6 +168,7 @@ async def preview(view: View) -> Reply:
         "run": run,
         "sample": sample,
         "errors": latest_errors(sample),
+        "more": more,
         "words": [] if not run.all else [pair for pair in run.filter.words() if pair[0] != "state"],
         "list": _list(view, run),
     }
@@ -178,18 +182,19 @@ def _list(view: View, run: Run) -> str:
     return view.at("/failures" if run.group else "/jobs", **run.filter.query())
 
 
-async def _held_by(view: View, worker: str) -> tuple[int, ...]:
-    """The jobs that a worker runs: a registered one by its id, another by the name that its leases have."""
+async def _leased(view: View, wanted: Filter, worker: str | None = None) -> tuple[tuple[int, ...], bool]:
+    """The running jobs that match, and whether there are more; of a `worker` those that it runs itself: a registered one by its id, another by the
+    name that its leases have.
+    """
     found: list[int] = []
     cursor = None
     for _ in range(_PAGES):
-        asked = ListJobs(LIST_LIMIT, state=State.LEASED, worker=worker, cursor=cursor, payload_up_to=0)
-        page = await view.engine.reading.jobs(asked)
+        page = await view.engine.reading.jobs(wanted.listing(LIST_LIMIT, cursor, State.LEASED))
         found += [one.job.id for one in page.jobs if _is_of(worker, one)]  # others have it of a failed attempt
         cursor = page.cursor
         if cursor is None or len(found) >= FAILURES_SCANNED:
             break
-    return tuple(found[:FAILURES_SCANNED])
+    return tuple(found[:FAILURES_SCANNED]), cursor is not None or len(found) > FAILURES_SCANNED
 
 
 def latest_errors(jobs: list[JobDetail]) -> dict[int, str]:

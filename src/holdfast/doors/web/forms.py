@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from holdfast import units
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, InvalidRequest, breach
@@ -22,6 +24,7 @@ from holdfast.http.urlencoded import pairs_of
 COOKIE = "holdfast_form"
 FIELD = "form_token"
 _COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
+WAS = "was"
 FIELDS = 2_000
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
@@ -102,6 +105,18 @@ def typed(form: Form, phrase: str) -> None:
     """Continue only if the user typed the confirmation."""
     if " ".join(form.text("typed").split()) != phrase:
         raise breach("typed", f"must be “{phrase}”; nothing was changed")
+
+
+def merged(form: Form, now: Mapping[str, str]) -> Form:
+    """The form, in which each field that was not touched has its value of `now`: another may have changed it since the form was shown. What it showed
+    is in its field `was`.
+    """
+    try:
+        was = msgspec.json.decode(form.text(WAS) or "{}", type=dict[str, str])
+    except msgspec.DecodeError:
+        raise breach(WAS, "must be a JSON object of texts") from None
+    untouched = {name for name, value in was.items() if name in now and form.text(name).strip() == value}
+    return Form([*form.flat().items(), *((name, now[name]) for name in untouched)])
 
 
 def whole(name: str, value: str) -> int:

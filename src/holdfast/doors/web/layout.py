@@ -19,7 +19,7 @@ from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import forms, refill
 from holdfast.doors.web.actions import Actions, permit_of
 from holdfast.engine.access import caller_here
-from holdfast.errors import HoldfastError, Unauthorized
+from holdfast.errors import HoldfastError, InternalError, OutcomeUnknown, Unauthorized
 from holdfast.http import route
 from holdfast.http.problem import STATUS
 from holdfast.http.reply import Pairs, Reply, redirect
@@ -188,6 +188,9 @@ class View:
 
 _SCREENS: list[Route] = []
 _NO_SCREENS = ("/web/stream", "/web/history", "/web/static/{name}", "/web/login")
+_NO_REFUSALS = {
+    one.code for one in (Unauthorized, OutcomeUnknown, InternalError)
+}  # it may be done, or another screen comes first
 _REFILLED_BYTES = 512 << 10  # a larger form is not shown again
 
 
@@ -231,7 +234,7 @@ async def _again(view: View, error: HoldfastError) -> Reply | None:
     """The screen that a refused form is on, with what was typed and what is wrong; None where it is not known or can't be shown."""
     request, status = view.request, STATUS.get(error.code, 500)
     field = str(error.fields.get("field") or "")
-    if status >= 500 or error.code == Unauthorized.code or field == forms.FIELD or request.header("hx-request"):
+    if error.code in _NO_REFUSALS or field == forms.FIELD or request.header("hx-request"):
         return None
     if len(request.body) > _REFILLED_BYTES:
         return None
@@ -266,7 +269,8 @@ async def _again(view: View, error: HoldfastError) -> Reply | None:
         return None
     action = f"{view.root}{request.path}"
     where = place.path + (f"?{place.query}" if place.query else "")
-    again = refill.refilled(shown.body.decode(), action, pairs, field, f"{error.detail} Nothing was changed.", where)
+    said = error.detail if status >= 500 else f"{error.detail} Nothing was changed."  # of many, some may have been done
+    again = refill.refilled(shown.body.decode(), action, pairs, field, said, where)
     return None if again is None else replace(shown, status=status, body=again.encode())
 
 

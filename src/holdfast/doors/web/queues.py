@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -91,12 +92,10 @@ async def show_queue(view: View, name: str) -> Reply:
         "now": now,
         "began_at": history.began_at,
         "recorded": bool(history.steps) or history.now - history.began_at < 2 * history.step_ms,
-        "settings": [
-            (key, label, hint, _shown(key, getattr(stats.info.settings, key)), _shown(key, getattr(stats.info.policy, key)))
-            for key, label, hint in SETTINGS
-        ],
-        "retry_set": stats.info.settings.retry is not UNSET,
+        "settings": [(key, label, hint, _shown(key, getattr(stats.info.policy, key))) for key, label, hint in SETTINGS],
         "retry": [(key, label, _shown(key, getattr(stats.info.policy.retry, key))) for key, label in _RETRY],
+        "set": texts_of(stats.info.settings),
+        "was": msgspec.json.encode(texts_of(stats.info.settings)).decode(),
         "purgeable": PURGEABLE,
     }
     return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))
@@ -148,8 +147,19 @@ async def share(view: View, name: str) -> Reply:
 async def settings(view: View, name: str) -> Reply:
     """Set the fields with a value; empty ones follow the server's defaults."""
     form = await forms.read(view.request)
+    with suppress(QueueNotFound):  # to make one by its settings is possible, too
+        form = forms.merged(form, texts_of((await view.engine.reading.queue(name)).settings))
     await view.actions.act("queue.set", name, name, settings=settings_of(form))
     return view.back(f"/queues/{name}", "queue.set")
+
+
+def texts_of(settings: QueueSettings) -> dict[str, str]:
+    """What the fields of the form show."""
+    texts = {key: _shown(key, getattr(settings, key)) for key, _, _ in SETTINGS}
+    retry = settings.retry
+    return texts | {
+        f"retry_{key}": "" if isinstance(retry, UnsetType) else _shown(key, getattr(retry, key)) for key, _ in _RETRY
+    }
 
 
 def _shown(key: str, value: float | UnsetType | None) -> str:

@@ -159,6 +159,35 @@ def test_leases_of_many_are_taken_back(browser, queue):
     assert (refused.status_code, refused.json()["code"]) == (409, "lease_lost")
 
 
+def test_leases_that_begin_after_the_preview_are_not_taken_back(browser, queue):
+    browser.put(queue, count=3)
+    shown = [job["id"] for job in browser.lease(queue, 2)]
+    _, fields = preview(browser, way="release", all="1", queue=queue)
+    (later,) = browser.lease(queue)
+    assert fields["total"] == "2"
+    browser.operate(fields)
+    assert browser.job(later["id"])["state"] == "leased"
+    assert [browser.job(one)["state"] for one in shown] == ["ready", "ready"]
+
+
+def test_a_worker_with_more_leases_than_are_taken_back_at_once_is_said_to_have_more(browser, queue):
+    browser.put(queue, count=2_001)
+    for _ in range(3):
+        browser.lease(queue, 1_000, f"w-{queue}")
+    html, fields = preview(browser, way="release", holder=f"w-{queue}")
+    assert ("runs now, but not all: repeat it for the rest." in html, fields["total"]) == (True, "2000")
+    browser.operate(fields)
+    html, fields = preview(browser, way="release", holder=f"w-{queue}")
+    assert ("but not all" in html, fields["total"]) == (False, "1")
+
+
+def test_what_another_did_after_the_preview_is_told_at_the_end(browser, queue):
+    jobs = browser.die(queue, count=3)
+    _, fields = preview(browser, way="retry", all="1", queue=queue, state="dead")
+    browser.http.post(f"/v1/jobs/{jobs[0]}/retry").raise_for_status()
+    assert "2 of 3 done; 1 did not match any more." in browser.operate(fields)
+
+
 def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
     browser.put(queue)
     answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})

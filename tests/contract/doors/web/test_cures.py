@@ -82,3 +82,27 @@ def test_an_operation_leads_to_its_queue(browser, queue):
     (job,) = browser.die(queue)
     fields = browser.hidden(browser.get(f"/bulk?way=retry&queue={queue}&ids={job}"))
     assert f"Watch {queue}" in browser.done("/bulk", **fields)
+
+
+def test_a_block_that_jobs_wait_for_is_a_problem_with_its_way_out_and_none_once_it_is_over(browser, queue):
+    browser.http.put("/v1/budgets/openai", json={"limit": 5, "per_ms": 60_000}).raise_for_status()
+    browser.http.post("/v1/budgets/openai/block", json={"for_ms": 30_000}).raise_for_status()
+    browser.put(queue, count=3, budgets=[{"name": "openai"}])
+    assert "The budget openai" not in browser.get("?problems=all")  # it ends by itself before somebody has come
+    browser.http.post("/v1/budgets/openai/block", json={"for_ms": 3_600_000}).raise_for_status()
+    shown = browser.get("?problems=all")
+    assert re.search(r"The budget openai(?:</\w+>)+ is blocked for [^<]+ more: 3 jobs wait for it\.", shown)
+    assert "/web/budgets?name=openai" in shown
+    browser.done("/budgets/openai/unblock")
+    assert "The budget openai" not in browser.get("?problems=all")
+
+
+def test_an_account_is_not_offered_to_be_unblocked_while_all_of_its_budget_is_blocked(browser, queue):
+    browser.http.put(f"/v1/budgets/{queue}", json={"limit": 5, "per_ms": 60_000}).raise_for_status()
+    browser.put(queue, budgets=[{"name": queue, "key": "tenant-7"}])
+    ways = f'action="/web/budgets/{queue}/unblock"'
+    browser.done(f"/budgets/{queue}/block", key="tenant-7")
+    assert browser.get(f"/budgets?name={queue}").count(ways) == 1
+    browser.done(f"/budgets/{queue}/block")
+    shown = browser.get(f"/budgets?name={queue}")
+    assert (shown.count(ways), "with all of them" in shown) == (1, True), "that of the budget alone"

@@ -1,10 +1,12 @@
 """A form is taken from our own pages alone, on every front, and says what will happen before it does."""
 
 import re
+from html import unescape
 
 import pytest
 
 from holdfast.doors.web import forms
+from tests.contract.doors.web.conftest import Browser
 
 
 def test_a_form_without_our_token_is_refused(browser, queue):
@@ -80,12 +82,12 @@ def test_every_front_takes_a_form_of_any_other(two_fronts, open_browser):
     browser.http.close()
 
 
-def refused(browser, screen, path, **fields):
+def refused(browser, screen, path, status=400, **fields):
     """A form of a screen, sent as a browser does; what comes back."""
     html = browser.get(screen)
     headers = {"referer": f"{browser.http.base_url}".rstrip("/") + f"/web{screen}"}
     answer = browser.http.post(f"/web{path}", data={"form_token": browser.token(html), **fields}, headers=headers)
-    assert answer.status_code == 400, answer.text[:500]
+    assert answer.status_code == status, answer.text[:500]
     return answer.text
 
 
@@ -169,3 +171,42 @@ def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, refe
     assert answer.status_code == 400
     assert "priority must be" in answer.text
     assert "aria-invalid" not in answer.text
+
+
+def test_two_who_change_different_settings_of_a_queue_keep_both(browser, queue):
+    browser.put(queue)
+    browser.http.patch(f"/v1/queues/{queue}", json={"lease_ms": 60_000, "max_running": 3}).raise_for_status()
+    form = re.search(r'<form[^>]*/settings".*?</form>', browser.get(f"/queues/{queue}"), re.DOTALL)
+    assert form
+    shown = {name: unescape(value) for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*? value="([^"]*)"', form[0])}
+    browser.http.patch(
+        f"/v1/queues/{queue}", json={"capacity_jobs": 700, "lease_ms": 90_000, "max_running": None}
+    ).raise_for_status()
+    browser.send(f"/queues/{queue}/settings", **shown | {"max_attempts": "7", "lease_ms": "9m"})
+    kept = browser.http.get(f"/v1/queues/{queue}").json()
+    assert sorted(kept["set"]) == ["capacity_jobs", "lease_ms", "max_attempts", "max_running"]
+    assert {name: kept["settings"][name] for name in kept["set"]} == {
+        "capacity_jobs": 700,
+        "lease_ms": 540_000,  # both changed it: the later one counts
+        "max_attempts": 7,
+        "max_running": None,
+    }
+    browser.send(f"/queues/{queue}/settings", 400, was="[1]", max_attempts="8")
+
+
+def test_a_setting_that_is_emptied_follows_the_default_though_it_was_shown(browser, queue):
+    browser.put(queue)
+    browser.http.patch(f"/v1/queues/{queue}", json={"max_attempts": 3}).raise_for_status()
+    browser.send(f"/queues/{queue}/settings", was='{"max_attempts": "3"}', max_attempts="")
+    assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == []
+
+
+def test_a_form_that_the_store_refuses_comes_back_as_it_was_sent(serve, tmp_path, queue):
+    server = serve("--disk-watermark-bytes", str(1 << 50), store=f"sqlite:///{tmp_path / 'jobs.db'}")
+    browser = Browser(server.url)
+    html = refused(browser, "/enqueue", "/enqueue", status=507, queue=queue, type="bill", payload='{"a": 12345}')
+    assert "watermark" in html
+    assert 'value="bill"' in html
+    assert "{&quot;a&quot;: 12345}" in html
+    assert "Nothing was changed" not in html, "of many, some may have been done"
+    browser.http.close()

@@ -61,6 +61,18 @@ async def _fail(client: StoreClient, queue: str, count: int) -> None:
         await client.do(FailLease(granted.job.ref(), "it went wrong", retry=False))
 
 
+async def test_a_lease_that_began_after_the_operation_is_not_taken_back(client):
+    await client.put_all([new("q") for _ in range(2)])
+    (first,) = await client.lease("q")
+    begun = await start(client, Do.RELEASE, queue="q", per_s=0.001)
+    client.clock.advance(1)
+    (later,) = await client.lease("q")
+    await run(client)
+    assert (await operation(client, begun.id)).done == 1
+    states = {one: (await client.job(one)).state for one in (first.job.id, later.job.id)}
+    assert states == {first.job.id: State.READY, later.job.id: State.LEASED}
+
+
 async def test_an_operation_retries_all_that_match_and_says_so(client: StoreClient):
     ids = await dead(client, 3)
     others = await dead(client, 2, "other")
