@@ -84,7 +84,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -seconds.get(item.path, 0))
     gc.collect()
     gc.freeze()  # what was collected lasts as long as the run: no collection of garbage looks at it again
-    gc.set_threshold(10_000, 20, 20)  # of what the tests leave, too, much lasts
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures, which start servers
