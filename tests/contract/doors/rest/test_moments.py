@@ -348,20 +348,20 @@ async def test_one_that_closes_its_half_is_told_of_a_lease_that_stays_for_whom_a
 
 @pytest.fixture
 async def hurried(caller):
-    """A connection that is kept for 0.2 s while nothing is under way, and waits 0.4 s for a body."""
-    one = caller(keep_alive_s=0.2)
-    one.protocol.app.body_s = 0.4
+    """A connection that is kept for 1 s while nothing is under way, and waits 1.5 s for a body."""
+    one = caller(keep_alive_s=1.0)
+    one.protocol.app.body_s = 1.5
     return one
 
 
 async def test_a_connection_that_is_used_is_kept_and_then_closed(commits, hurried):
     commits()
     for _ in range(6):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         hurried.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await asyncio.sleep(0.1)
-    assert hurried.transport.written.count(b"HTTP/1.1 200 ") == 6
     await asyncio.sleep(0.3)
+    assert hurried.transport.written.count(b"HTTP/1.1 200 ") == 6
+    await asyncio.sleep(1.2)
     assert hurried.transport.closed
 
 
@@ -373,7 +373,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for_without_end(engine, c
     hurried.send(whole[: len(whole) - 13 + sent])
     await asyncio.sleep(0.3)
     assert not hurried.transport.closed
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(2.2)
     assert hurried.transport.closed
     assert hurried.transport.written.startswith(b"HTTP/1.1 400 ")
     assert b"did not arrive" in hurried.transport.written
