@@ -36,22 +36,27 @@ def dev(store: str, port: int | None, browser: bool, demo: bool) -> None:
         port = _PORT if _is_free(_PORT) else 0
     server = embedded(None if store == "memory" else Path(store), port=port, log_level="info")
     over = threading.Event()
-    with _told_to_end(over) as told:  # from here on: what it starts must not be left behind
-        try:
-            server.start()
-        except RuntimeError as error:
-            sys.exit(f"holdfast: {error}")
-        try:
-            _announce(server, store)
-            if browser and _has_browser():
-                # A browser of a terminal returns when it is closed.
-                threading.Thread(target=webbrowser.open, args=(f"{server.url}/web",), daemon=True).start()
-            threading.Thread(target=_wait, args=(server, over), daemon=True).start()
-            with _demo(server) if demo else nullcontext():
-                over.wait()
-        finally:
-            server.stop()
+    with _told_to_end(over) as told, _started(server):
+        _announce(server, store)
+        if browser and _has_browser():
+            # A browser of a terminal returns when it is closed.
+            threading.Thread(target=webbrowser.open, args=(f"{server.url}/web",), daemon=True).start()
+        threading.Thread(target=_wait, args=(server, over), daemon=True).start()
+        with _demo(server) if demo else nullcontext():
+            over.wait()
     sys.exit(0 if told else 1)
+
+
+@contextmanager
+def _started(server: EmbeddedServer) -> Iterator[None]:
+    try:
+        server.start()
+    except RuntimeError as error:
+        sys.exit(f"holdfast: {error}")
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 def _announce(server: EmbeddedServer, store: str) -> None:

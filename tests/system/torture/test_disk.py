@@ -3,14 +3,13 @@
 import os
 import subprocess
 
-import pytest
-
+from tests.missing import missing
 from torture.faults import disk
 
 
 def test_after_a_power_cut_it_works_though_a_container_holds_what_was_mounted(tmp_path):
     if lacks := disk.unavailable():
-        pytest.skip(lacks)
+        missing("a disk that loses its power", lacks)
     one = disk.Disk(tmp_path / "disk.img", tmp_path / "disk", 20_000_000)
     one.mount()
     try:

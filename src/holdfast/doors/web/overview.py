@@ -13,10 +13,8 @@ from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.layout import View, get, tone
 from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
-from holdfast.errors import Forbidden
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
-from holdfast.messages.budget_views import BudgetInfo
 from holdfast.messages.views import QueueStats, Stats
 
 QUEUES_SHOWN = 100
@@ -124,9 +122,7 @@ def line(queue: QueueStats, over: str = _USUAL_SPAN) -> dict[str, Any]:
 @get("/web")
 async def overview(view: View) -> Reply:
     """Every queue."""
-    stats, history, budgets = await asyncio.gather(
-        cached_stats(view.state).stats(), view.engine.reading.history(), _budgets(view.engine)
-    )
+    stats, history = await asyncio.gather(cached_stats(view.state).stats(), view.engine.reading.history())
     asked = _asked(view.query)
     wanted, only, sort, over = asked["q"], asked["only"], asked["sort"] or "name", asked["over"] or _USUAL_SPAN
     cut = stats.all > len(stats.queues)
@@ -144,7 +140,9 @@ async def overview(view: View) -> Reply:
     certificate = view.state.certificate
     if certificate is not None:
         wrong += attention.of_certificate(certificate.warning, certificate.expires)
-    wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps), stats.silent, budgets)
+    wrong += problems(
+        stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps), stats.silent, stats.budgets
+    )
     totals = {
         "unfinished": tally.unfinished,
         "rates": all_rates(stats),
@@ -175,14 +173,6 @@ async def overview(view: View) -> Reply:
         "history_now": history.now,
     }
     return view.page("overview.html", "Overview", "overview", values, view.curl("GET", "/v1/stats"))
-
-
-async def _budgets(engine: Engine) -> list[BudgetInfo]:
-    """All budgets; none for a key that sees some queues only, and so may not list them."""
-    try:
-        return (await engine.budgets.all()).budgets
-    except Forbidden:
-        return []
 
 
 def _asked(query: Mapping[str, str]) -> dict[str, str]:

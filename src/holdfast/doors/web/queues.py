@@ -68,6 +68,7 @@ async def show_queue(view: View, name: str) -> Reply:
     running = [detail.job for detail in leased.jobs]
     taking = [info for info in workers.workers if name in info.worker.queues]
     silent = {info.worker.id for info in taking if registry.is_silent(info.beat_at, workers.now)}
+    shown = texts_of(stats.info.settings)
     values = {
         "line": line(stats),
         "rates": all_rates(stats),
@@ -94,8 +95,8 @@ async def show_queue(view: View, name: str) -> Reply:
         "recorded": bool(history.steps) or history.now - history.began_at < 2 * history.step_ms,
         "settings": [(key, label, hint, _shown(key, getattr(stats.info.policy, key))) for key, label, hint in SETTINGS],
         "retry": [(key, label, _shown(key, getattr(stats.info.policy.retry, key))) for key, label in _RETRY],
-        "set": texts_of(stats.info.settings),
-        "was": msgspec.json.encode(texts_of(stats.info.settings)).decode(),
+        "set": shown,
+        "was": msgspec.json.encode(shown).decode(),
         "purgeable": PURGEABLE,
     }
     return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))

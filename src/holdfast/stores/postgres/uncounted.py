@@ -11,7 +11,6 @@ a walk, until autovacuum counts again, up to a minute into a rush. So
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -26,9 +25,7 @@ from holdfast.stores.postgres.hosts import described
 log = structlog.get_logger(__name__)
 
 _EACH_S = 5.0
-_REST = (
-    20  # times as long as a round took: dead rows that an old snapshot sees, or a dump's lock, keep a table as it is for hours
-)
+_REST = 20  # times as long as a round took: an old snapshot or the lock of a dump may keep a table as it is for hours
 _SETTINGS = ALWAYS | {"application_name": "holdfast-vacuum", "statement_timeout": "60000", "lock_timeout": "1000"}
 
 
@@ -59,14 +56,13 @@ class UncountedTables:
         """Leave off."""
         if self._round is not None:
             self._round.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._round
+            await asyncio.wait({self._round})
 
     async def _count(self, grown: Sequence[str], uncounted: Sequence[str]) -> None:
         connection = None
         try:
             connection = await connect(self._url, _SETTINGS)
-            for table in grown:  # a name of ours, as the catalog has it
+            for table in grown:  # a name in quotation marks, where it needs them
                 await connection.execute(f"ANALYZE (SKIP_LOCKED) holdfast.{table}")
             await self._vacuum(connection, uncounted)
         except (*GONE, asyncpg.PostgresError, StoreUnavailable) as error:

@@ -90,15 +90,15 @@ def _prepare(connection: apsw.Connection, memory: bool) -> None:
     connection.execute("BEGIN IMMEDIATE; UPDATE counter SET value = value; COMMIT")  # the log file is there from now on
 
 
-def forget_statistics(connection: apsw.Connection) -> None:
+def forget_statistics(connection: apsw.Connection, wait_ms: int = _BUSY_MS) -> None:
     """Remove what ANALYZE left, which anybody may run on the file: a table that was counted while it had one row would be walked for every job from then
-    on. By a connection of its own, so that all others notice and plan anew.
+    on. By a connection of its own, so that all others notice and plan anew. Raises `apsw.BusyError` if another program writes for longer than that.
     """
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").get:
         return
     beside = apsw.Connection(connection.filename)
     try:
-        beside.set_busy_timeout(_BUSY_MS)
+        beside.set_busy_timeout(wait_ms)
         beside.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")
         beside.execute("BEGIN IMMEDIATE; DROP TABLE IF EXISTS sqlite_stat1; DROP TABLE IF EXISTS sqlite_stat4; COMMIT")
     finally:

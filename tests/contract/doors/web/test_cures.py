@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.system.whole.servers import until
+
 
 def why(browser, job: int) -> str:
     found = re.search(r'<section class="why.*?</section>', browser.get(f"/jobs/{job}"), re.DOTALL)
@@ -88,13 +90,14 @@ def test_a_block_that_jobs_wait_for_is_a_problem_with_its_way_out_and_none_once_
     browser.http.put("/v1/budgets/openai", json={"limit": 5, "per_ms": 60_000}).raise_for_status()
     browser.http.post("/v1/budgets/openai/block", json={"for_ms": 30_000}).raise_for_status()
     browser.put(queue, count=3, budgets=[{"name": "openai"}])
-    assert "The budget openai" not in browser.get("?problems=all")  # it ends by itself before somebody has come
+    until(lambda: f"/web/queues/{queue}" in browser.get("?problems=all"), "its queue is there")  # numbers are half a second old
+    assert "The budget openai" not in browser.get("?problems=all"), "the block ends by itself before somebody has come"
     browser.http.post("/v1/budgets/openai/block", json={"for_ms": 3_600_000}).raise_for_status()
-    shown = browser.get("?problems=all")
-    assert re.search(r"The budget openai(?:</\w+>)+ is blocked for [^<]+ more: 3 jobs wait for it\.", shown)
-    assert "/web/budgets?name=openai" in shown
+    said = r"The budget openai(?:</\w+>)+ is blocked for [^<]+ more: 3 jobs wait for it\."
+    until(lambda: re.search(said, browser.get("?problems=all")) is not None, "it is a problem")
+    assert "/web/budgets?name=openai" in browser.get("?problems=all")
     browser.done("/budgets/openai/unblock")
-    assert "The budget openai" not in browser.get("?problems=all")
+    until(lambda: "The budget openai" not in browser.get("?problems=all"), "it is none any more")
 
 
 def test_an_account_is_not_offered_to_be_unblocked_while_all_of_its_budget_is_blocked(browser, queue):

@@ -151,6 +151,19 @@ async def test_a_role_that_does_not_own_them_leaves_them_alone(store, database):
         database.execute("REVOKE USAGE ON SCHEMA holdfast FROM plain")
 
 
+async def test_one_with_any_name_in_the_schema_is_counted(store, database):
+    """Whoever made it there: its name is no statement."""
+    database.execute('CREATE TABLE holdfast."odd; DROP TABLE holdfast.ready; --"(n int)')
+    try:
+        database.execute('INSERT INTO holdfast."odd; DROP TABLE holdfast.ready; --" SELECT generate_series(1, 20000)')
+        await tended_until(
+            store, lambda: database.execute("SELECT reltuples FROM pg_class WHERE relname LIKE 'odd;%'").fetchone()[0] == 20_000
+        )
+        counted(database)  # it is there
+    finally:
+        database.execute('DROP TABLE holdfast."odd; DROP TABLE holdfast.ready; --"')
+
+
 async def test_one_that_an_old_snapshot_keeps_is_tried_again(store, database):
     with psycopg.connect(store._url) as other:
         other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
