@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from holdfast import units
+from holdfast.doors.web.refill import WAS
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, InvalidRequest, breach
 from holdfast.http.request import Request
@@ -24,7 +25,6 @@ from holdfast.http.urlencoded import pairs_of
 COOKIE = "holdfast_form"
 FIELD = "form_token"
 _COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
-WAS = "was"
 FIELDS = 2_000
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")

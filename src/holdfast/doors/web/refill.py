@@ -9,6 +9,10 @@ from html.parser import HTMLParser
 
 CAME_FROM = "form_from"
 """The screen that a form is on, where its address is not that of the screen."""
+WAS = "was"
+"""How the name of a hidden field ends that has what the others showed. It belongs to what was typed: with that of now, a field that was not touched, and
+that another has changed since, would count as changed back.
+"""
 _KEPT = frozenset(("hidden", "submit", "button", "reset", "image", "file", "password"))
 _TICKED = frozenset(("checkbox", "radio"))
 Attrs = list[tuple[str, str | None]]
@@ -83,7 +87,8 @@ class _Refill(HTMLParser):
 
     def _input(self, name: str, attrs: Attrs, given: dict[str, str | None], raw: str) -> None:
         kind = (given.get("type") or "text").lower()
-        if kind in _KEPT or not name:
+        is_shown = name.endswith(WAS) and name not in self._names
+        if (kind in _KEPT and not is_shown) or not name:
             self._out.append(raw)
             return
         values = self._typed.get(name)

@@ -173,12 +173,17 @@ def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, refe
     assert "aria-invalid" not in answer.text
 
 
+def shown_in(form: str) -> dict[str, str]:
+    """What the fields of a form have."""
+    return {name: unescape(value) for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*? value="([^"]*)"', form)}
+
+
 def test_two_who_change_different_settings_of_a_queue_keep_both(browser, queue):
     browser.put(queue)
     browser.http.patch(f"/v1/queues/{queue}", json={"lease_ms": 60_000, "max_running": 3}).raise_for_status()
     form = re.search(r'<form[^>]*/settings".*?</form>', browser.get(f"/queues/{queue}"), re.DOTALL)
     assert form
-    shown = {name: unescape(value) for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*? value="([^"]*)"', form[0])}
+    shown = shown_in(form[0])
     browser.http.patch(
         f"/v1/queues/{queue}", json={"capacity_jobs": 700, "lease_ms": 90_000, "max_running": None}
     ).raise_for_status()
@@ -192,6 +197,22 @@ def test_two_who_change_different_settings_of_a_queue_keep_both(browser, queue):
         "max_running": None,
     }
     browser.send(f"/queues/{queue}/settings", 400, was="[1]", max_attempts="8")
+
+
+def test_what_another_changed_survives_a_form_that_was_refused_first(browser, queue):
+    browser.put(queue)
+    form = re.search(r'<form[^>]*/settings".*?</form>', browser.get(f"/queues/{queue}"), re.DOTALL)
+    assert form
+    browser.http.patch(f"/v1/queues/{queue}", json={"capacity_jobs": 700}).raise_for_status()
+    action = f"/queues/{queue}/settings"
+    html = refused(browser, f"/queues/{queue}", action, **shown_in(form[0]) | {"max_attempts": "seven"})
+    again = re.search(r'<form[^>]*/settings".*?</form>', html, re.DOTALL)
+    assert again
+    browser.send(action, **shown_in(again[0]) | {"max_attempts": "7"})
+    kept = browser.http.get(f"/v1/queues/{queue}").json()
+    assert {name: kept["settings"][name] for name in kept["set"]} == {"capacity_jobs": 700, "max_attempts": 7}
+    html = refused(browser, f"/queues/{queue}", action, was="[1]", max_attempts="8")
+    assert unescape(re.search(r'name="was" value="([^"]*)"', html)[1]).startswith("{"), "what can't be read does not come back"
 
 
 def test_a_setting_that_is_emptied_follows_the_default_though_it_was_shown(browser, queue):
