@@ -186,8 +186,9 @@ def _act_on_all(
         found, (count, at_least, counted_at) = [], _counted(verb, client, named, matching, given, limit)
         if not yes:  # while the question is read, more may come that it is not about
             matching["before"] = min(filter(None, (matching["before"], counted_at)), default=None)
+    leases = _leases(client, matching, limit) if verb.name == "release" and not (yes or dry_run) else None
+    count, at_least = (count, at_least) if leases is None else (len(leases), False)
     what = f"{verb.name} {'at least ' if at_least else ''}{_count(count)} ({', '.join(states)})"
-    leases = _leases(client, matching, limit) if verb.name == "release" and not (yes or dry_run) else {}
     if not count:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif not confirmed(what, yes, dry_run):
@@ -203,14 +204,16 @@ def _act_on_all(
         _operate(verb, client, named, matching, given, limit, as_json)
 
 
-def _leases(client: Client, matching: dict[str, Any], limit: int | None) -> dict[int, datetime]:
-    """The running jobs that match, and since when they run, so that no lease is taken back that begins while the question is read; empty where they
+def _leases(client: Client, matching: dict[str, Any], limit: int | None) -> dict[int, datetime] | None:
+    """The running jobs that match, and since when they run, so that no lease is taken back that begins while the question is read; None where they
     are too many to be named.
     """
     most = OPERATION_JOBS if limit is None else min(limit, OPERATION_JOBS)
     found = list(islice(_listed(client, "leased", matching), most + 1))
     if len(found) > most:
-        found = found[:most] if most == limit else []
+        if most != limit:
+            return None
+        found = found[:most]
     return {job.id: job.leased_at for job in found if job.leased_at is not None}
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from holdfast import NewJob
+from holdfast import Client, NewJob
 from holdfast.cli.jobs import commands
 from holdfast.errors import LeaseLost
 from tests.contract.cli.shell import HOLDFAST, call, environment
@@ -432,3 +432,30 @@ def test_a_lease_that_begins_while_the_question_is_read_is_not_taken_back(termin
     assert asked.end() == 0
     assert {job.id for job in witness.jobs(queue=queue, state="leased")} == again
     assert (second.id in again, first.id in again) == (True, False)
+
+
+def test_a_question_with_an_idempotency_key_can_be_asked_and_answered_again(terminal, witness, queue):
+    die(witness, queue, "boom")
+    for _ in range(2):
+        asked = terminal("operation", "start", "delete", "--queue", queue, "--state", "dead", "--idempotency-key", queue)
+        asked.read_until("(dead)? [y/N]")
+        asked.press("y\n")
+        assert asked.end() == 0, asked.said
+    assert len([one for one in witness.operations() if one.filter.get("queue") == queue]) == 1
+
+
+def test_no_lease_is_taken_back_where_those_that_were_counted_ended_before_they_were_listed(
+    shared, witness, queue, monkeypatch
+):
+    witness.enqueue(queue)
+    (job,) = witness.lease(queue)
+    listed = Client.jobs
+
+    def late(client: Client, **given):
+        if witness.job(job.id).state == "leased":
+            witness.conclude(job.lease.token)
+        return listed(client, **given)
+
+    monkeypatch.setattr(Client, "jobs", late)
+    said = CliRunner().invoke(commands, ["release", "--queue", queue, "--url", shared.url])
+    assert (said.exit_code, "no matching job is leased" in said.output) == (0, True), said.output
