@@ -92,7 +92,8 @@ def _prepare(connection: apsw.Connection, memory: bool) -> None:
 
 def forget_statistics(connection: apsw.Connection, wait_ms: int = _BUSY_MS) -> None:
     """Remove what ANALYZE left, which anybody may run on the file: a table that was counted while it had one row would be walked for every job from then
-    on. By a connection of its own, so that all others notice and plan anew. Raises `apsw.BusyError` if another program writes for longer than that.
+    on. By a connection of its own, so that all others notice and plan anew. Raises `apsw.BusyError` if another program writes for longer than that,
+    `apsw.FullError` where there is no room, and `apsw.CantOpenError` where no more files can be opened.
     """
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").get:
         return
@@ -101,6 +102,10 @@ def forget_statistics(connection: apsw.Connection, wait_ms: int = _BUSY_MS) -> N
         beside.set_busy_timeout(wait_ms)
         beside.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")
         beside.execute("BEGIN IMMEDIATE; DROP TABLE IF EXISTS sqlite_stat1; DROP TABLE IF EXISTS sqlite_stat4; COMMIT")
+    except apsw.IOError as error:
+        if no_room(beside):  # as of a quota
+            raise apsw.FullError(str(error)) from error
+        raise
     finally:
         beside.close()
     log.info("statistics that another program left in the store are removed: plans are made without")

@@ -227,7 +227,7 @@ class SqliteStore(SingleWriter):
             self.identity.look()
         self.health()
         if not self._writer.in_transaction:
-            with contextlib.suppress(apsw.BusyError, apsw.FullError):  # then in a second
+            with contextlib.suppress(apsw.BusyError, apsw.FullError, apsw.CantOpenError):  # then in a second
                 forget_statistics(self._writer, wait_ms=0)
         if self._damaged.is_set() and time.monotonic() - self._names_looked_at > NAMES_LOOK_S:
             self._names_looked_at = time.monotonic()

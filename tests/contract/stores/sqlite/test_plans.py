@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import resource
 from itertools import product
 
 import apsw
@@ -147,6 +148,22 @@ async def test_statistics_that_are_made_while_it_is_served_are_removed_too(tmp_p
     assert scans_now(store._writer) == []
     assert scans_now(reader) == []
     reader.close()
+    await store.close()
+
+
+@pytest.mark.parametrize("limit", [resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE], ids=["no room by a quota", "no more files"])
+async def test_statistics_that_can_not_be_removed_now_are_removed_later_and_stop_nothing(tmp_path, limit):
+    store = SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+    analyze(tmp_path / "jobs.db")
+    before = resource.getrlimit(limit)
+    resource.setrlimit(limit, (0, before[1]))
+    try:
+        await store.tend()
+    finally:
+        resource.setrlimit(limit, before)
+    assert scans_now(store._writer), "they are still there"
+    await store.tend()
+    assert scans_now(store._writer) == []
     await store.close()
 
 
