@@ -227,7 +227,11 @@ class _Step:
             job = None
         if operation.filter.jobs and (job is None or job_id >= operation.id):  # a number that no job had when it began
             self._skipped.append(("job_not_found", job_id))
-        elif job is None or not rules.is_meant(operation, job) or (matching is not None and job_id not in matching):
+        elif (
+            job is None
+            or not rules.is_meant(operation, job, self._batch.now)
+            or (matching is not None and job_id not in matching)
+        ):
             self._skipped.append((rules.CHANGED, job_id))
         elif job.queue == operation.to:
             self._skipped.append((_THERE, job_id))

@@ -187,7 +187,7 @@ def is_searched(wanted: JobFilter) -> bool:
     return any(value is not None for value in given) or bool(wanted.meta or wanted.field)
 
 
-def is_meant(operation: Operation, job: Job) -> bool:
+def is_meant(operation: Operation, job: Job, now: int) -> bool:
     """Whether it is one of its jobs by all that the job itself has: its queue, its state, its times."""
     wanted = operation.filter
     if job.id >= operation.id or not sees(operation.scope, job.queue):
@@ -196,8 +196,9 @@ def is_meant(operation: Operation, job: Job) -> bool:
     if (wanted.before is not None and moment > wanted.before) or (wanted.since is not None and moment < wanted.since):
         return False
     if operation.do is Do.RELEASE and job.lease is not None:  # a lease that began later is not one that was shown
+        # One of a time to come does not: it is from before the clock was set back.
         shown_at = wanted.before if wanted.jobs and wanted.before is not None else operation.began_at
-        if job.lease.leased_at > shown_at:
+        if shown_at < job.lease.leased_at <= now:
             return False
     if wanted.jobs:  # whether it can be done is for the rule to say
         return True

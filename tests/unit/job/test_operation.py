@@ -20,15 +20,15 @@ def job(number=1, queue="q", now=NOW):
 
 
 def test_its_jobs_are_those_of_its_queue_and_states_that_were_there_before_it():
-    assert rules.is_meant(ONE, job())
-    assert not rules.is_meant(ONE, job(100)), "as late as itself"
-    assert not rules.is_meant(ONE, job(queue="p"))
-    assert not rules.is_meant(ONE, cancel(job(), NOW))
-    assert not rules.is_meant(replace(ONE, scope=Scope(("p",))), job())
+    assert rules.is_meant(ONE, job(), NOW)
+    assert not rules.is_meant(ONE, job(100), NOW), "as late as itself"
+    assert not rules.is_meant(ONE, job(queue="p"), NOW)
+    assert not rules.is_meant(ONE, cancel(job(), NOW), NOW)
+    assert not rules.is_meant(replace(ONE, scope=Scope(("p",))), job(), NOW)
     before = replace(ONE, filter=JobFilter(before=NOW - 1))
-    assert not rules.is_meant(before, job())
-    assert rules.is_meant(before, job(now=NOW - 1))
-    assert rules.is_meant(replace(ONE, filter=JobFilter(jobs=(1,))), cancel(job(), NOW)), (
+    assert not rules.is_meant(before, job(), NOW)
+    assert rules.is_meant(before, job(now=NOW - 1), NOW)
+    assert rules.is_meant(replace(ONE, filter=JobFilter(jobs=(1,))), cancel(job(), NOW), NOW), (
         "whether it can be done is another question"
     )
 

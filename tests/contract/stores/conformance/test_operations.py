@@ -73,6 +73,22 @@ async def test_a_lease_that_began_after_the_operation_is_not_taken_back(client):
     assert states == {first.job.id: State.READY, later.job.id: State.LEASED}
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_a_lease_from_before_the_clock_was_set_back_is_taken_back(lasting_place, reopen, by_id):
+    before = await reopen(lasting_place)
+    before.clock.advance(60_000)
+    await before.put_all([new("q")])
+    (held,) = await before.lease("q")
+    await before.close()
+    client = await reopen(lasting_place)
+    assert client.now < held.job.lease.leased_at
+    begun = await start(client, Do.RELEASE, **({"jobs": (held.job.id,)} if by_id else {"queue": "q"}))
+    await run(client)
+    assert (await operation(client, begun.id)).done == 1
+    assert (await client.job(held.job.id)).state is State.READY
+    await client.close()
+
+
 async def test_an_operation_retries_all_that_match_and_says_so(client: StoreClient):
     ids = await dead(client, 3)
     others = await dead(client, 2, "other")
