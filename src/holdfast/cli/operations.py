@@ -144,9 +144,8 @@ def start(
     if dry_run:
         show(count, as_json, f"{count.total}")
     if confirmed(f"{do} {total} ({', '.join(count.states)})", yes, dry_run):
-        if (
-            not yes and idempotency_key is None
-        ):  # more may have come while the question was read; with a key, a repeat has to be the same request
+        # While the question was read, more may have come that it is not about; with a key, a repeat has to be the same request.
+        if not yes and idempotency_key is None:
             matching["before"] = min(filter(None, (matching["before"], count.counted_at)), default=None)
         begun = client.start_operation(do, to=to, per_s=per_s, limit=limit, idempotency_key=idempotency_key, **matching)
         if wait:
