@@ -139,11 +139,12 @@ lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_A
 	$(COMPILE) --group peers --output-file requirements/peers.txt
 
 # The build backend is the locked one: nothing is downloaded for it, and the same tree makes the same wheel. Its manual pages are those of its own source.
-MAN := build/man
+# The manual pages lie in a folder of their own each time: builds of one tree may run at once.
 dist: $(SERVE) ## Build a wheel and a source archive into dist/
 	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz $(DIST)/*.pyz $(DIST)/*.json $(DIST)/SHA256SUMS
-	@rm -rf $(MAN) && PYTHONPATH=src $(BIN)/python -m holdfast man --to $(MAN)
-	@HOLDFAST_REPOSITORY=$(REPOSITORY) HOLDFAST_MAN=$(MAN) $(BIN)/python -m hatchling build --directory $(DIST)
+	@man=$$(mktemp -d) && trap 'rm -rf "$$man"' EXIT && \
+	PYTHONPATH=src $(BIN)/python -m holdfast man --to "$$man" && \
+	HOLDFAST_REPOSITORY=$(REPOSITORY) HOLDFAST_MAN="$$man" $(BIN)/python -m hatchling build --directory $(DIST)
 
 # An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it. The version is named because one in the
 # making (.dev0) is taken only then.

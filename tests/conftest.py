@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from functools import cache, partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import httpx._transports.default
@@ -101,13 +102,25 @@ def _logs_as_they_were() -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What a worker tells of a test travels as UTF-8; half of a surrogate pair, which some tests log on purpose, can't."""
+    if call.excinfo is not None:
+        with_lines(call.excinfo)
     report = yield
     report.sections = [(name, _sendable(text)) for name, text in report.sections]
     if report.longrepr is not None and _sendable(told := str(report.longrepr)) != told:
         report.longrepr = _sendable(told)
     return report
+
+
+def with_lines(failure: pytest.ExceptionInfo[BaseException]) -> None:
+    """Leave out frames that stand at an instruction of no line, as a test that hangs may: pytest fails to print them, and the whole run ends."""
+    traced: TracebackType | None = None
+    for raw in reversed([entry._rawentry for entry in failure.traceback]):
+        if raw.tb_lineno is not None:
+            traced = TracebackType(traced, raw.tb_frame, raw.tb_lasti, raw.tb_lineno)
+    if traced is not None:
+        failure.traceback = type(failure.traceback)(traced)
 
 
 def _sendable(text: str) -> str:

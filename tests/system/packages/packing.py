@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +51,23 @@ def built_into(folder: Path, tree: Path = ROOT, *variables: str) -> Built:
     """What `make dist` builds of a tree."""
     make("dist", f"DIST={folder}", *variables, tree=tree)
     return found_in(folder)
+
+
+def same(one: Path, other: Path) -> None:
+    """Two archives are the same to the byte; where they aren't, the names of what differs are told, as a diff of all would take hours."""
+    if one.read_bytes() != other.read_bytes():
+        first, second = members(one), members(other)
+        differ = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+        raise AssertionError(f"{one} and {other} differ in {differ or 'what is said of the files'}")
+
+
+def members(archive: Path) -> dict[str, bytes]:
+    """What is in a wheel, another zip, or a tar."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            return {name: packed.read(name) for name in packed.namelist()}
+    with tarfile.open(archive) as packed:
+        return {each.name: file.read() for each in packed if (file := packed.extractfile(each))}
 
 
 def tracked(*paths: str) -> list[str]:

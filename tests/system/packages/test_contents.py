@@ -2,9 +2,11 @@
 
 import email
 import re
+import shutil
 import tarfile
 import tomllib
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from markdown_it import MarkdownIt
 from holdfast import __version__
 from holdfast.cli.entry import SERVER, TALKING
 from tests.system.docs.pages import ROOT, read
-from tests.system.packages.packing import Built, built_into, copied_into, ran, tracked
+from tests.system.packages.packing import Built, built_into, copied_into, ran, same, tracked
 
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
 PAGES = ("holdfast", *(f"holdfast-{name}" for name in TALKING | SERVER))
@@ -43,8 +45,23 @@ def for_release(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def test_the_same_tree_makes_the_same_files_wherever_and_whenever(for_release: Built, tmp_path: Path):
     again = built_into(tmp_path / "dist", copied_into(tmp_path), f"REPOSITORY={REPOSITORY}")
     assert again.wheel.name == for_release.wheel.name
-    assert again.wheel.read_bytes() == for_release.wheel.read_bytes()
-    assert again.archive.read_bytes() == for_release.archive.read_bytes()
+    same(again.wheel, for_release.wheel)
+    same(again.archive, for_release.archive)
+
+
+def test_builds_of_one_tree_at_once_make_the_same_files(built: Built, tmp_path: Path):
+    with ThreadPoolExecutor() as at_once:
+        for one in at_once.map(built_into, [tmp_path / "first", tmp_path / "second"]):
+            same(one.wheel, built.wheel)
+            same(one.archive, built.archive)
+
+
+def test_what_differs_is_told_by_its_name(built: Built, tmp_path: Path):
+    other = tmp_path / built.wheel.name
+    with zipfile.ZipFile(shutil.copyfile(built.wheel, other), "a") as wheel:
+        wheel.writestr("holdfast/more.py", "")
+    with pytest.raises(AssertionError, match=r"differ in \['holdfast/more.py'\]"):
+        same(built.wheel, other)
 
 
 @pytest.mark.parametrize("which", ["built", "for_release"])
@@ -53,7 +70,7 @@ def test_the_source_archive_makes_the_same_wheel(which: str, request: pytest.Fix
     with tarfile.open(one.archive) as archive:
         archive.extractall(tmp_path, filter="data")
     (tree,) = tmp_path.iterdir()
-    assert built_into(tmp_path / "dist", tree).wheel.read_bytes() == one.wheel.read_bytes()
+    same(built_into(tmp_path / "dist", tree).wheel, one.wheel)
 
 
 def test_a_wheel_has_the_package_its_licence_its_manual_pages_and_nothing_else(built: Built):

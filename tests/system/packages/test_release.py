@@ -13,7 +13,7 @@ from holdfast import Client, __version__
 from tests.system.docs.examples import environment
 from tests.system.docs.pages import read
 from tests.system.packages.clean import interpreter, served
-from tests.system.packages.packing import HERE, as_released, copied_into, make
+from tests.system.packages.packing import HERE, as_released, copied_into, make, same
 from tests.system.packages.test_installed import VERSIONS
 
 pytestmark = pytest.mark.long(40)
@@ -106,7 +106,7 @@ def test_it_says_for_which_python_it_was_made(pyz: Path, home: str):
 @pytest.mark.skipif("BUILT" in os.environ, reason="the release workflow compares what two machines build")
 def test_another_tree_elsewhere_makes_the_same_file(pyz: Path, tmp_path: Path):
     make("pyz", f"DIST={tmp_path}", f"PACKED={tmp_path / 'environment'}", "REPOSITORY=https://forge.example/mail/holdfast")
-    assert (tmp_path / "holdfast.pyz").read_bytes() == pyz.read_bytes()
+    same(tmp_path / "holdfast.pyz", pyz)
 
 
 @pytest.mark.skipif("BUILT" in os.environ, reason="what was built has its version")
