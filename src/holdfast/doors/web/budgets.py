@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from holdfast import limits
+from holdfast import limits, units
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.layout import View, get, post
 from holdfast.errors import BudgetNotFound, NotFound, breach
@@ -37,6 +37,7 @@ async def show_budgets(view: View) -> Reply:
         "budgets": [(info, worded(info.budget)) for info in found.budgets],
         "now": found.now,
         "chosen": chosen,
+        "was": forms.shown(texts_of(chosen)) if chosen is not None else "",
         "one": one,
         "key": key,
         "accounts": [] if one is None else sorted(one.some, key=lambda account: -account.waiting),
@@ -45,11 +46,24 @@ async def show_budgets(view: View) -> Reply:
     return view.page("budgets.html", "Budgets", "budgets", values, curl)
 
 
+def texts_of(budget: Budget) -> dict[str, str]:
+    """What the fields of the form show."""
+    is_rate = budget.per_ms is not None
+    return {
+        "limit": f"{budget.limit}",
+        "per_ms": units.duration(budget.per_ms) if budget.per_ms is not None else "",
+        "burst": f"{budget.burst}" if is_rate and budget.burst != budget.limit else "",
+    }
+
+
 @post("/web/budgets")
 async def keep(view: View) -> Reply:
     """Make a budget, or change it."""
     form = await forms.read(view.request)
-    name, limit = form.text("name").strip(), form.int("limit")
+    name = form.text("name").strip()
+    with suppress(BudgetNotFound):  # it is a new one
+        form = forms.merged(form, texts_of((await view.engine.budgets.one(name)).budget))
+    limit = form.int("limit")
     if limit is None:
         raise breach("limit", "must be a whole number of at least 1")
     per_ms = form.duration("per_ms", 1, limits.BUDGET_PER_MS_MAX)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -29,6 +29,8 @@ FIELDS = 2_000
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
 _FORM = "application/x-www-form-urlencoded"
+Texts = Mapping[str, str | Sequence[str]]
+"""What the fields of a form show: each a text, or one for each of several of its name, such as ticked boxes."""
 
 
 def new_cookie() -> str:
@@ -76,6 +78,11 @@ class Form:
         """Each field once, the last one if there are several."""
         return dict(self._pairs)
 
+    def but(self, values: Texts) -> "Form":
+        """The form with these values in place of its own."""
+        given = [(name, text) for name, texts in values.items() for text in ([texts] if isinstance(texts, str) else texts)]
+        return Form([pair for pair in self._pairs if pair[0] not in values] + given)
+
     def duration(self, name: str, low: int, high: int) -> int | None:
         """Milliseconds from a text such as `10m`; None where nothing is in it."""
         value = self.some(name)
@@ -107,16 +114,27 @@ def typed(form: Form, phrase: str) -> None:
         raise breach("typed", f"must be “{phrase}”; nothing was changed")
 
 
-def merged(form: Form, now: Mapping[str, str]) -> Form:
+def shown(texts: Texts) -> str:
+    """The value of the field `was`: what the other fields show."""
+    return msgspec.json.encode(texts).decode()
+
+
+def merged(form: Form, now: Texts) -> Form:
     """The form, in which each field that was not touched has its value of `now`: another may have changed it since the form was shown. What it showed
     is in its field `was`.
     """
     try:
-        was = msgspec.json.decode(form.text(WAS) or "{}", type=dict[str, str])
+        was = msgspec.json.decode(form.text(WAS) or "{}", type=dict[str, str | list[str]])
     except msgspec.DecodeError:
         raise breach(WAS, "must be a JSON object of texts") from None
-    untouched = {name for name, value in was.items() if name in now and form.text(name).strip() == value}
-    return Form([*form.flat().items(), *((name, now[name]) for name in untouched)])
+    untouched = {name for name, value in was.items() if name in now and _filled(form.all(name)) == _filled(value)}
+    return form.but({name: now[name] for name in untouched})
+
+
+def _filled(values: str | Sequence[str]) -> list[str]:
+    """The texts that are not empty, with the ends of lines as they were before a browser sent them."""
+    texts = [values] if isinstance(values, str) else values
+    return [plain for text in texts if (plain := text.replace("\r\n", "\n").strip())]
 
 
 def whole(name: str, value: str) -> int:

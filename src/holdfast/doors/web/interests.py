@@ -8,9 +8,10 @@ from holdfast.doors.web import forms
 from holdfast.doors.web.jobs import json_of
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, breach
+from holdfast.errors import Conflict, HoldfastError, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
+from holdfast.routing.interests import Match
 
 _SHOWN = 500
 _ROWS = 4
@@ -32,6 +33,7 @@ async def show_interests(view: View) -> Reply:
         "everything": now == "*",
         "pairs": pairs + [("", "")] * max(1, _ROWS - len(pairs)),
         "example": _EXAMPLE,
+        "was": _text(now),
     }
     return view.page("interests.html", "Subscriptions", "interests", values, view.curl("GET", "/v1/interests"))
 
@@ -65,8 +67,17 @@ async def change(view: View) -> Reply:
         forms.typed(form, f"remove {queue}")
         await view.actions.act("interest.remove", queue, queue, match=None)
         return view.back("/interests", "interest.remove")
-    await view.actions.act("interest.set", queue, queue, match=_match(form))
+    match, was = _match(form), form.text("match_was")
+    now = _text((await view.engine.reading.interests()).interests.get(queue))
+    if form.text("queue_was") != queue or was == now:
+        await view.actions.act("interest.set", queue, queue, match=match)
+    elif _text(match) not in (was, now):
+        raise Conflict("Somebody has changed this subscription since the form was shown. Open it again.")
     return view.back("/interests", "interest.set", queue=queue)
+
+
+def _text(match: Match | None) -> str:
+    return msgspec.json.encode(match, order="deterministic").decode()
 
 
 def _match(form: forms.Form) -> str | dict[str, str]:

@@ -213,21 +213,34 @@ async def _edit_form(view: View, job_id: int) -> Reply:
     if job.state not in WAITING:
         raise NotFound(f"Job {job_id} is {job.state.value}: only a scheduled or ready job can be edited.")
     text_can = detail.content.content_type is None and job.size <= EDITED_BYTES
+    shown = texts_of(detail)
     values = {
         "job": job,
         "now": detail.now,
-        "type": detail.content.type,
+        "shown": shown,
+        "was": forms.shown(shown),
         "payload": formats.text_of(detail.content.payload) if text_can else None,
-        "tags": ", ".join(job.extras.tags),
-        "meta": shown_pairs(job.extras.meta),
     }
     body = msgspec.json.encode({"priority": job.priority}).decode()
     return view.page("edit.html", f"Edit job {job_id}", "jobs", values, view.curl("PATCH", f"/v1/jobs/{job_id}", body))
 
 
+def texts_of(detail: JobDetail) -> dict[str, str]:
+    """What the fields of the form show, but for the payload."""
+    job = detail.job
+    return {
+        "type": detail.content.type,
+        "priority": f"{job.priority}",
+        "max_attempts": f"{job.max_attempts}",
+        "tags": ", ".join(job.extras.tags),
+        "meta": shown_pairs(job.extras.meta),
+    }
+
+
 def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
     """What is different from what the form showed."""
     job, given = detail.job, dict[str, Any]()
+    form = forms.merged(form, texts_of(detail))
     for name, was in (("priority", job.priority), ("max_attempts", job.max_attempts)):
         value = form.int(name)
         if value is not None and value != was:

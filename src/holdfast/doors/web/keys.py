@@ -44,6 +44,8 @@ async def act(view: View, name: str, verb: str) -> Reply:
     """Edit, rotate or revoke one."""
     form = await forms.read(view.request)
     if verb == "edit":
+        if (before := await _one(view, name)) is not None:
+            form = forms.merged(form, texts_of(before))
         await view.actions.act("key.edit", name, changes=_changes(form))
         return view.back("/keys", done="key.edit")
     if verb == "rotate":
@@ -56,6 +58,20 @@ async def act(view: View, name: str, verb: str) -> Reply:
         await view.actions.act("key.revoke", name)
         return view.back("/keys", done="key.revoke")
     raise NotFound(f"There is no action {verb[:40]} for access keys.")
+
+
+def texts_of(key: Key) -> forms.Texts:
+    """What the fields of the form show."""
+    return {
+        "ability": [ability.value for ability in key.abilities],
+        "queues": ", ".join(key.queues),
+        "note": key.note,
+        "hide_payloads": [] if key.sees_payloads else ["1"],
+    }
+
+
+async def _one(view: View, name: str) -> Key | None:
+    return next((key for key in await view.engine.keys.all() if key.name == name), None)
 
 
 def _queues(form: forms.Form) -> tuple[str, ...]:
@@ -78,9 +94,10 @@ def _changes(form: forms.Form) -> KeyChanges:
 
 async def _screen(view: View, made: Key | None = None, secret: str = "") -> Reply:
     keys = await view.engine.keys.all()
-    name = view.query.get("name", "")
+    edited = await _one(view, view.query.get("name", ""))
     values = {
-        "edited": next((key for key in keys if key.name == name), None),
+        "edited": edited,
+        "was": "" if edited is None else forms.shown(texts_of(edited)),
         "keys": keys[:_SHOWN],
         "found": len(keys),
         "abilities": [ability.value for ability in Ability],

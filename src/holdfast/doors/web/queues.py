@@ -96,7 +96,7 @@ async def show_queue(view: View, name: str) -> Reply:
         "settings": [(key, label, hint, _shown(key, getattr(stats.info.policy, key))) for key, label, hint in SETTINGS],
         "retry": [(key, label, _shown(key, getattr(stats.info.policy.retry, key))) for key, label in _RETRY],
         "set": shown,
-        "was": msgspec.json.encode(shown).decode(),
+        "was": forms.shown(shown),
         "purgeable": PURGEABLE,
     }
     return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))

@@ -5,7 +5,7 @@ import time
 
 from msgspec.structs import replace
 
-from holdfast import limits
+from holdfast import limits, units
 from holdfast.doors.rest.bodies import NO_QUEUE
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import json_of, tags_of
@@ -80,6 +80,7 @@ async def show_schedules(view: View) -> Reply:
         "next": view.at("/schedules", after=page.after) if page.after else "",
         "chosen": chosen,
         "payload": formats.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
+        "was": forms.shown(texts_of(chosen.spec)) if chosen is not None else "",
         "ways": [one.value for one in Missed],
         "now": (await cached_stats(view.state).stats()).now,
     }
@@ -111,9 +112,27 @@ async def known(view: View, name: str) -> Schedule | None:
     return before
 
 
+def texts_of(spec: ScheduleSpec) -> forms.Texts:
+    """What the fields of the form show."""
+    return {
+        "cron": spec.cron or "",
+        "timezone": spec.timezone,
+        "interval_ms": "" if spec.interval_ms is None else units.duration(spec.interval_ms),
+        "queue": "" if spec.publish else spec.job.queue,
+        "type": spec.job.type,
+        "missed": spec.missed.value,
+        "tags": ", ".join(spec.job.extras.tags),
+        "publish": ["1"] if spec.publish else [],
+        "overlap": ["1"] if spec.overlap else [],
+        "payload": formats.text_of(spec.job.payload),
+    }
+
+
 def spec_of(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
-    """The values of the form; fields that it does not show stay as they were."""
-    job = before.spec.job if before is not None else NewJob(NO_QUEUE, b"null")
+    """The values of the form; fields that it does not show, or that were not touched, stay as they were."""
+    job = NewJob(NO_QUEUE, b"null")
+    if before is not None:
+        job, form = before.spec.job, forms.merged(form, texts_of(before.spec))
     publish = form.has("publish")
     queue = NO_QUEUE if publish else form.text("queue").strip()
     tags = tags_of(form.text("tags"))

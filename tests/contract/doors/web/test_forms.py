@@ -175,15 +175,31 @@ def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, refe
 
 def shown_in(form: str) -> dict[str, str]:
     """What the fields of a form have."""
-    return {name: unescape(value) for name, value in re.findall(r'<input[^>]*name="(\w+)"[^>]*? value="([^"]*)"', form)}
+    inputs = {tag: re.search(r' name="(\w+)"(?:.*? value="([^"]*)")?', tag) for tag in re.findall(r"<input[^>]*>", form)}
+    texts = {
+        found[1]: unescape(found[2] or "")
+        for tag, found in inputs.items()
+        if found and ('type="checkbox"' not in tag or " checked" in tag)
+    }
+    chosen = re.findall(r'<select name="(\w+)">.*?<option[^>]* selected[^>]*>(\w+)<', form)
+    return (
+        texts
+        | dict(chosen)
+        | {name: unescape(text) for name, text in re.findall(r'<textarea name="(\w+)"[^>]*>\n([^<]*)', form)}
+    )
+
+
+def form_of(html: str, action: str) -> dict[str, str]:
+    """What the one form with this action shows."""
+    form = re.search(rf'<form method="post" action="[^"]*{action}".*?</form>', html, re.DOTALL)
+    assert form
+    return shown_in(form[0])
 
 
 def test_two_who_change_different_settings_of_a_queue_keep_both(browser, queue):
     browser.put(queue)
     browser.http.patch(f"/v1/queues/{queue}", json={"lease_ms": 60_000, "max_running": 3}).raise_for_status()
-    form = re.search(r'<form[^>]*/settings".*?</form>', browser.get(f"/queues/{queue}"), re.DOTALL)
-    assert form
-    shown = shown_in(form[0])
+    shown = form_of(browser.get(f"/queues/{queue}"), "/settings")
     browser.http.patch(
         f"/v1/queues/{queue}", json={"capacity_jobs": 700, "lease_ms": 90_000, "max_running": None}
     ).raise_for_status()
@@ -199,16 +215,82 @@ def test_two_who_change_different_settings_of_a_queue_keep_both(browser, queue):
     browser.send(f"/queues/{queue}/settings", 400, was="[1]", max_attempts="8")
 
 
+def test_two_who_change_different_fields_of_a_schedule_keep_both(browser, queue):
+    browser.put(queue)
+    put = {
+        "cron": "0 4 * * *",
+        "timezone": "Europe/Berlin",
+        "queue": queue,
+        "payload": {"n": 1},
+        "type": "report",
+        "tags": ["a"],
+    }
+    browser.http.put(f"/v1/schedules/{queue}", json=put).raise_for_status()
+    shown = form_of(browser.get(f"/schedules?name={queue}"), "/schedules")
+    assert (shown["missed"], shown["overlap"], "publish" in shown) == ("one", "1", False)
+    theirs = {"interval_ms": 60_000, "queue": queue, "payload": {"n": 2}, "type": "report", "missed": "skip", "overlap": False}
+    browser.http.put(f"/v1/schedules/{queue}", json=theirs).raise_for_status()
+    preview = browser.send("/schedules/preview", 200, **shown | {"tags": "b"}).text
+    assert "every 1m" in preview
+    browser.send("/schedules", **shown | {"payload": shown["payload"].replace("\n", "\r\n"), "tags": "b"})
+    kept = browser.http.get(f"/v1/schedules/{queue}").json()
+    assert {name: kept[name] for name in theirs} == theirs
+    assert (kept["tags"], kept["cron"]) == (["b"], None)
+    browser.send("/schedules", name=queue, queue=queue, cron="5 4 * * *", payload="1")
+    kept = browser.http.get(f"/v1/schedules/{queue}").json()
+    assert (kept["cron"], kept["payload"], kept["overlap"]) == ("5 4 * * *", 1, False), "a form for a new one is taken as it is"
+
+
+def test_two_who_change_different_fields_of_a_budget_keep_both(browser, queue):
+    name = f"budget-{queue}"
+    browser.http.put(f"/v1/budgets/{name}", json={"limit": 100, "per_ms": 60_000}).raise_for_status()
+    shown = form_of(browser.get(f"/budgets?name={name}"), "/budgets")
+    assert {key: shown[key] for key in ("limit", "per_ms", "burst")} == {"limit": "100", "per_ms": "1m", "burst": ""}
+    browser.http.put(f"/v1/budgets/{name}", json={"limit": 40, "per_ms": 60_000, "burst": 20}).raise_for_status()
+    browser.send("/budgets", **shown | {"per_ms": "2m"})
+    kept = browser.http.get(f"/v1/budgets/{name}").json()
+    assert {key: kept[key] for key in ("limit", "per_ms", "burst")} == {"limit": 40, "per_ms": 120_000, "burst": 20}
+
+
+def test_two_who_change_different_fields_of_a_job_keep_both(browser, queue):
+    (job,) = browser.put(queue, {"n": 1}, tags=["a"], meta={"x": "1", "y": "2"})
+    shown = form_of(browser.get(f"/jobs/{job}/edit"), "/edit")
+    theirs = {"priority": 7, "payload": {"n": 2}, "meta": {"z": "3"}, "type": "report"}
+    browser.http.patch(f"/v1/jobs/{job}", json=theirs).raise_for_status()
+    browser.send(f"/jobs/{job}/edit", **shown | {"meta": shown["meta"].replace("\n", "\r\n"), "tags": "b", "max_attempts": "3"})
+    kept = browser.job(job)
+    assert {name: kept[name] for name in theirs} == theirs
+    assert (kept["tags"], kept["max_attempts"]) == (["b"], 3)
+
+
+def test_a_subscription_that_another_has_changed_is_not_overwritten(browser, queue):
+    browser.put(queue)
+    way = f"/v1/interests/{queue}"
+    browser.http.put(way, json={"match": {"a": "1"}}).raise_for_status()
+    shown = form_of(browser.get(f"/interests?queue={queue}"), "/interests")
+    browser.http.put(way, json={"match": {"a": "2"}}).raise_for_status()
+    browser.send("/interests", **shown | {"field": "a", "value": "1"})
+    assert browser.http.get(way).json()["match"] == {"a": "2"}, "nothing was touched"
+    for _ in range(2):
+        told = browser.send("/interests", 409, **shown | {"field": "a", "value": "3"}).text
+        assert "Somebody has changed this subscription since the form was shown" in told
+    assert browser.http.get(way).json()["match"] == {"a": "2"}
+    again = form_of(browser.get(f"/interests?queue={queue}"), "/interests")
+    browser.send("/interests", **again | {"field": "a", "value": "3"})
+    assert browser.http.get(way).json()["match"] == {"a": "3"}
+    browser.send("/interests", **again | {"queue": f"{queue}-2", "field": "b", "value": "1"})
+    assert browser.http.get(f"{way}-2").json()["match"] == {"b": "1"}, "under another name it is another"
+    for name in (queue, f"{queue}-2"):
+        browser.http.delete(f"/v1/interests/{name}").raise_for_status()
+
+
 def test_what_another_changed_survives_a_form_that_was_refused_first(browser, queue):
     browser.put(queue)
-    form = re.search(r'<form[^>]*/settings".*?</form>', browser.get(f"/queues/{queue}"), re.DOTALL)
-    assert form
+    shown = form_of(browser.get(f"/queues/{queue}"), "/settings")
     browser.http.patch(f"/v1/queues/{queue}", json={"capacity_jobs": 700}).raise_for_status()
     action = f"/queues/{queue}/settings"
-    html = refused(browser, f"/queues/{queue}", action, **shown_in(form[0]) | {"max_attempts": "seven"})
-    again = re.search(r'<form[^>]*/settings".*?</form>', html, re.DOTALL)
-    assert again
-    browser.send(action, **shown_in(again[0]) | {"max_attempts": "7"})
+    html = refused(browser, f"/queues/{queue}", action, **shown | {"max_attempts": "seven"})
+    browser.send(action, **form_of(html, "/settings") | {"max_attempts": "7"})
     kept = browser.http.get(f"/v1/queues/{queue}").json()
     assert {name: kept["settings"][name] for name in kept["set"]} == {"capacity_jobs": 700, "max_attempts": 7}
     html = refused(browser, f"/queues/{queue}", action, was="[1]", max_attempts="8")

@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import unescape
 
 import httpx
 import pytest
@@ -263,6 +264,22 @@ def test_an_admin_edits_a_key_in_the_form_that_shows_it(house):
     viewer = house.login("operator")
     given["form_token"] = viewer.token(viewer.http.get("/web/queues/r.q").text)
     assert viewer.http.post("/web/keys/edited/edit", data=given).status_code == 403
+
+
+def test_two_who_change_different_fields_of_a_key_keep_both(house):
+    house.secret("shared", ["produce", "read"], ["a"], note="of the shop")
+    browser = house.login("admin")
+    page = browser.http.get("/web/keys?name=shared").text
+    was = unescape(re.search(r'name="was" value="([^"]*)"', page)[1])
+    narrowed = {"abilities": ["read"], "queues": ["b"], "sees_payloads": False}
+    assert house.api.patch("/v1/keys/shared", json=narrowed).status_code == 200
+    given = {"form_token": browser.token(page), "was": was, "ability": ["produce", "read"], "queues": "a", "note": "of ours"}
+    assert browser.http.post("/web/keys/shared/edit", data=given).status_code == 303
+    shown = house.api.get("/v1/keys/shared").json()
+    assert {name: shown[name] for name in narrowed} == narrowed, "no old form gives back what was taken from it"
+    assert shown["note"] == "of ours"
+    assert browser.http.post("/web/keys/shared/edit", data=given | {"ability": ["read", "manage"]}).status_code == 303
+    assert house.api.get("/v1/keys/shared").json()["abilities"] == ["read", "manage"]
 
 
 def test_the_stream_of_a_page_ends_when_its_key_may_not_read_any_more(house):
