@@ -119,12 +119,15 @@ class Actors:
         meter, since = Meter(order.watch, [*self._pids(), worker.pid]), marks.clock()
         self._await_all(first, end, order.seconds)
         used = meter.used()
-        begun = [at for at in self._marks.begun(first, end) if at > since]
+        began = self._marks.begun(first, end)
+        since = min(
+            since, sorted(began)[len(began) // 2]
+        )  # few jobs may all have begun before this process was given the CPU again
+        begun = [at for at in began if at > since]
         self._end_worker()
         self._done = end
         used["seconds"] = max(begun) - since if begun else used["seconds"]
-        ended = len(self._marks.begun(first, end))
-        return Outcome(operations=len(begun), concluded=ended, latency=None, failures={}, **used)
+        return Outcome(operations=len(begun), concluded=len(began), latency=None, failures={}, **used)
 
     def _pick_up(self, order: Order) -> Outcome:
         caller = self._caller(order)
