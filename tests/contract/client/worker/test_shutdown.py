@@ -59,7 +59,10 @@ def test_a_second_signal_ends_it_at_once(program, put):
 
 
 def test_the_jobs_of_a_killed_worker_come_back_as_crashed_and_are_all_done(program, witness, queue):
-    ids = [receipt.id for receipt in witness.enqueue_many(NewJob(queue=queue, type="sleep", payload=0.5) for _ in range(200))]
+    ids = [
+        receipt.id
+        for receipt in witness.enqueue_many(NewJob(queue=queue, type="sleep", payload=0.3 + n % 10 * 0.04) for n in range(200))
+    ]
     first = program(lease_ms=4_000, concurrency=10)
     until(lambda: witness.queue(queue).jobs.concluded >= 10, "it works")
 
