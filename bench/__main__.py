@@ -169,11 +169,17 @@ def run_flow(bench: Bench, against: str = "") -> None:
     """What budgets, batches and the like cost, beside lives without them; and beside those of an older version, where one is given."""
     with flow.source_of(against, bench.disk) as source:
         for run in bench.runs():
-            if source is not None:
-                bench.play(f"lives at {against}", run, partial(bench.start_holdfast, source=source), flow.plain)
-            for name, case in flow.CASES.items():
-                if run == 1 or name == flow.COSTS:  # a million jobs wait once
-                    bench.play(name, run, bench.start_holdfast, case)
+            plays = [
+                (name, bench.start_holdfast, case)
+                for name, case in flow.CASES.items()
+                if run == 1 or name == flow.COSTS  # a million jobs wait once
+            ]
+            if (
+                source is not None
+            ):  # before ours and after ours in turn: who comes second finds the disk busy with what the first has left
+                plays.insert(run % 2, (f"lives at {against}", partial(bench.start_holdfast, source=source), flow.plain))
+            for name, start, case in plays:
+                bench.play(name, run, start, case)
 
 
 def run_flow_on_postgresql(bench: Bench, against: str = "") -> None:
