@@ -1,7 +1,6 @@
 """The test suite of another project, run in a folder of its own with a server."""
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,6 @@ from pathlib import Path
 from tests.once import FOLDER
 from tests.system.whole.servers import Server
 
-FEW, TIMES = 3, 3  # tests that may fail beside others, and how often they are run again
 INI = """[pytest]
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
@@ -43,22 +41,6 @@ def run_in(
         )
     finally:
         server.destroy()
-
-
-def passed(run: Callable[..., subprocess.CompletedProcess[str]], folder: Path) -> int:
-    """How many tests of a suite pass, which all must.
-
-    Tests of others look at the clock, and have 0.1 s for what takes longer on a busy machine: a few that fail are run again, without the others.
-    """
-    done = run(folder / "all", capture=True)
-    count = sum(map(int, re.findall(r"(\d+) passed.* in \d", done.stdout)))
-    for time in range(TIMES):
-        failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
-        if not 0 < len(failed) <= FEW:
-            break
-        done = run(folder / f"again {time}", *failed, capture=True)
-    assert done.returncode == 0, done.stdout[-8_000:]
-    return count
 
 
 def main(run: Callable[..., subprocess.CompletedProcess[str]]) -> int:

@@ -71,9 +71,9 @@ def lives_through(proxy: Proxy, prefix: str = "") -> None:
     events_come_at_once(proxy, prefix)
     line = socket.create_connection(("127.0.0.1", proxy.port))
     address = f"wss://jobs.example{prefix}/v1/channel"
-    with connect(address, sock=line, ssl=trusting(proxy), additional_headers=PEOPLE, open_timeout=80) as live:
+    with connect(address, sock=line, ssl=trusting(proxy), additional_headers=PEOPLE) as live:
         live.send('{"op":"start","queues":["mail"],"credits":1}')
-        assert [json.loads(live.recv(80))["op"] for _ in range(2)] == ["started", "jobs"]
+        assert [json.loads(live.recv(20))["op"] for _ in range(2)] == ["started", "jobs"]
     assert call(proxy, f"{prefix}/v1/leases", {"queues": ["none"]}, Origin="https://jobs.example") == {"jobs": []}
     assert refused(proxy, f"{prefix}/v1/leases", Origin="https://elsewhere.example") == 403
     assert refused(proxy, f"{prefix}/v1/queues", Authorization="") == 401
@@ -83,7 +83,7 @@ def lives_through(proxy: Proxy, prefix: str = "") -> None:
 def events_come_at_once(proxy: Proxy, prefix: str) -> None:
     named = {"Host": "jobs.example", **PEOPLE}
     stream = urllib.request.Request(f"https://127.0.0.1:{proxy.port}{prefix}/v1/stream", headers=named)
-    with urllib.request.urlopen(stream, timeout=80, context=trusting(proxy)) as events:
+    with urllib.request.urlopen(stream, timeout=10, context=trusting(proxy)) as events:
         assert events.readline() == b": holdfast\n"
         call(proxy, f"{prefix}/v1/queues/mail/jobs", {})
         assert b"event: job" in events.readline() + events.readline()

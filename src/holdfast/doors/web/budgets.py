@@ -33,11 +33,13 @@ async def show_budgets(view: View) -> Reply:
     if chosen is not None:
         with suppress(BudgetNotFound):
             one = await view.engine.budgets.one(chosen.name, _ACCOUNTS, view.query.get("after", ""), key)
+    shown = dict.fromkeys(("limit", "per_ms", "burst"), "") if chosen is None else texts_of(chosen)
     values = {
         "budgets": [(info, worded(info.budget)) for info in found.budgets],
         "now": found.now,
         "chosen": chosen,
-        "was": forms.shown(texts_of(chosen)) if chosen is not None else "",
+        "shown": shown,
+        "was": forms.shown(shown),
         "one": one,
         "key": key,
         "accounts": [] if one is None else sorted(one.some, key=lambda account: -account.waiting),
@@ -48,12 +50,10 @@ async def show_budgets(view: View) -> Reply:
 
 def texts_of(budget: Budget) -> dict[str, str]:
     """What the fields of the form show."""
-    is_rate = budget.per_ms is not None
-    return {
-        "limit": f"{budget.limit}",
-        "per_ms": units.duration(budget.per_ms) if budget.per_ms is not None else "",
-        "burst": f"{budget.burst}" if is_rate and budget.burst != budget.limit else "",
-    }
+    limit, burst = f"{budget.limit}", f"{budget.burst}"
+    if budget.per_ms is None:
+        return {"limit": limit, "per_ms": "", "burst": ""}
+    return {"limit": limit, "per_ms": units.duration(budget.per_ms), "burst": "" if burst == limit else burst}
 
 
 @post("/web/budgets")

@@ -67,12 +67,12 @@ async def change(view: View) -> Reply:
         forms.typed(form, f"remove {queue}")
         await view.actions.act("interest.remove", queue, queue, match=None)
         return view.back("/interests", "interest.remove")
-    match, was = _match(form), form.text("match_was")
-    now = _text((await view.engine.reading.interests()).interests.get(queue))
-    if form.text("queue_was") != queue or was == now:
-        await view.actions.act("interest.set", queue, queue, match=match)
-    elif _text(match) not in (was, now):
-        raise Conflict("Somebody has changed this subscription since the form was shown. Open it again.")
+    match = _match(form)
+    if form.text("queue_was") == queue:
+        now = _text((await view.engine.reading.interests()).interests.get(queue))
+        if now not in (form.text("match_was"), _text(match)):
+            raise Conflict("Somebody has changed this subscription since the form was shown. Open it again.")
+    await view.actions.act("interest.set", queue, queue, match=match)
     return view.back("/interests", "interest.set", queue=queue)
 
 

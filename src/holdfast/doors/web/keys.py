@@ -1,6 +1,7 @@
 """Access keys: list, create, edit, rotate, revoke. A secret is shown once, on the screen that answers its creation."""
 
 import time
+from contextlib import suppress
 
 from msgspec import UNSET
 
@@ -44,8 +45,8 @@ async def act(view: View, name: str, verb: str) -> Reply:
     """Edit, rotate or revoke one."""
     form = await forms.read(view.request)
     if verb == "edit":
-        if (before := await _one(view, name)) is not None:
-            form = forms.merged(form, texts_of(before))
+        with suppress(NotFound):  # which the action says, where its key may know
+            form = forms.merged(form, texts_of(await view.engine.keys.one(name)))
         await view.actions.act("key.edit", name, changes=_changes(form))
         return view.back("/keys", done="key.edit")
     if verb == "rotate":
@@ -70,10 +71,6 @@ def texts_of(key: Key) -> forms.Texts:
     }
 
 
-async def _one(view: View, name: str) -> Key | None:
-    return next((key for key in await view.engine.keys.all() if key.name == name), None)
-
-
 def _queues(form: forms.Form) -> tuple[str, ...]:
     return tuple(form.text("queues").replace(",", " ").split())
 
@@ -94,10 +91,13 @@ def _changes(form: forms.Form) -> KeyChanges:
 
 async def _screen(view: View, made: Key | None = None, secret: str = "") -> Reply:
     keys = await view.engine.keys.all()
-    edited = await _one(view, view.query.get("name", ""))
+    name = view.query.get("name", "")
+    edited = next((key for key in keys if key.name == name), None)
+    shown = {"ability": (), "queues": "*", "note": "", "hide_payloads": ()} if edited is None else texts_of(edited)
     values = {
         "edited": edited,
-        "was": "" if edited is None else forms.shown(texts_of(edited)),
+        "shown": shown,
+        "was": forms.shown(shown),
         "keys": keys[:_SHOWN],
         "found": len(keys),
         "abilities": [ability.value for ability in Ability],

@@ -22,6 +22,7 @@ from holdfast.job.schedule import Missed, Schedule, ScheduleSpec, next_after
 _SHOWN = 200
 _AHEAD = 3
 _AHEAD_S = 0.03
+_NEW = ScheduleSpec(NewJob("", b"{}"))
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -75,12 +76,13 @@ async def show_schedules(view: View) -> Reply:
     if view.query.get("name"):
         with contextlib.suppress(ScheduleNotFound):  # it was removed meanwhile: the form is for a new one
             chosen = await view.engine.reading.schedule(view.query["name"])
+    shown = texts_of(_NEW if chosen is None else chosen.spec)
     values = {
         "schedules": _rows(page.schedules),
         "next": view.at("/schedules", after=page.after) if page.after else "",
         "chosen": chosen,
-        "payload": formats.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
-        "was": forms.shown(texts_of(chosen.spec)) if chosen is not None else "",
+        "shown": shown,
+        "was": forms.shown(shown),
         "ways": [one.value for one in Missed],
         "now": (await cached_stats(view.state).stats()).now,
     }
