@@ -174,9 +174,8 @@ def run_flow(bench: Bench, against: str = "") -> None:
                 for name, case in flow.CASES.items()
                 if run == 1 or name == flow.COSTS  # a million jobs wait once
             ]
-            if (
-                source is not None
-            ):  # before ours and after ours in turn: who comes second finds the disk busy with what the first has left
+            if source is not None:
+                # Before ours and after ours in turn: always first, it made a lone caller of ours look 4 to 7 % slower.
                 plays.insert(run % 2, (f"lives at {against}", partial(bench.start_holdfast, source=source), flow.plain))
             for name, start, case in plays:
                 bench.play(name, run, start, case)

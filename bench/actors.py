@@ -120,9 +120,8 @@ class Actors:
         self._await_all(first, end, order.seconds)
         used = meter.used()
         began = self._marks.begun(first, end)
-        since = min(
-            since, sorted(began)[len(began) // 2]
-        )  # few jobs may all have begun before this process was given the CPU again
+        # Few jobs may all have begun before this process was given the CPU again: then the later half of them is timed.
+        since = min(since, sorted(began)[len(began) // 2])
         begun = [at for at in began if at > since]
         self._end_worker()
         self._done = end
