@@ -5,6 +5,7 @@ from contextlib import suppress
 from holdfast import limits, units
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.layout import View, get, post
+from holdfast.doors.web.refill import WAS
 from holdfast.errors import BudgetNotFound, NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
@@ -61,14 +62,32 @@ async def keep(view: View) -> Reply:
     """Make a budget, or change it."""
     form = await forms.read(view.request)
     name = form.text("name").strip()
-    with suppress(BudgetNotFound):  # it is a new one
-        form = forms.merged(form, texts_of((await view.engine.budgets.one(name)).budget))
-    limit = form.int("limit")
+    try:
+        before = (await view.engine.budgets.one(name)).budget
+    except BudgetNotFound:
+        if form.has(WAS):
+            raise  # it was deleted meanwhile
+        before = None
+    limit, per_ms, burst = _policy(form, before)
     if limit is None:
         raise breach("limit", "must be a whole number of at least 1")
-    per_ms = form.duration("per_ms", 1, limits.BUDGET_PER_MS_MAX)
-    await view.actions.act("budget.set", name, _EVERY, limit=limit, per_ms=per_ms, burst=form.int("burst"))
+    await view.actions.act("budget.set", name, _EVERY, limit=limit, per_ms=per_ms, burst=burst)
     return view.back("/budgets", "budget.set")
+
+
+def _policy(form: forms.Form, before: Budget | None) -> tuple[int | None, int | None, int | None]:
+    """Limit, time and burst as the form has them, or as they are where it was not touched. A burst that was typed needs the time that it was typed for."""
+    typed = form.int("limit"), form.duration("per_ms", 1, limits.BUDGET_PER_MS_MAX), form.int("burst")
+    if before is None:
+        return typed
+    limit, per_ms, burst = typed
+    if not form.touches("limit"):
+        limit = before.limit
+    if not form.touches("per_ms") and not (form.touches("burst") and before.per_ms is None):
+        per_ms = before.per_ms
+    if not form.touches("burst"):
+        burst = None if per_ms is None or before.burst == before.limit else before.burst
+    return limit, per_ms, burst
 
 
 @post("/web/budgets/{name}/{verb}")

@@ -28,6 +28,8 @@ _COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
 FIELDS = 2_000
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
+_BREAK = re.compile(r"\r\n|\r|\n")
+_AREAS = ("payload", "meta")  # fields of several lines
 _FORM = "application/x-www-form-urlencoded"
 Texts = Mapping[str, str | Sequence[str]]
 """What the fields of a form show: each a text, or one for each of several of its name, such as ticked boxes."""
@@ -60,6 +62,7 @@ class Form:
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._pairs = pairs
+        self._was: dict[str, str | list[str]] | None = None
 
     def text(self, name: str, default: str = "") -> str:
         """One field; the last one if there are several."""
@@ -78,10 +81,19 @@ class Form:
         """Each field once, the last one if there are several."""
         return dict(self._pairs)
 
-    def but(self, values: Texts) -> "Form":
-        """The form with these values in place of its own."""
-        given = [(name, text) for name, texts in values.items() for text in ([texts] if isinstance(texts, str) else texts)]
-        return Form([pair for pair in self._pairs if pair[0] not in values] + given)
+    def showed(self) -> dict[str, str | list[str]]:
+        """What its fields showed; nothing in one for something new."""
+        if self._was is None:
+            try:
+                self._was = msgspec.json.decode(self.text(WAS) or "{}", type=dict[str, str | list[str]])
+            except msgspec.DecodeError:
+                raise breach(WAS, "must be a JSON object of texts") from None
+        return self._was
+
+    def touches(self, *names: str) -> bool:
+        """Whether one of these fields differs from what it showed, by the field `was`. Without that, of something new, all do."""
+        was = self.showed()
+        return any(name not in was or _filled(self.all(name)) != _filled(was[name]) for name in names)
 
     def duration(self, name: str, low: int, high: int) -> int | None:
         """Milliseconds from a text such as `10m`; None where nothing is in it."""
@@ -116,25 +128,30 @@ def typed(form: Form, phrase: str) -> None:
 
 def shown(texts: Texts) -> str:
     """The value of the field `was`: what the other fields show."""
-    return msgspec.json.encode(texts).decode()
+    as_sent = {name: in_a_line(text) if isinstance(text, str) and name not in _AREAS else text for name, text in texts.items()}
+    return msgspec.json.encode(as_sent).decode()
 
 
-def merged(form: Form, now: Texts) -> Form:
-    """The form, in which each field that was not touched has its value of `now`: another may have changed it since the form was shown. What it showed
-    is in its field `was`.
-    """
-    try:
-        was = msgspec.json.decode(form.text(WAS) or "{}", type=dict[str, str | list[str]])
-    except msgspec.DecodeError:
-        raise breach(WAS, "must be a JSON object of texts") from None
-    untouched = {name for name, value in was.items() if name in now and _filled(form.all(name)) == _filled(value)}
-    return form.but({name: now[name] for name in untouched})
+def in_a_line(text: str) -> str:
+    """A text as a browser has it in a field of one line."""
+    return _BREAK.sub("", text)
 
 
-def _filled(values: str | Sequence[str]) -> list[str]:
-    """The texts that are not empty, with the ends of lines as they were before a browser sent them."""
-    texts = [values] if isinstance(values, str) else values
-    return [plain for text in texts if (plain := text.replace("\r\n", "\n").strip())]
+def _filled(texts: str | Sequence[str]) -> list[str]:
+    """The texts that are not empty, in no order, which that of boxes need not be; with the ends of lines as they were before a browser sent them."""
+    some = [texts] if isinstance(texts, str) else texts
+    return sorted(plain for text in some if (plain := _BREAK.sub("\n", text).strip()))
+
+
+def merged(form: Form, now: Mapping[str, str]) -> Form:
+    """The form, in which each field that was not touched has its text of `now`: another may have changed it since the form was shown."""
+    return Form([*form.flat().items(), *((name, text) for name, text in now.items() if not form.touches(name))])
+
+
+def with_changes(was: Sequence[str], given: Sequence[str], now: Sequence[str]) -> list[str]:
+    """A list of names as it is now, with what a form has added to what it showed, and without what it has taken away."""
+    kept = [name for name in now if name in given or name not in was]
+    return kept + [name for name in given if name not in was and name not in kept]
 
 
 def whole(name: str, value: str) -> int:

@@ -1,5 +1,6 @@
 """Subscriptions (interests in the API): which events each queue gets, and a form that tests an event. A test enqueues nothing."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ async def show_interests(view: View) -> Reply:
         "everything": now == "*",
         "pairs": pairs + [("", "")] * max(1, _ROWS - len(pairs)),
         "example": _EXAMPLE,
-        "was": _text(now),
+        "match_was": _text(now),
     }
     return view.page("interests.html", "Subscriptions", "interests", values, view.curl("GET", "/v1/interests"))
 
@@ -57,16 +58,23 @@ def _curl(view: View, typed: str) -> str:
     return view.curl("POST", "/v1/interests/test", f'{{"data": {typed.strip() or "null"}}}')
 
 
-@post("/web/interests")
-async def change(view: View) -> Reply:
-    """Set or remove one queue's subscription."""
+@post("/web/interests/remove")
+async def remove(view: View) -> Reply:
+    """Remove one queue's subscription, once the confirmation was typed."""
     form = await forms.read(view.request)
     queue = form.text("queue").strip()
     checks.name_of_queue("queue", queue)
-    if form.has("remove"):
-        forms.typed(form, f"remove {queue}")
-        await view.actions.act("interest.remove", queue, queue, match=None)
-        return view.back("/interests", "interest.remove")
+    forms.typed(form, f"remove {queue}")
+    await view.actions.act("interest.remove", queue, queue, match=None)
+    return view.back("/interests", "interest.remove")
+
+
+@post("/web/interests")
+async def change(view: View) -> Reply:
+    """Set one queue's subscription."""
+    form = await forms.read(view.request)
+    queue = form.text("queue").strip()
+    checks.name_of_queue("queue", queue)
     match = _match(form)
     if form.text("queue_was") == queue:
         now = _text((await view.engine.reading.interests()).interests.get(queue))
@@ -80,13 +88,25 @@ def _text(match: Match | None) -> str:
     return msgspec.json.encode(match, order="deterministic").decode()
 
 
-def _match(form: forms.Form) -> str | dict[str, str]:
+def _match(form: forms.Form) -> Match:
+    """What the form says; what was not touched is what it was, since not every pattern can be written in a field."""
+    pairs = [pair for pair in zip(form.all("field"), form.all("value"), strict=False) if any(pair)]
+    with suppress(msgspec.DecodeError):
+        was = msgspec.json.decode(form.text("match_was"), type=dict[str, str] | str | None)
+        if was is not None and (form.has("everything"), pairs) == _fields(was):
+            return was
     if form.has("everything"):
         return "*"
-    pairs = {field: value for field, value in zip(form.all("field"), form.all("value"), strict=False) if field or value}
     if not pairs:
         raise breach("match", "is empty: give a field pattern and a value pattern, or select “All events”")
-    return msgspec.convert(pairs, dict[str, str])
+    return msgspec.convert(dict(pairs), dict[str, str])
 
 
-ROUTES: list[Route] = [show_interests, test, change]
+def _fields(match: Match) -> tuple[bool, list[tuple[str, str]]]:
+    """Whether “All events” is ticked, and the pairs, as a browser sends what is shown."""
+    found = match.items() if isinstance(match, dict) else ()
+    pairs = [(forms.in_a_line(field), forms.in_a_line(value)) for field, value in found]
+    return match == "*", [pair for pair in pairs if any(pair)]
+
+
+ROUTES: list[Route] = [show_interests, test, remove, change]

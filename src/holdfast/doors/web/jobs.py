@@ -238,25 +238,25 @@ def texts_of(detail: JobDetail) -> dict[str, str]:
 
 
 def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
-    """What is different from what the form showed."""
+    """What is different from what the form showed, and from what it is now."""
     job, given = detail.job, dict[str, Any]()
-    form = forms.merged(form, texts_of(detail))
     for name, was in (("priority", job.priority), ("max_attempts", job.max_attempts)):
-        value = form.int(name)
+        value = form.int(name) if form.touches(name) else None
         if value is not None and value != was:
             given[name] = value
     delay = form.duration("delay_ms", 0, limits.DELAY_MS_MAX)
     if delay is not None:
         given["delay_ms"] = delay
     given |= _deadline(form)
-    if form.has("tags"):
+    if form.has("tags") and form.touches("tags"):
         tags = tags_of(form.text("tags"))
         if tags != job.extras.tags:
             given["tags"] = tags
-    meta = meta_given(form, job.extras.meta)
-    if meta != job.extras.meta:
-        given["meta"] = meta
-    if form.has("type") and form.text("type") != detail.content.type:
+    if form.touches("meta"):
+        meta = meta_given(form, job.extras.meta)
+        if meta != job.extras.meta:
+            given["meta"] = meta
+    if form.has("type") and form.touches("type") and form.text("type") != detail.content.type:
         given["type"] = form.text("type")
     if form.has("payload") and form.text("payload") != form.text("payload_was"):
         given["content"] = Content("", None, json_of("payload", form.text("payload")))

@@ -9,7 +9,7 @@ from holdfast import limits
 from holdfast.auth.keys import Ability, Key, KeyChanges, abilities_of
 from holdfast.doors.web import forms
 from holdfast.doors.web.layout import View, get, post
-from holdfast.errors import NotFound, breach
+from holdfast.errors import KeyNotFound, NotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 
@@ -32,7 +32,7 @@ async def create(view: View) -> Reply:
         "key.create",
         form.text("name").strip(),
         abilities=abilities_of(form.all("ability")),
-        queues=_queues(form) or ("*",),
+        queues=tuple(_named(form.text("queues"))) or ("*",),
         expires_ms=None if days is None else days * _DAY_MS,
         sees_payloads=not form.has("hide_payloads"),
         note=form.text("note").strip(),
@@ -45,9 +45,10 @@ async def act(view: View, name: str, verb: str) -> Reply:
     """Edit, rotate or revoke one."""
     form = await forms.read(view.request)
     if verb == "edit":
-        with suppress(NotFound):  # which the action says, where its key may know
-            form = forms.merged(form, texts_of(await view.engine.keys.one(name)))
-        await view.actions.act("key.edit", name, changes=_changes(form))
+        before = None
+        with suppress(KeyNotFound):  # which the action says, where its key may know
+            before = await view.engine.keys.one(name)
+        await view.actions.act("key.edit", name, changes=_changes(form, before))
         return view.back("/keys", done="key.edit")
     if verb == "rotate":
         days = form.int("days")
@@ -71,21 +72,27 @@ def texts_of(key: Key) -> forms.Texts:
     }
 
 
-def _queues(form: forms.Form) -> tuple[str, ...]:
-    return tuple(form.text("queues").replace(",", " ").split())
+def _named(queues: str) -> list[str]:
+    return queues.replace(",", " ").split()
 
 
-def _changes(form: forms.Form) -> KeyChanges:
-    """The fields of the form; the expiry stays unless `days` or `never` is given."""
+def _changes(form: forms.Form, before: Key | None) -> KeyChanges:
+    """The fields of the form that were touched; the expiry stays unless `days` or `never` is given. What was taken from the key, or given to it,
+    since the form was shown stays so, too.
+    """
     days, never = form.int("days"), form.has("never")
     if never and days is not None:
         raise breach("days", "must be empty for a key that never expires")
+    was, abilities, queues = form.showed(), form.all("ability"), _named(form.text("queues"))
+    if before is not None and was:
+        abilities = forms.with_changes(was.get("ability", ()), abilities, [one.value for one in before.abilities])
+        queues = forms.with_changes(_named(f"{was.get('queues', '')}"), queues, before.queues)
     return KeyChanges(
-        abilities_of(form.all("ability")),
-        _queues(form),
+        abilities_of(abilities) if form.touches("ability") else UNSET,
+        tuple(queues) if form.touches("queues") else UNSET,
         UNSET if days is None and not never else None if days is None else days * _DAY_MS,
-        not form.has("hide_payloads"),
-        form.text("note").strip(),
+        not form.has("hide_payloads") if form.touches("hide_payloads") else UNSET,
+        form.text("note").strip() if form.touches("note") else UNSET,
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from holdfast import limits, units
 from holdfast.doors.web import attention, forms
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import all_rates, line
+from holdfast.doors.web.refill import WAS
 from holdfast.doors.web.running_jobs import by_group, by_worker
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound, breach
@@ -148,8 +148,11 @@ async def share(view: View, name: str) -> Reply:
 async def settings(view: View, name: str) -> Reply:
     """Set the fields with a value; empty ones follow the server's defaults."""
     form = await forms.read(view.request)
-    with suppress(QueueNotFound):  # to make one by its settings is possible, too
+    try:
         form = forms.merged(form, texts_of((await view.engine.reading.queue(name)).settings))
+    except QueueNotFound:
+        if form.has(WAS):
+            raise  # it was deleted meanwhile; to make one by its settings is possible
     await view.actions.act("queue.set", name, name, settings=settings_of(form))
     return view.back(f"/queues/{name}", "queue.set")
 

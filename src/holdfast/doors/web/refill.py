@@ -3,9 +3,11 @@
 It works on the finished screen, so that every form of the page has it, with scripts or without, and no form knows of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 CAME_FROM = "form_from"
 """The screen that a form is on, where its address is not that of the screen."""
@@ -31,10 +33,11 @@ def refilled(html: str, action: str, typed: Iterable[tuple[str, str]], field: st
 class _Refill(HTMLParser):
     def __init__(self, action: str, typed: Iterable[tuple[str, str]], field: str, said: str, screen: str) -> None:
         super().__init__(convert_charrefs=False)
-        self._action = action
+        self._action = unquote(action)
         self._typed: dict[str, list[str]] = {}
         for name, value in typed:
             self._typed.setdefault(name, []).append(value)
+        self._filled: Counter[str] = Counter()  # how many fields of a name
         self._names = {field, field.rpartition(".")[2], f"{field}_ms"} - {""}
         self._said = said
         self._screen = screen
@@ -59,7 +62,7 @@ class _Refill(HTMLParser):
         given = dict(attrs)
         raw = self.get_starttag_text() or ""
         if tag == "form":
-            self._within = given.get("action") == self._action and (given.get("method") or "").lower() == "post"
+            self._within = unquote(given.get("action") or "") == self._action and (given.get("method") or "").lower() == "post"
             self._forms += self._within
             self._out.append(raw)
             if self._within:
@@ -97,7 +100,9 @@ class _Refill(HTMLParser):
             if values is not None and (given.get("value") or "on") in values:
                 attrs.append(("checked", None))
         elif values is not None:
-            attrs = [pair for pair in attrs if pair[0] != "value"] + [("value", values[-1])]
+            place = self._filled[name]
+            self._filled[name] += 1
+            attrs = [pair for pair in attrs if pair[0] != "value"] + [("value", values[place] if place < len(values) else "")]
         self._out.append(_tag("input", attrs + self._marks(name)))
         self._tell(name)
 

@@ -11,6 +11,7 @@ from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import json_of, tags_of
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
+from holdfast.doors.web.refill import WAS
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, NotFound, ScheduleNotFound, breach
 from holdfast.http.reply import Reply
@@ -96,6 +97,8 @@ async def keep(view: View) -> Reply:
     name = form.text("name").strip()
     checks.schedule_name(name)
     before = await known(view, name)
+    if before is None and form.has(WAS):
+        raise ScheduleNotFound(f"There is no schedule {name} any more: it was deleted since the form was shown.")
     spec = spec_of(form, before)
     await view.actions.act(
         "schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False
@@ -132,13 +135,22 @@ def texts_of(spec: ScheduleSpec) -> forms.Texts:
 
 def spec_of(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
     """The values of the form; fields that it does not show, or that were not touched, stay as they were."""
-    job = NewJob(NO_QUEUE, b"null")
-    if before is not None:
-        job, form = before.spec.job, forms.merged(form, texts_of(before.spec))
-    publish = form.has("publish")
-    queue = NO_QUEUE if publish else form.text("queue").strip()
-    tags = tags_of(form.text("tags"))
-    extras = job.extras if tags == job.extras.tags else replace(job.extras, tags=tags)
+    old = before.spec if before is not None else ScheduleSpec(NewJob(NO_QUEUE, b"null"))
+    job, publish, extras = old.job, old.publish, old.job.extras
+
+    def given(*names: str) -> bool:
+        return before is None or form.touches(*names)
+
+    queue = job.queue
+    if given("queue", "publish"):
+        publish = form.has("publish")
+        queue = NO_QUEUE if publish else form.text("queue").strip()
+    if given("tags"):
+        extras = replace(extras, tags=tags_of(form.text("tags")))
+    cron, interval_ms = old.cron, old.interval_ms
+    if given("cron", "interval_ms"):
+        cron = form.some("cron")
+        interval_ms = form.duration("interval_ms", limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX)
     missed = form.text("missed", Missed.ONE.value)
     if missed not in set(Missed):
         raise breach("missed", f"must be one of {', '.join(one.value for one in Missed)}")
@@ -146,16 +158,16 @@ def spec_of(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
         replace(
             job,
             queue=queue,
-            payload=json_of("payload", form.text("payload")),
-            type=form.text("type").strip(),
+            payload=json_of("payload", form.text("payload")) if given("payload") else job.payload,
+            type=form.text("type").strip() if given("type") else job.type,
             extras=NO_EXTRAS if extras == Extras() else extras,
         ),
         publish,
-        form.some("cron"),
-        form.some("timezone") or "UTC",
-        form.duration("interval_ms", limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX),
-        Missed(missed),
-        form.has("overlap"),
+        cron,
+        (form.some("timezone") or "UTC") if given("timezone") else old.timezone,
+        interval_ms,
+        Missed(missed) if given("missed") else old.missed,
+        form.has("overlap") if given("overlap") else old.overlap,
     )
 
 

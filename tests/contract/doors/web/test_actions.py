@@ -276,8 +276,8 @@ def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, othe
     assert browser.counts(queue) == {}
     browser.send("/interests", 400, queue=queue, field=["("], value=["x"])
     browser.send("/interests", 400, queue=queue)
-    assert "nothing was changed" in browser.send("/interests", 400, queue=other, remove="1", typed="remove it").text
-    assert "Subscription removed" in browser.done("/interests", queue=other, remove="1", typed=f"remove {other}")
+    assert "nothing was changed" in browser.send("/interests/remove", 400, queue=other, typed="remove it").text
+    assert "Subscription removed" in browser.done("/interests/remove", queue=other, typed=f"remove {other}")
     assert browser.http.get(f"/v1/interests/{other}").status_code == 404
 
 

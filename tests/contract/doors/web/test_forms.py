@@ -173,25 +173,24 @@ def test_without_the_screen_of_a_form_its_refusal_is_a_page(browser, queue, refe
     assert "aria-invalid" not in answer.text
 
 
-def shown_in(form: str) -> dict[str, str]:
-    """What the fields of a form have."""
-    inputs = {tag: re.search(r' name="(\w+)"(?:.*? value="([^"]*)")?', tag) for tag in re.findall(r"<input[^>]*>", form)}
-    texts = {
-        found[1]: unescape(found[2] or "")
-        for tag, found in inputs.items()
-        if found and ('type="checkbox"' not in tag or " checked" in tag)
-    }
-    chosen = re.findall(r'<select name="(\w+)">.*?<option[^>]* selected[^>]*>(\w+)<', form)
-    return (
-        texts
-        | dict(chosen)
-        | {name: unescape(text) for name, text in re.findall(r'<textarea name="(\w+)"[^>]*>\n([^<]*)', form)}
-    )
+def shown_in(form: str) -> dict[str, str | list[str]]:
+    """What the fields of a form have, as a browser sends it."""
+    found: dict[str, list[str]] = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        name = re.search(r' name="(\w+)"', tag)
+        value = re.search(r' value="([^"]*)"', tag)
+        if name and ('type="checkbox"' not in tag or " checked" in tag):
+            found.setdefault(name[1], []).append(re.sub("[\r\n]", "", unescape(value[1] if value else "")))
+    for name, text in re.findall(r'<textarea name="(\w+)"[^>]*>\n([^<]*)', form):
+        found[name] = [re.sub("\r\n|\r|\n", "\r\n", unescape(text))]
+    for name, text in re.findall(r'<select name="(\w+)">.*?<option[^>]* selected[^>]*>(\w+)<', form):
+        found[name] = [text]
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def form_of(html: str, action: str) -> dict[str, str]:
+def form_of(html: str, action: str) -> dict[str, str | list[str]]:
     """What the one form with this action shows."""
-    form = re.search(rf'<form method="post" action="[^"]*{action}".*?</form>', html, re.DOTALL)
+    form = re.search(rf'<form method="post" action="[^"]*{action}"[^>]*>.*?</form>', html, re.DOTALL)
     assert form
     return shown_in(form[0])
 
@@ -232,7 +231,7 @@ def test_two_who_change_different_fields_of_a_schedule_keep_both(browser, queue)
     browser.http.put(f"/v1/schedules/{queue}", json=theirs).raise_for_status()
     preview = browser.send("/schedules/preview", 200, **shown | {"tags": "b"}).text
     assert "every 1m" in preview
-    browser.send("/schedules", **shown | {"payload": shown["payload"].replace("\n", "\r\n"), "tags": "b"})
+    browser.send("/schedules", **shown | {"tags": "b"})
     kept = browser.http.get(f"/v1/schedules/{queue}").json()
     assert {name: kept[name] for name in theirs} == theirs
     assert (kept["tags"], kept["cron"]) == (["b"], None)
@@ -257,10 +256,92 @@ def test_two_who_change_different_fields_of_a_job_keep_both(browser, queue):
     shown = form_of(browser.get(f"/jobs/{job}/edit"), "/edit")
     theirs = {"priority": 7, "payload": {"n": 2}, "meta": {"z": "3"}, "type": "report"}
     browser.http.patch(f"/v1/jobs/{job}", json=theirs).raise_for_status()
-    browser.send(f"/jobs/{job}/edit", **shown | {"meta": shown["meta"].replace("\n", "\r\n"), "tags": "b", "max_attempts": "3"})
+    browser.send(f"/jobs/{job}/edit", **shown | {"tags": "b", "max_attempts": "3"})
     kept = browser.job(job)
     assert {name: kept[name] for name in theirs} == theirs
     assert (kept["tags"], kept["max_attempts"]) == (["b"], 3)
+
+
+ODD_JOBS = [
+    {"tags": ["a,b", " lead", "x", "x", ""], "type": " t\n", "meta": {"a": "x\r\nb=c", "b=": "1\r2", "z": "u \n"}},
+    {"tags": ["\u3000w", "a\nb"], "type": "a\rb", "payload": {"a": "\r"}, "meta": {"=": "=", "u\u2028": "</textarea>"}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_JOBS)
+def test_what_was_not_touched_stays_to_the_byte(browser, queue, odd):
+    (job,) = browser.put(queue, **odd)
+    schedule = {"queue": queue, "payload": 1, "cron": " 0  4 * * MON-FRI", "type": odd["type"], "tags": odd["tags"]}
+    browser.http.put(f"/v1/schedules/{queue}", json=schedule).raise_for_status()
+    before, kept = browser.job(job), browser.http.get(f"/v1/schedules/{queue}").json()
+    browser.send(f"/jobs/{job}/edit", **form_of(browser.get(f"/jobs/{job}/edit"), "/edit"))
+    browser.send("/schedules", **form_of(browser.get(f"/schedules?name={queue}"), "/schedules"))
+    assert browser.job(job) == before
+    assert browser.http.get(f"/v1/schedules/{queue}").json() == kept
+    browser.send(f"/jobs/{job}/edit", **form_of(browser.get(f"/jobs/{job}/edit"), "/edit") | {"priority": "3"})
+    browser.send("/schedules", **form_of(browser.get(f"/schedules?name={queue}"), "/schedules") | {"timezone": "Europe/Vienna"})
+    assert browser.job(job) == before | {"priority": 3}
+    assert browser.http.get(f"/v1/schedules/{queue}").json() | {"next_at": 0} == kept | {
+        "next_at": 0,
+        "timezone": "Europe/Vienna",
+    }
+
+
+def test_fields_that_belong_together_are_touched_together(browser, queue):
+    browser.put(queue)
+    way = f"/v1/schedules/{queue}"
+    browser.http.put(way, json={"queue": queue, "payload": 1, "cron": "0 4 * * *"}).raise_for_status()
+    shown = form_of(browser.get(f"/schedules?name={queue}"), "/schedules")
+    browser.http.put(way, json={"publish": True, "payload": {"a": 1}, "interval_ms": 60_000}).raise_for_status()
+    browser.send("/schedules", **shown | {"cron": "5 4 * * *", "queue": f"{queue}-2"})
+    kept = browser.http.get(way).json()
+    assert (kept["cron"], kept["interval_ms"], kept["queue"], kept["publish"]) == ("5 4 * * *", None, f"{queue}-2", False)
+    assert kept["payload"] == {"a": 1}
+    name = f"budget-{queue}"
+    browser.http.put(f"/v1/budgets/{name}", json={"limit": 100, "per_ms": 60_000}).raise_for_status()
+    shown = form_of(browser.get(f"/budgets?name={name}"), "/budgets")
+    browser.http.put(f"/v1/budgets/{name}", json={"limit": 40}).raise_for_status()
+    browser.send("/budgets", **shown | {"burst": "20"})
+    kept = browser.http.get(f"/v1/budgets/{name}").json()
+    assert {key: kept[key] for key in ("limit", "per_ms", "burst")} == {"limit": 40, "per_ms": 60_000, "burst": 20}
+
+
+def test_an_old_form_brings_back_nothing_that_was_deleted(browser, queue):
+    browser.put(queue)
+    for kind, body in (("schedules", {"queue": queue, "payload": 1, "cron": "0 4 * * *"}), ("budgets", {"limit": 1})):
+        way, name = f"/v1/{kind}/{queue}", queue
+        browser.http.put(way, json=body).raise_for_status()
+        shown = form_of(browser.get(f"/{kind}?name={name}"), f"/{kind}")
+        browser.http.delete(way).raise_for_status()
+        browser.send(f"/{kind}", 404, **shown)
+        assert browser.http.get(way).status_code == 404
+    shown = form_of(browser.get(f"/queues/{queue}"), "/settings")
+    browser.http.post(f"/v1/queues/{queue}/purge", json={"states": ["ready"]}).raise_for_status()
+    browser.http.delete(f"/v1/queues/{queue}").raise_for_status()
+    browser.send(f"/queues/{queue}/settings", 404, **shown)
+    assert browser.http.get(f"/v1/queues/{queue}").status_code == 404
+
+
+def test_a_refused_subscription_keeps_its_pairs(browser, queue):
+    browser.put(queue)
+    for _ in range(2):  # without one, and with one: there is a second form, to remove it
+        typed = {"field": ["a", "b", "c", "d", ""], "value": ["(", "2", "3", "4", ""]}
+        shown = form_of(browser.get(f"/interests?queue={queue}"), "/interests") | typed
+        html = refused(browser, f"/interests?queue={queue}", "/interests", **shown)
+        again = form_of(html, "/interests")
+        assert (again["field"][:4], again["value"][:4]) == (typed["field"][:4], typed["value"][:4])
+        browser.http.put(f"/v1/interests/{queue}", json={"match": {"a": "1"}}).raise_for_status()
+    browser.send("/interests/remove", queue=queue, typed=f"remove {queue}")
+
+
+@pytest.mark.parametrize("match", [{"": ""}, {"": "", "a": "b"}, {"a\nb": "c", "d": ""}, "*", {f"f{n}": "x" for n in range(7)}])
+def test_a_subscription_that_was_not_touched_stays(browser, queue, match):
+    browser.put(queue)
+    way = f"/v1/interests/{queue}"
+    browser.http.put(way, json={"match": match}).raise_for_status()
+    browser.send("/interests", **form_of(browser.get(f"/interests?queue={queue}"), "/interests"))
+    assert browser.http.get(way).json()["match"] == match
+    browser.http.delete(way).raise_for_status()
 
 
 def test_a_subscription_that_another_has_changed_is_not_overwritten(browser, queue):

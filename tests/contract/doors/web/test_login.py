@@ -278,8 +278,35 @@ def test_two_who_change_different_fields_of_a_key_keep_both(house):
     shown = house.api.get("/v1/keys/shared").json()
     assert {name: shown[name] for name in narrowed} == narrowed, "no old form gives back what was taken from it"
     assert shown["note"] == "of ours"
-    assert browser.http.post("/web/keys/shared/edit", data=given | {"ability": ["read", "manage"]}).status_code == 303
-    assert house.api.get("/v1/keys/shared").json()["abilities"] == ["read", "manage"]
+    more = given | {"ability": ["produce", "read", "manage"], "queues": "a, c"}
+    assert browser.http.post("/web/keys/shared/edit", data=more).status_code == 303
+    shown = house.api.get("/v1/keys/shared").json()
+    assert (shown["abilities"], shown["queues"]) == (["read", "manage"], ["b", "c"]), "what was added, and nothing else"
+
+
+def test_the_order_of_a_key_s_abilities_is_no_change(house):
+    house.secret("a:b", ["read", "produce", "manage"], ["*"], note="  odd ")
+    browser = house.login("admin")
+    page = browser.http.get("/web/keys?name=a:b").text
+    was = unescape(re.search(r'name="was" value="([^"]*)"', page)[1])
+    sent = {
+        "form_token": browser.token(page),
+        "was": was,
+        "ability": ["produce", "read", "manage"],
+        "queues": "*",
+        "note": "  odd ",
+    }
+    before = house.api.get("/v1/keys/a:b").json()
+    assert browser.http.post("/web/keys/a:b/edit", data=sent).status_code == 303
+    assert house.api.get("/v1/keys/a:b").json() == before
+    assert house.api.patch("/v1/keys/a:b", json={"abilities": ["read"]}).status_code == 200
+    assert browser.http.post("/web/keys/a:b/edit", data=sent | {"note": "new"}).status_code == 303
+    shown = house.api.get("/v1/keys/a:b").json()
+    assert (shown["abilities"], shown["note"]) == (["read"], "new")
+    headers = {"referer": f"{house.url}/web/keys?name=a:b"}
+    refused = browser.http.post("/web/keys/a:b/edit", data=sent | {"days": "x", "note": "typed"}, headers=headers)
+    assert refused.status_code == 400
+    assert 'name="note" maxlength="500" autocomplete="off" value="typed"' in refused.text
 
 
 def test_the_stream_of_a_page_ends_when_its_key_may_not_read_any_more(house):
